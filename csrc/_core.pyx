@@ -1,0 +1,390 @@
+# distutils: language = c++
+"""The compiled core: the Python boundary of the C++ server in this folder.
+
+Only the facade and the tests import it. Policy (texts, handlers, logging) is theirs.
+"""
+
+import threading
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cython.operator cimport dereference
+from libcpp.memory cimport make_shared
+from libcpp.utility cimport move
+
+from native cimport *
+
+import zmq as pyzmq
+
+from laplace_server.errors import ForkedServerError
+
+include "private_copy.pxi"
+
+DATA = DOCUMENT_DATA
+INFO = DOCUMENT_INFO
+
+ERROR_KIND_COUNT = ERROR_KINDS
+MAX_COMMANDS = max_commands
+
+# What next_job() returns when there are answers to log.
+LOG = "log"
+
+# At the door of set_data the facade's local variable and the call's argument refer to
+# the data. Two references are these two, so nobody else has one; more may be anybody's.
+# From 3.14 on, calls borrow, and a count says less.
+cdef Py_ssize_t AT_THE_DOOR = 2 if sys.version_info < (3, 14) else -1
+
+if not watch_forks():
+    raise ImportError("laplace_server._core: no memory to watch for forks")
+
+
+def load_libzmq(str path, bint only_loaded):
+    """Fill the table of libzmq functions from the shared library at `path`.
+
+    Returns "" or why it did not work: "not found", "lacks zmq_...", "too old".
+    With `only_loaded`, a library that is not in this process yet is not found.
+    """
+    cdef const char* missing = NULL
+    encoded = path.encode()
+    cdef load_status status = c_load_zmq(encoded, only_loaded, &missing)
+    if status == load_status.loaded:
+        return ""
+    if status == load_status.symbol_missing:
+        return f"lacks {missing.decode()}"
+    return "too old" if status == load_status.too_old else "not found"
+
+
+def encode_json(dict value not None):
+    """JSON text of a dict: NaN and infinities as literals, NumPy values, long integers.
+
+    TypeError, naming the place, where a value cannot be written.
+    """
+    return encode(copy_document(value, False, Walk()), value)
+
+
+def libzmq_version():
+    """(major, minor, patch) of the libzmq in use, and the address of its zmq_version."""
+    cdef int major = 0, minor = 0, patch = 0
+    if zmq_identity() == NULL:
+        raise RuntimeError("libzmq is not loaded")
+    zmq.version(&major, &minor, &patch)
+    return (major, minor, patch), <size_t>zmq_identity()
+
+
+cdef object described(const ls_value& value):
+    if value.kind == LS_ABSENT:
+        return None
+    return value.text[:value.size], value.kind, value.truth, value.escaped != 0
+
+
+def scan_envelope(bytes data not None):
+    """What the loop sees of a request: (verdict, {member: None or (text, kind, truth, escaped)})."""
+    cdef ls_envelope found
+    cdef int verdict = ls_scan(PyBytes_AS_STRING(data), <size_t>PyBytes_GET_SIZE(data), &found)
+    return verdict, {
+        "version": described(found.version),
+        "cmd": described(found.cmd),
+        "from": described(found.sender),
+        "payload": described(found.payload),
+    }
+
+
+cdef string cpp(bytes text):
+    return string(PyBytes_AS_STRING(text), <size_t>PyBytes_GET_SIZE(text))
+
+
+cdef Text shared_text(bytes text) except *:
+    return <Text>make_shared[string](cpp(text))
+
+
+cdef void fill_template(ReplyTemplate& template, list pieces) except *:
+    cdef Piece piece
+    for literal, hole in pieces:
+        piece.literal = cpp(literal)
+        piece.hole = hole
+        template.pieces.push_back(piece)
+
+
+cdef class Document:
+    """The Python side of one document: the objects behind its text."""
+
+    cdef object source           # the dict handed over
+    cdef uint64_t generation     # of the text made from it
+    cdef dict unmade             # private copy whose text is still to be made, or None
+    cdef bint frozen             # the unmade copy can no longer change
+    cdef unsigned long reads     # how often references were handed out
+    cdef object lock             # one look at a time, so that the newest wins
+
+    def __cinit__(self):
+        self.lock = threading.Lock()
+        self.source = {}
+
+
+cdef class Core:
+    """A native server. Constructing it binds; see `_core.pyi` for the methods."""
+
+    cdef shared_ptr[Server]* server
+    cdef unsigned forks
+    cdef Document data
+    cdef Document info
+    cdef object __weakref__
+
+    def __cinit__(self, *, bytes address, long long max_message_bytes, int refresh_timeout_ms,
+                  dict limits):
+        self.server = NULL
+        self.forks = fork_count()
+        self.data = Document()
+        self.info = Document()
+        cdef Config config
+        cdef int error = 0
+        config.address = cpp(address)
+        config.max_message_bytes = max_message_bytes
+        config.refresh_timeout_ms = refresh_timeout_ms
+        config.limits.pending = limits["pending"]
+        config.limits.pending_bytes = limits["pending_bytes"]
+        config.limits.peer_pending = limits["peer_pending"]
+        config.limits.peer_pending_bytes = limits["peer_pending_bytes"]
+        config.limits.peer_parked_bytes = limits["peer_parked_bytes"]
+        cdef shared_ptr[Server] made
+        with nogil:
+            made = create_server(config, error)
+        if made.get() == NULL:
+            problem = pyzmq.ZMQError(error)
+            raise pyzmq.ZMQError(error, f"{problem.strerror} (addr={address.decode()!r})")
+        self.server = new shared_ptr[Server](made)
+
+    def __dealloc__(self):
+        # In a forked child the threads and sockets are the parent's: leave them alone.
+        if self.server != NULL and self.forks == fork_count():
+            with nogil:
+                dereference(self.server).get().request_stop()
+                del self.server
+
+    cdef Server* here(self) except NULL:
+        if self.forks != fork_count():
+            raise ForkedServerError(
+                "this server belongs to the parent process; a forked child cannot use it. "
+                "Start child processes with the 'spawn' method, or make the server in the child")
+        return dereference(self.server).get()
+
+    # ---- life
+
+    @property
+    def forked(self):
+        return self.forks != fork_count()
+
+    def endpoint(self):
+        return self.here().endpoint().decode()
+
+    def start(self):
+        cdef int error = self.here().start()
+        if error != 0:
+            raise OSError(error, "the server's native thread could not be started")
+
+    def started(self):
+        return self.here().started()
+
+    def request_stop(self):
+        cdef Server* server = self.here()
+        with nogil:
+            server.request_stop()
+
+    def wait_ended(self, int milliseconds):
+        cdef Server* server = self.here()
+        cdef bint ended
+        with nogil:
+            ended = server.wait_ended(milliseconds)
+        return ended
+
+    def fault(self):
+        return self.here().fault()
+
+    # ---- configuration
+
+    def set_table(self, list commands, list accepted_versions, dict templates, dict texts):
+        cdef DispatchTable table
+        cdef Command command
+        for name, action, index in commands:
+            command.name = cpp(name)
+            command.action = action
+            command.index = index if index < max_commands else 0
+            table.commands.push_back(command)
+        for version in accepted_versions:
+            table.accepted_versions.push_back(cpp(version))
+        fill_template(table.ping, templates["ping"])
+        fill_template(table.info, templates["info"])
+        fill_template(table.get, templates["get"])
+        fill_template(table.error, templates["error"])
+        table.default_version = cpp(texts["version"])
+        table.unknown = cpp(texts["unknown"])
+        table.busy = cpp(texts["busy"])
+        table.stopping = cpp(texts["stopping"])
+        self.here().shared.set_table(<shared_ptr[const DispatchTable]>make_shared[DispatchTable](table))
+
+    def set_take_after_get(self, bint take):
+        self.here().shared.take_after_get.store(take)
+
+    def set_log_answers(self, bint log):
+        self.here().shared.log_answers.store(log)
+
+    # ---- documents
+
+    cdef Document document(self, int which):
+        return self.data if which == DOCUMENT_DATA else self.info
+
+    cdef void put(self, Document document, document_id which, source, bytes text, bint live,
+                  dict unmade, bint frozen) except *:
+        # Between these lines no Python runs: the objects and their text change as one.
+        cdef Server* server = self.here()
+        cdef Text body
+        if text is not None:
+            body = shared_text(text)
+        before = document.source
+        document.source = source
+        document.unmade = unmade
+        document.frozen = frozen
+        document.generation = server.replace_document(which, body, live)
+        if live:
+            server.shared.documents.ask_look(which)
+
+    def set_data(self, source, bint copy):
+        """Replace the data. TypeError where it is no dict or cannot be written as JSON."""
+        if not isinstance(source, dict):
+            raise TypeError(f"data must be a dict, not {type(source).__name__}")
+        cdef bint exclusive = Py_REFCNT(<PyObject*>source) <= AT_THE_DOOR
+        cdef Walk walk = Walk()
+        cdef dict private = copy_document(<dict>source, exclusive, walk)
+        cdef bint frozen = copy or walk.owned
+        if walk.array_bytes >= LARGE_ARRAYS and not self.here().shared.take_after_get.load():
+            self.put(self.data, DOCUMENT_DATA, source, None, True, private, frozen)
+            return
+        self.put(self.data, DOCUMENT_DATA, source, encode(private, source), not frozen, None, False)
+
+    def set_info(self, dict source):
+        cdef dict private = copy_document(source, False, Walk())
+        self.put(self.info, DOCUMENT_INFO, source, encode(private, source), True, None, False)
+
+    def read(self, int which):
+        """The objects behind a document. They may be changed from now on, so it is live."""
+        cdef Document document = self.document(which)
+        cdef Server* server = self.here()
+        if server.shared.documents.generation(<document_id>which) != document.generation:
+            self.put(document, <document_id>which, {}, b"{}", False, None, False)  # taken by a GET
+        document.reads += 1
+        server.shared.documents.mark_live(<document_id>which, document.generation)
+        return document.source
+
+    def look(self, int which):
+        """Write a live document's text anew, and freeze it if nobody can change it any more."""
+        cdef Document document = self.document(which)
+        cdef Server* server = self.here()
+        cdef document_id number = <document_id>which
+        with document.lock:
+            if server.shared.documents.is_live(number):
+                self.look_locked(server, document, number)
+
+    cdef void look_locked(self, Server* server, Document document, document_id which) except *:
+        cdef Look look = server.shared.documents.begin_look(which)
+        cdef unsigned long reads = document.reads
+        cdef Walk walk = Walk()
+        cdef dict private = document.unmade
+        cdef bint error = False
+        cdef bytes text
+        # The document's own reference is one; the local variable below would be another.
+        cdef bint exclusive = Py_REFCNT(<PyObject*>document.source) == 1
+        source = document.source
+        if document.generation != look.generation:
+            return  # taken meanwhile
+        try:
+            if private is None:
+                private = copy_document(<dict>source, exclusive, walk)
+            else:
+                walk.owned = document.frozen
+            text = encode(private, source)
+        except Exception as problem:
+            error = True
+            text = dumps(str(problem))
+            walk.owned = False
+        if document.generation == look.generation:
+            document.unmade = None
+        cdef bint live = not walk.owned or document.reads != reads
+        server.finish_look(which, look, shared_text(text), error, live)
+
+    def wait_look(self):
+        """Block until a document wants a look: DATA or INFO, or None when the server ends."""
+        cdef Server* server = self.here()
+        cdef int which
+        with nogil:
+            which = server.shared.documents.wait_look()
+        return None if which < 0 else which
+
+    def is_live(self, int which):
+        return self.here().shared.documents.is_live(<document_id>which)
+
+    # ---- requests for Python
+
+    def next_job(self):
+        """Block for work: (id, body, strict, one_frame), LOG, or None when the server ends."""
+        cdef Server* server = self.here()
+        cdef Job job
+        cdef Attention attention
+        with nogil:
+            attention = server.shared.inbox.next(job)
+        if attention == Attention.closed:
+            return None
+        if attention == Attention.log:
+            return LOG
+        body = PyBytes_FromStringAndSize(job.body.data(), <Py_ssize_t>job.body.size())
+        return job.id, body, job.strict, job.one_frame
+
+    def finish(self, uint64_t job, bytes reply, unsigned command, int error):
+        """Hand over the reply to a job."""
+        cdef Finished finished
+        finished.id = job
+        finished.render_get = False
+        finished.reply = cpp(reply)
+        self.hand_over(finished, command, error)
+
+    def finish_get(self, uint64_t job, bytes to, bytes version, unsigned command):
+        """Let the loop answer a GET with the data of the moment it is answered."""
+        cdef Finished finished
+        finished.id = job
+        finished.render_get = True
+        finished.to = cpp(to)
+        finished.version = cpp(version)
+        self.hand_over(finished, command, 0)
+
+    cdef void hand_over(self, Finished& finished, unsigned command, int error) except *:
+        finished.command = command if command < max_commands else 0
+        finished.error = error
+        self.here().finish_job(move(finished))
+
+    def take_log(self):
+        """Native answers since the last call, for the log: [(command index, from text)]."""
+        cdef vector[Answered] records = self.here().shared.inbox.take_log()
+        return [(record.command, record.sender) for record in records]
+
+    # ---- counters
+
+    def counters(self):
+        """All counters, as plain numbers and lists."""
+        cdef Counters* counters = &self.here().shared.counters
+        cdef size_t i
+        return {
+            "native": [counters.commands[i].native.load() for i in range(max_commands)],
+            "python": [counters.commands[i].python.load() for i in range(max_commands)],
+            "errors": [counters.errors[i].load() for i in range(<size_t>ERROR_KINDS)],
+            "native_latency": [
+                counters.native_latency.buckets[i].load() for i in range(bucket_count)],
+            "python_latency": [
+                counters.python_latency.buckets[i].load() for i in range(bucket_count)],
+            "bytes_in": counters.bytes_in.load(),
+            "bytes_out": counters.bytes_out.load(),
+            "pending": counters.pending.load(),
+            "pending_bytes": counters.pending_bytes.load(),
+            "pending_high_water": counters.pending_high_water.load(),
+            "parked_bytes": counters.parked_bytes.load(),
+            "stale_gets": counters.stale_gets.load(),
+            "refreshes": counters.refreshes.load(),
+            "connections": counters.connections.load(),
+            "connections_total": counters.connections_total.load(),
+        }

@@ -1,0 +1,75 @@
+#include "handover.h"
+
+#include <utility>
+
+namespace laplace {
+
+using Lock = std::unique_lock<std::mutex>;
+
+void Inbox::push(Job&& job) {
+    {
+        const Lock lock(mutex_);
+        jobs_.push_back(std::move(job));
+    }
+    ready_.notify_one();
+}
+
+bool Inbox::push_log(Answered&& record) {
+    {
+        const Lock lock(mutex_);
+        if (log_.size() >= log_limit) return false;
+        log_.push_back(std::move(record));
+        log_ready_ = true;
+    }
+    ready_.notify_one();
+    return true;
+}
+
+Attention Inbox::next(Job& job) noexcept {
+    Lock lock(mutex_);
+    for (;;) {
+        if (closed_) return Attention::closed;
+        if (log_ready_) {
+            log_ready_ = false;
+            return Attention::log;
+        }
+        if (!jobs_.empty()) {
+            job = std::move(jobs_.front());
+            jobs_.pop_front();
+            return Attention::job;
+        }
+        ready_.wait(lock);
+    }
+}
+
+std::vector<Answered> Inbox::take_log() noexcept {
+    std::vector<Answered> records;
+    const Lock lock(mutex_);
+    records.swap(log_);
+    return records;
+}
+
+std::deque<Job> Inbox::close() noexcept {
+    std::deque<Job> unbegun;
+    {
+        const Lock lock(mutex_);
+        closed_ = true;
+        unbegun.swap(jobs_);
+    }
+    ready_.notify_all();
+    return unbegun;
+}
+
+void Outbox::push(Finished&& finished) {
+    const Lock lock(mutex_);
+    finished_.push_back(std::move(finished));
+}
+
+std::vector<Finished> Outbox::take() noexcept {
+    std::vector<Finished> finished;
+    const Lock lock(mutex_);
+    finished.swap(finished_);
+    return finished;
+}
+
+}  // namespace laplace

@@ -1,0 +1,612 @@
+#include "loop.h"
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+namespace laplace {
+
+namespace {
+
+constexpr uint64_t ns_per_ms = 1000000;
+constexpr uint64_t first_retry_ns = ns_per_ms;
+constexpr uint64_t last_retry_ns = 50 * ns_per_ms;
+constexpr uint64_t log_check_ns = 1000 * ns_per_ms;
+constexpr uint64_t drain_ns = 100 * ns_per_ms;  // for requests that came just before a stop
+constexpr size_t slot_overhead = 512;           // a slot's own memory, roughly
+constexpr int errors_in_a_row = 100;            // of receiving, before the loop gives up
+
+template <typename Value>
+void remove_from(std::vector<Value>& list, Value value) noexcept {
+    list.erase(std::remove(list.begin(), list.end(), value), list.end());
+}
+
+void remove_slot(Peer& peer, const Slot* slot) {
+    const auto is_it = [slot](const Slot& other) { return &other == slot; };
+    peer.slots.erase(std::find_if(peer.slots.begin(), peer.slots.end(), is_it));
+}
+
+}  // namespace
+
+Loop::Loop(Shared& shared, void* router, std::string wake_id)
+    : shared_(shared), router_(router), wake_id_(std::move(wake_id)), table_(shared.table()), frames_(8) {}
+
+// ---- receiving
+
+int Loop::run() noexcept {
+    int failures = 0;
+    for (;;) {
+        int error = 0;
+        try {
+            refresh_table();
+            if (shared_.take_mail()) read_mail();
+            if (!waiting_.empty() || !parked_.empty() || stopping_) {
+                const uint64_t now = now_ns();
+                if (!waiting_.empty() && now >= waiting_.front()->slots.front().deadline) serve_waiting(now);
+                if (!parked_.empty() && now >= retry_at_) retry_parked();
+                if (stopping_ && stopped(now)) return 0;
+                set_receive_timeout(milliseconds_to_wait(now));
+            } else {
+                set_receive_timeout(-1);
+            }
+            if (receive(error)) on_message();
+        } catch (const std::bad_alloc&) {
+            add(shared_.counters.errors[ERROR_NO_MEMORY]);
+        }
+        if (error == 0 || error == EAGAIN || error == EINTR) {
+            failures = 0;
+        } else if (error == ZMQ_ETERM || ++failures >= errors_in_a_row) {
+            return error;
+        }
+    }
+}
+
+void Loop::refresh_table() noexcept {
+    const uint64_t epoch = shared_.table_epoch.load(std::memory_order_acquire);
+    if (epoch == table_epoch_) return;
+    table_ = shared_.table();
+    table_epoch_ = epoch;
+}
+
+bool Loop::receive(int& error) {
+    frame_count_ = 0;
+    int flags = 0;
+    for (;;) {
+        if (frame_count_ == frames_.size()) frames_.resize(2 * frames_.size());
+        Message& frame = frames_[frame_count_];
+        if (zmq.msg_recv(frame.raw(), router_, flags) < 0) {
+            error = zmq.errno_();
+            // A message arrives whole or not at all; an interrupted frame is asked for again.
+            if (error == EINTR && frame_count_ > 0) continue;
+            return false;
+        }
+        ++frame_count_;
+        if (!frame.more()) break;
+    }
+    error = 0;
+    return true;
+}
+
+void Loop::on_message() {
+    if (frame_count_ == 2 && frames_[0].view() == wake_id_) return;
+    arrived_ = now_ns();
+    uint64_t bytes = 0;
+    for (size_t i = 1; i < frame_count_; ++i) bytes += frames_[i].size();
+    add(shared_.counters.bytes_in, bytes);
+
+    size_t delimiter = 1;
+    while (delimiter < frame_count_ && frames_[delimiter].size() != 0) ++delimiter;
+    if (delimiter >= frame_count_) {
+        add(shared_.counters.errors[ERROR_NO_DELIMITER]);
+        return;
+    }
+    const size_t route_size = delimiter + 1;
+    const bool one_frame = frame_count_ == route_size + 1;
+    Message& body = one_frame ? frames_[route_size] : nothing_;
+    const Request request = inspect(body, one_frame);
+
+    if (!peers_.empty()) {
+        peer_key(frames_.data(), delimiter, key_);
+        const auto known = peers_.find(key_);
+        if (known != peers_.end()) {
+            append(known->second, route_size, body, request, 0);
+            return;
+        }
+    }
+    uint64_t wanted = 0;
+    if (stopping_ || (request.command != nullptr && request.command->action != ACTION_PYTHON)) {
+        Answer answer;
+        if (begin(request, wanted, answer) == Step::ready) {
+            answer_now(route_size, answer);
+            return;
+        }
+    }
+    append(peer_of(delimiter), route_size, body, request, wanted);
+}
+
+// The usual way of an answer: the peer is owed nothing else and takes it at once.
+void Loop::answer_now(size_t route_size, Answer& answer) {
+    const Sent sent = send(frames_.data(), route_size, answer.reply);
+    if (sent == Sent::yes) {
+        account(answer, arrived_);
+    } else if (sent == Sent::gone) {
+        abandon(answer, ERROR_UNROUTABLE);
+    } else {
+        Peer& peer = peer_of(route_size - 1);
+        Slot slot;
+        slot.arrived = arrived_;
+        slot.answer = std::move(answer);
+        move_route(slot, route_size);
+        peer.slots.push_back(std::move(slot));
+        make_ready(peer, peer.slots.back());
+        park(peer);
+    }
+}
+
+void Loop::move_route(Slot& slot, size_t route_size) {
+    slot.route.reserve(route_size);
+    for (size_t i = 0; i < route_size; ++i) slot.route.push_back(std::move(frames_[i]));
+}
+
+Loop::Request Loop::inspect(Message& body, bool one_frame) const noexcept {
+    Request request;
+    request.one_frame = one_frame;
+    if (!one_frame) return request;
+    request.verdict = ls_scan(body.data(), body.size(), &request.envelope);
+    request.command = table_->find(request.verdict, request.envelope);
+    return request;
+}
+
+// ---- answering
+
+Loop::Step Loop::begin(const Request& request, uint64_t& wanted, Answer& answer) {
+    const Command* command = request.command;
+    answer.command = command != nullptr ? command->index : 0;
+    if (stopping_) {
+        answer_error(request, table_->stopping, ERROR_STOPPING, answer);
+        return Step::ready;
+    }
+    const int what = command != nullptr ? command->action : static_cast<int>(ACTION_PYTHON);
+    if (what == ACTION_PYTHON) {
+        return Step::python;
+    }
+    if (what == ACTION_PING) {
+        Content none;
+        answer_document(request, none, answer);
+        return Step::ready;
+    }
+    const bool is_get = what == ACTION_GET;
+    const bool take = is_get && shared_.take_after_get.load(std::memory_order_relaxed);
+    Content content;
+    const document_id which = is_get ? DOCUMENT_DATA : DOCUMENT_INFO;
+    if (!shared_.documents.read(which, take, wanted, content, &answer.taken)) return Step::waiting;
+    answer_document(request, content, answer);
+    return Step::ready;
+}
+
+void Loop::answer_document(const Request& request, const Content& content, Answer& answer) {
+    if (content.is_error) {
+        answer_error(request, *content.text, ERROR_DATA, answer);
+        return;
+    }
+    Fillings fillings{};
+    fillings[HOLE_TO] = DispatchTable::text(request.envelope.from);
+    fillings[HOLE_VERSION] = DispatchTable::text(request.envelope.version);
+    if (content.text) fillings[HOLE_BODY] = *content.text;
+    const ReplyTemplate& text = request.command->action == ACTION_PING   ? table_->ping
+                                : request.command->action == ACTION_INFO ? table_->info
+                                                                         : table_->get;
+    if (!text.render(fillings, answer.reply)) {
+        if (answer.taken) shared_.documents.put_back(DOCUMENT_DATA, answer.taken);
+        answer.taken = Taken{};
+        throw std::bad_alloc();
+    }
+    if (shared_.log_answers.load(std::memory_order_relaxed) || arrived_ - log_checked_ > log_check_ns) log(request);
+}
+
+void Loop::answer_error(const Request& request, const std::string& text, int kind, Answer& answer) {
+    const ls_envelope& envelope = request.envelope;
+    Fillings fillings{};
+    fillings[HOLE_TO] = envelope.from.kind != LS_ABSENT ? DispatchTable::text(envelope.from) : table_->unknown;
+    fillings[HOLE_CMD] = envelope.cmd.kind != LS_ABSENT ? DispatchTable::text(envelope.cmd) : table_->unknown;
+    fillings[HOLE_VERSION] = table_->reply_version(request.verdict, envelope);
+    fillings[HOLE_ERROR] = text;
+    if (!table_->error.render(fillings, answer.reply)) throw std::bad_alloc();
+    answer.error = kind;
+}
+
+Loop::Sent Loop::send(Message* route, size_t route_size, Message& reply) noexcept {
+    const size_t size = reply.size();
+    for (size_t i = 0; i <= route_size; ++i) {
+        const bool last = i == route_size;
+        Message& frame = last ? reply : route[i];
+        const int flags = ZMQ_DONTWAIT | (last ? 0 : ZMQ_SNDMORE);
+        while (zmq.msg_send(frame.raw(), router_, flags) < 0) {
+            const int error = zmq.errno_();
+            if (error == EINTR) continue;
+            if (i == 0) return error == EAGAIN ? Sent::full : Sent::gone;
+            // The ROUTER chose a pipe with the first frame and takes the others, or
+            // drops them when the peer goes meanwhile; it refuses none of them.
+            return Sent::gone;
+        }
+    }
+    add(shared_.counters.bytes_out, size);
+    return Sent::yes;
+}
+
+void Loop::account(const Answer& answer, uint64_t arrived) noexcept {
+    Counters& counters = shared_.counters;
+    const uint64_t took = now_ns() - arrived;
+    Counters::PerCommand& command = counters.commands[answer.command];
+    if (answer.native) {
+        add(command.native);
+        counters.native_latency.record(took);
+    } else {
+        add(command.python);
+        counters.python_latency.record(took);
+    }
+    if (answer.error != ERROR_NONE) add(counters.errors[static_cast<size_t>(answer.error)]);
+}
+
+void Loop::abandon(Answer& answer, int kind) noexcept {
+    if (answer.taken) shared_.documents.put_back(DOCUMENT_DATA, answer.taken);
+    answer.taken = Taken{};
+    add(shared_.counters.errors[static_cast<size_t>(kind)]);
+}
+
+void Loop::log(const Request& request) {
+    log_checked_ = arrived_;
+    Answered record;
+    record.command = request.command->index;
+    record.from = std::string(DispatchTable::text(request.envelope.from).substr(0, Inbox::from_limit));
+    if (!shared_.inbox.push_log(std::move(record))) add(shared_.counters.errors[ERROR_LOG_DROPPED]);
+}
+
+// ---- peers that are owed answers
+
+Peer& Loop::peer_of(size_t delimiter) {
+    peer_key(frames_.data(), delimiter, key_);
+    Peer& peer = peers_[key_];
+    peer.key = key_;
+    return peer;
+}
+
+bool Loop::over_limit(const Peer& peer, size_t weight) const noexcept {
+    const Limits& limits = shared_.config.limits;
+    if (pending_ == 0) return false;  // whatever its size, one request always fits
+    if (pending_ >= limits.pending || pending_bytes_ + weight > limits.pending_bytes) return true;
+    if (peer.slots.empty()) return false;
+    return peer.slots.size() >= limits.peer_pending || peer.pending_bytes + weight > limits.peer_pending_bytes;
+}
+
+void Loop::charge(Peer& peer, Slot& slot) noexcept {
+    peer.pending_bytes += slot.weight;
+    pending_bytes_ += slot.weight;
+    ++pending_;
+    Counters& counters = shared_.counters;
+    counters.pending.store(pending_, std::memory_order_relaxed);
+    counters.pending_bytes.store(pending_bytes_, std::memory_order_relaxed);
+    raise_to(counters.pending_high_water, pending_);
+}
+
+void Loop::discharge(Peer& peer, Slot& slot) noexcept {
+    if (slot.weight == 0) return;
+    peer.pending_bytes -= slot.weight;
+    pending_bytes_ -= slot.weight;
+    slot.weight = 0;
+    --pending_;
+    shared_.counters.pending.store(pending_, std::memory_order_relaxed);
+    shared_.counters.pending_bytes.store(pending_bytes_, std::memory_order_relaxed);
+}
+
+// Puts a request at the end of its peer's line.
+void Loop::append(Peer& peer, size_t route_size, Message& body, const Request& request, uint64_t wanted) {
+    size_t weight = body.size() + slot_overhead;
+    for (size_t i = 0; i < route_size; ++i) weight += frames_[i].size();
+
+    Slot slot;
+    slot.arrived = arrived_;
+    slot.one_frame = request.one_frame;
+    slot.wanted = wanted;
+    slot.answer.command = request.command != nullptr ? request.command->index : 0;
+    const bool busy = over_limit(peer, weight);
+    if (busy) {
+        if (peer.parked_bytes > shared_.config.limits.peer_parked_bytes) {
+            add(shared_.counters.errors[ERROR_REPLY_OVERFLOW]);
+            return;
+        }
+        answer_error(request, table_->busy, ERROR_BUSY, slot.answer);
+    } else {
+        slot.body = std::move(body);
+        slot.weight = weight;
+    }
+    move_route(slot, route_size);
+    const bool follows_python = peer.slots.empty() || peer.slots.back().state == SlotState::queued;
+    peer.slots.push_back(std::move(slot));
+    Slot& placed = peer.slots.back();
+    if (busy) {
+        make_ready(peer, placed);
+        advance(peer);
+        return;
+    }
+    charge(peer, placed);
+    const bool for_python = request.command == nullptr || request.command->action == ACTION_PYTHON;
+    if (for_python && follows_python && !stopping_) {
+        enqueue(peer, placed, request.verdict != LS_OPAQUE);
+    } else {
+        advance(peer);
+    }
+}
+
+// Sends what is ready and begins what has come to the front. May forget the peer.
+void Loop::advance(Peer& peer) {
+    while (!peer.slots.empty()) {
+        Slot& front = peer.slots.front();
+        if (front.state == SlotState::held) begin_front(peer);
+        if (front.state == SlotState::queued) {
+            enqueue_followers(peer);
+            return;
+        }
+        if (front.state == SlotState::waiting) return;
+        const size_t size = front.answer.reply.size();
+        const Sent sent = send(front.route.data(), front.route.size(), front.answer.reply);
+        if (sent == Sent::full) {
+            park(peer);
+            return;
+        }
+        if (sent == Sent::gone) break;
+        account(front.answer, front.arrived);
+        peer.parked_bytes -= size;
+        shared_.counters.parked_bytes.fetch_sub(size, std::memory_order_relaxed);
+        peer.slots.pop_front();
+        progress_ = true;
+    }
+    forget(peer);
+}
+
+void Loop::park(Peer& peer) {
+    if (peer.parked) return;
+    parked_.push_back(&peer);
+    peer.parked = true;
+    if (parked_.size() > 1) return;
+    retry_after_ = first_retry_ns;
+    retry_at_ = now_ns() + retry_after_;
+}
+
+void Loop::begin_front(Peer& peer) {
+    Slot& slot = peer.slots.front();
+    const Request request = inspect(slot.body, slot.one_frame);
+    switch (begin(request, slot.wanted, slot.answer)) {
+        case Step::ready: make_ready(peer, slot); break;
+        case Step::python: enqueue(peer, slot, request.verdict != LS_OPAQUE); break;
+        case Step::waiting:
+            slot.state = SlotState::waiting;
+            slot.deadline = now_ns() + static_cast<uint64_t>(shared_.config.refresh_timeout_ms) * ns_per_ms;
+            waiting_.push_back(&peer);
+            peer.waiting = true;
+            break;
+    }
+}
+
+void Loop::enqueue(Peer& peer, Slot& slot, bool strict) {
+    Job job;
+    job.id = ++next_job_;
+    job.strict = strict;
+    job.one_frame = slot.one_frame;
+    job.body = std::move(slot.body);
+    jobs_[job.id] = &peer;
+    slot.id = job.id;
+    slot.state = SlotState::queued;
+    shared_.inbox.push(std::move(job));
+}
+
+// Requests for Python follow one another into the queue; a native one behind them
+// waits, so that it sees what they did.
+void Loop::enqueue_followers(Peer& peer) {
+    if (stopping_) return;
+    size_t at = peer.slots.size();
+    while (peer.slots[at - 1].state == SlotState::held) --at;  // the front is queued
+    if (peer.slots[at - 1].state != SlotState::queued) return;
+    for (; at < peer.slots.size(); ++at) {
+        Slot& slot = peer.slots[at];
+        const Request request = inspect(slot.body, slot.one_frame);
+        if (request.command != nullptr && request.command->action != ACTION_PYTHON) return;
+        slot.answer.command = request.command != nullptr ? request.command->index : 0;
+        enqueue(peer, slot, request.verdict != LS_OPAQUE);
+    }
+}
+
+void Loop::make_ready(Peer& peer, Slot& slot) {
+    discharge(peer, slot);
+    slot.state = SlotState::ready;
+    slot.body = Message();
+    peer.parked_bytes += slot.answer.reply.size();
+    shared_.counters.parked_bytes.fetch_add(slot.answer.reply.size(), std::memory_order_relaxed);
+}
+
+// It is owed nothing, or it has gone and its answers with it.
+void Loop::forget(Peer& peer) {
+    for (Slot& slot : peer.slots) {
+        discharge(peer, slot);
+        abandon(slot.answer, ERROR_UNROUTABLE);
+        if (slot.state == SlotState::queued) jobs_.erase(slot.id);
+    }
+    shared_.counters.parked_bytes.fetch_sub(peer.parked_bytes, std::memory_order_relaxed);
+    if (peer.waiting) remove_from(waiting_, &peer);
+    if (peer.parked) remove_from(parked_, &peer);
+    peers_.erase(peers_.find(peer.key));
+}
+
+// ---- between messages
+
+void Loop::read_mail() {
+    for (Finished& finished : shared_.outbox.take()) {
+        try {
+            finish(finished);
+        } catch (const std::bad_alloc&) {
+            add(shared_.counters.errors[ERROR_NO_MEMORY]);
+        }
+    }
+    if (shared_.stop_requested.load() && !stopping_) begin_stop();
+    if (!waiting_.empty()) serve_waiting(now_ns());
+}
+
+Slot* Loop::take_job(uint64_t id, Peer*& peer) noexcept {
+    const auto job = jobs_.find(id);
+    if (job == jobs_.end()) return nullptr;  // its peer has gone; counted then
+    peer = job->second;
+    jobs_.erase(job);
+    for (Slot& slot : peer->slots) {
+        if (slot.state == SlotState::queued && slot.id == id) return &slot;
+    }
+    return nullptr;
+}
+
+void Loop::finish(const Finished& finished) {
+    Peer* peer = nullptr;
+    Slot* slot = take_job(finished.id, peer);
+    if (slot == nullptr) return;
+    Answer& answer = slot->answer;
+    answer.native = false;
+    answer.command = finished.command;
+    answer.error = finished.error;
+    const bool complete = finished.render_get ? render_get(finished, answer) : copy_reply(finished, answer);
+    const size_t size = answer.reply.size();
+    const bool is_front = slot == &peer->slots.front();
+    if (!complete) {
+        abandon(answer, ERROR_NO_MEMORY);
+        if (!answer.reply.allocate(0)) return;
+    } else if (!is_front && peer->parked_bytes + size > shared_.config.limits.peer_parked_bytes) {
+        discharge(*peer, *slot);
+        abandon(answer, ERROR_REPLY_OVERFLOW);
+        remove_slot(*peer, slot);
+        return;
+    }
+    make_ready(*peer, *slot);
+    advance(*peer);
+}
+
+bool Loop::copy_reply(const Finished& finished, Answer& answer) noexcept {
+    if (!answer.reply.allocate(finished.reply.size())) return false;
+    std::memcpy(answer.reply.data(), finished.reply.data(), finished.reply.size());
+    return true;
+}
+
+bool Loop::render_get(const Finished& finished, Answer& answer) noexcept {
+    static constexpr std::string_view get_name = "\"GET\"";
+    Content content;
+    const bool take = shared_.take_after_get.load(std::memory_order_relaxed);
+    shared_.documents.read_newest(DOCUMENT_DATA, take, content, &answer.taken);
+    Fillings fillings{};
+    fillings[HOLE_TO] = finished.to;
+    fillings[HOLE_VERSION] = finished.version;
+    fillings[HOLE_CMD] = get_name;
+    fillings[content.is_error ? HOLE_ERROR : HOLE_BODY] = *content.text;
+    if (content.is_error) answer.error = ERROR_DATA;
+    return (content.is_error ? table_->error : table_->get).render(fillings, answer.reply);
+}
+
+// Answers the reads whose look has been made, or whose time is over.
+void Loop::serve_waiting(uint64_t now) {
+    std::vector<Peer*> batch;
+    batch.swap(waiting_);
+    waiting_.reserve(batch.size());
+    for (Peer* peer : batch) {
+        Slot& slot = peer->slots.front();
+        const Request request = inspect(slot.body, slot.one_frame);
+        const bool is_get = request.command != nullptr && request.command->action == ACTION_GET;
+        const bool take = is_get && shared_.take_after_get.load(std::memory_order_relaxed);
+        const document_id which = is_get ? DOCUMENT_DATA : DOCUMENT_INFO;
+        Answer& answer = slot.answer;
+        Content content;
+        if (!shared_.documents.read(which, take, slot.wanted, content, &answer.taken)) {
+            if (now < slot.deadline && !stopping_) {
+                waiting_.push_back(peer);
+                continue;
+            }
+            shared_.documents.read_newest(which, take, content, &answer.taken);
+            add(shared_.counters.stale_gets);
+        }
+        peer->waiting = false;
+        if (request.command != nullptr && request.command->action != ACTION_PYTHON) {
+            answer_document(request, content, answer);
+            make_ready(*peer, slot);
+        } else {
+            slot.state = SlotState::held;  // its handler was changed meanwhile: begin anew
+        }
+        advance(*peer);
+    }
+}
+
+void Loop::retry_parked() {
+    std::vector<Peer*> batch;
+    batch.swap(parked_);
+    progress_ = false;
+    const uint64_t patience = retry_after_;
+    for (Peer* peer : batch) {
+        peer->parked = false;
+        advance(*peer);
+    }
+    retry_after_ = progress_ ? first_retry_ns : std::min(2 * patience, last_retry_ns);
+    retry_at_ = now_ns() + retry_after_;
+}
+
+int Loop::milliseconds_to_wait(uint64_t now) const noexcept {
+    uint64_t next = UINT64_MAX;
+    // The time-out is the same for all, so the first in line is the first due.
+    if (!waiting_.empty()) next = waiting_.front()->slots.front().deadline;
+    if (!parked_.empty()) next = std::min(next, retry_at_);
+    if (stopping_) next = std::min(next, jobs_.empty() ? flush_deadline_ : callback_deadline_);
+    if (next == UINT64_MAX) return -1;
+    if (next <= now) return 0;
+    return static_cast<int>((next - now + ns_per_ms - 1) / ns_per_ms);
+}
+
+void Loop::set_receive_timeout(int milliseconds) noexcept {
+    if (milliseconds == receive_timeout_) return;
+    if (zmq.setsockopt(router_, ZMQ_RCVTIMEO, &milliseconds, sizeof milliseconds) == 0) {
+        receive_timeout_ = milliseconds;
+    }
+}
+
+// ---- stopping
+
+void Loop::begin_stop() {
+    stopping_ = true;
+    const uint64_t now = now_ns();
+    callback_deadline_ = now + static_cast<uint64_t>(shared_.config.callback_grace_ms) * ns_per_ms;
+    flush_deadline_ = 0;
+    for (Job& job : shared_.inbox.close()) refuse(job.id, inspect(job.body, job.one_frame));
+}
+
+void Loop::refuse(uint64_t job, const Request& request) {
+    Peer* peer = nullptr;
+    Slot* slot = take_job(job, peer);
+    if (slot == nullptr) return;
+    answer_error(request, table_->stopping, ERROR_STOPPING, slot->answer);
+    make_ready(*peer, *slot);
+    advance(*peer);
+}
+
+// True when all that could be answered has been, or its time is over.
+bool Loop::stopped(uint64_t now) {
+    if (!jobs_.empty() && now < callback_deadline_) return false;
+    // A callback that does not return: its client is told.
+    while (!jobs_.empty()) refuse(jobs_.begin()->first, Request{});
+    if (flush_deadline_ == 0) {
+        flush_deadline_ = now + static_cast<uint64_t>(shared_.config.flush_ms) * ns_per_ms;
+        // What arrived before now is still answered, a flood does not hold up the end.
+        set_receive_timeout(0);
+        int error = 0;
+        while (now_ns() < now + drain_ns && receive(error)) on_message();
+        return false;
+    }
+    return peers_.empty() || now >= flush_deadline_;
+}
+
+int Loop::linger_ms() const noexcept {
+    const uint64_t now = now_ns();
+    return now < flush_deadline_ ? static_cast<int>((flush_deadline_ - now) / ns_per_ms) : 0;
+}
+
+}  // namespace laplace

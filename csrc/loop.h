@@ -1,0 +1,112 @@
+// The receive loop: frame -> scan -> table -> answer, without Python. It alone
+// touches the ROUTER socket while it runs.
+#ifndef LAPLACE_LOOP_H
+#define LAPLACE_LOOP_H
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "peers.h"
+#include "shared.h"
+
+namespace laplace {
+
+class Loop {
+public:
+    Loop(Shared& shared, void* router, std::string wake_id);
+    // Answers until a stop is requested and carried out. Returns 0, or the errno of
+    // a socket that failed for good.
+    int run() noexcept;
+    // After run(): what is left of the time replies have to leave.
+    int linger_ms() const noexcept;
+
+private:
+    // What the scan and the table say of a request.
+    struct Request {
+        const Command* command = nullptr;
+        int verdict = LS_OPAQUE;
+        ls_envelope envelope{};
+        bool one_frame = true;
+    };
+    enum class Step { ready, python, waiting };
+    enum class Sent { yes, full, gone };
+
+    // Receiving.
+    void refresh_table() noexcept;
+    bool receive(int& error);
+    void on_message();
+    Request inspect(Message& body, bool one_frame) const noexcept;
+
+    // Answering.
+    Step begin(const Request& request, uint64_t& wanted, Answer& answer);
+    void answer_document(const Request& request, const Content& content, Answer& answer);
+    void answer_error(const Request& request, const std::string& text, int kind, Answer& answer);
+    void answer_now(size_t route_size, Answer& answer);
+    Sent send(Message* route, size_t route_size, Message& reply) noexcept;
+    void account(const Answer& answer, uint64_t arrived) noexcept;
+    void abandon(Answer& answer, int kind) noexcept;
+    void log(const Request& request);
+
+    // Peers that are owed answers.
+    Peer& peer_of(size_t delimiter);
+    void move_route(Slot& slot, size_t route_size);
+    bool over_limit(const Peer& peer, size_t weight) const noexcept;
+    void charge(Peer& peer, Slot& slot) noexcept;
+    void discharge(Peer& peer, Slot& slot) noexcept;
+    void append(Peer& peer, size_t route_size, Message& body, const Request& request, uint64_t wanted);
+    void advance(Peer& peer);
+    void begin_front(Peer& peer);
+    void enqueue(Peer& peer, Slot& slot, bool strict);
+    void enqueue_followers(Peer& peer);
+    void make_ready(Peer& peer, Slot& slot);
+    void park(Peer& peer);
+    void forget(Peer& peer);
+
+    // What happens between messages.
+    void read_mail();
+    Slot* take_job(uint64_t id, Peer*& peer) noexcept;
+    void finish(const Finished& finished);
+    static bool copy_reply(const Finished& finished, Answer& answer) noexcept;
+    bool render_get(const Finished& finished, Answer& answer) noexcept;
+    void serve_waiting(uint64_t now);
+    void retry_parked();
+    int milliseconds_to_wait(uint64_t now) const noexcept;
+    void set_receive_timeout(int milliseconds) noexcept;
+
+    // Stopping.
+    void begin_stop();
+    void refuse(uint64_t job, const Request& request);
+    bool stopped(uint64_t now);
+
+    Shared& shared_;
+    void* const router_;
+    const std::string wake_id_;
+    std::shared_ptr<const DispatchTable> table_;
+    uint64_t table_epoch_ = 0;
+
+    std::vector<Message> frames_;
+    size_t frame_count_ = 0;
+    Message nothing_;
+    std::string key_;
+    uint64_t arrived_ = 0;
+
+    Peers peers_;
+    std::unordered_map<uint64_t, Peer*> jobs_;
+    std::vector<Peer*> waiting_, parked_;
+    size_t pending_ = 0, pending_bytes_ = 0;
+    uint64_t next_job_ = 0;
+    uint64_t retry_at_ = 0, retry_after_ = 0;
+    bool progress_ = false;  // something was sent since the last retry began
+    uint64_t log_checked_ = 0;
+    int receive_timeout_ = -1;
+
+    bool stopping_ = false;
+    uint64_t callback_deadline_ = 0, flush_deadline_ = 0;
+};
+
+}  // namespace laplace
+
+#endif

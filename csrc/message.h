@@ -1,0 +1,53 @@
+// Owners of libzmq messages. A zmq_msg must not be copied bit by bit, so a
+// Message moves through libzmq and closes itself.
+#ifndef LAPLACE_MESSAGE_H
+#define LAPLACE_MESSAGE_H
+
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "zmq_api.h"
+
+namespace laplace {
+
+class Message {
+public:
+    Message() noexcept { zmq.msg_init(&msg_); }
+    ~Message() { zmq.msg_close(&msg_); }
+    Message(Message&& other) noexcept {
+        zmq.msg_init(&msg_);
+        zmq.msg_move(&msg_, &other.msg_);
+    }
+    Message& operator=(Message&& other) noexcept {
+        if (this != &other) zmq.msg_move(&msg_, &other.msg_);
+        return *this;
+    }
+    Message(const Message&) = delete;
+    Message& operator=(const Message&) = delete;
+
+    // Replaces the content by `size` bytes to be written; false without memory.
+    [[nodiscard]] bool allocate(size_t size) noexcept {
+        zmq.msg_close(&msg_);
+        if (zmq.msg_init_size(&msg_, size) == 0) return true;
+        zmq.msg_init(&msg_);
+        return false;
+    }
+    char* data() noexcept { return static_cast<char*>(zmq.msg_data(&msg_)); }
+    size_t size() const noexcept { return zmq.msg_size(&msg_); }
+    bool more() const noexcept { return zmq.msg_more(&msg_) != 0; }
+    std::string_view view() noexcept { return {data(), size()}; }
+    zmq_msg* raw() noexcept { return &msg_; }
+
+private:
+    zmq_msg msg_;
+};
+
+// The routing frames of a request up to and including the first empty one,
+// echoed verbatim in front of its reply.
+using Route = std::vector<Message>;
+
+}  // namespace laplace
+
+#endif

@@ -1,0 +1,189 @@
+# What _core.pyx uses of the C++ in this folder.
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libcpp cimport bool
+from libcpp.deque cimport deque
+from libcpp.memory cimport shared_ptr
+from libcpp.string cimport string
+from libcpp.vector cimport vector
+
+
+cdef extern from "scan.h" nogil:
+    ctypedef struct ls_value:
+        const char* text
+        size_t size
+        uint8_t kind
+        uint8_t truth
+        uint8_t escaped
+    ctypedef struct ls_envelope:
+        ls_value version
+        ls_value cmd
+        ls_value sender "from"
+        ls_value payload
+    int LS_ABSENT
+    int ls_scan(const char* data, size_t size, ls_envelope* out) noexcept
+
+
+cdef extern from "<atomic>" namespace "std" nogil:
+    cdef cppclass atomic_bool "std::atomic<bool>":
+        bool load() noexcept
+        void store(bool value) noexcept
+
+
+cdef extern from "zmq_api.h" namespace "laplace" nogil:
+    cdef enum class load_status:
+        loaded
+        not_found
+        symbol_missing
+        too_old
+    load_status c_load_zmq "laplace::load_zmq"(
+        const char* path, bool only_loaded, const char** missing) noexcept
+    const void* zmq_identity() noexcept
+    ctypedef struct zmq_api:
+        void (*version)(int* major, int* minor, int* patch) noexcept
+    zmq_api zmq
+
+
+cdef extern from "counters.h" namespace "laplace" nogil:
+    cdef cppclass Counter:
+        uint64_t load() noexcept
+    cdef cppclass LatencyHistogram:
+        Counter* buckets
+    const size_t bucket_count "laplace::LatencyHistogram::bucket_count"
+    const unsigned max_commands "laplace::Counters::max_commands"
+    int ERROR_KINDS
+    cdef cppclass PerCommand "laplace::Counters::PerCommand":
+        Counter native
+        Counter python
+    cdef cppclass Counters:
+        PerCommand* commands
+        Counter* errors
+        Counter bytes_in
+        Counter bytes_out
+        Counter pending
+        Counter pending_bytes
+        Counter pending_high_water
+        Counter parked_bytes
+        Counter stale_gets
+        Counter refreshes
+        Counter connections
+        Counter connections_total
+        LatencyHistogram native_latency
+        LatencyHistogram python_latency
+
+
+cdef extern from "reply_template.h" namespace "laplace" nogil:
+    int HOLE_COUNT
+    cdef cppclass Piece "laplace::ReplyTemplate::Piece":
+        string literal
+        int hole
+    cdef cppclass ReplyTemplate:
+        vector[Piece] pieces
+
+
+cdef extern from "dispatch.h" namespace "laplace" nogil:
+    cdef cppclass Command:
+        string name
+        int action
+        unsigned index
+    cdef cppclass DispatchTable:
+        vector[Command] commands
+        vector[string] accepted_versions
+        ReplyTemplate ping
+        ReplyTemplate info
+        ReplyTemplate get
+        ReplyTemplate error
+        string default_version
+        string unknown
+        string busy
+        string stopping
+
+
+cdef extern from "documents.h" namespace "laplace" nogil:
+    cdef enum document_id:
+        DOCUMENT_DATA
+        DOCUMENT_INFO
+    ctypedef shared_ptr[const string] Text
+    cdef cppclass Look:
+        uint64_t generation
+        uint64_t covers
+    cdef cppclass Documents:
+        uint64_t generation(document_id which) noexcept
+        bool is_live(document_id which) noexcept
+        void mark_live(document_id which, uint64_t generation) noexcept
+        void ask_look(document_id which) noexcept
+        int wait_look() noexcept
+        Look begin_look(document_id which) noexcept
+
+
+cdef extern from "message.h" namespace "laplace" nogil:
+    cdef cppclass Message:
+        const char* data() noexcept
+        size_t size() noexcept
+
+
+cdef extern from "handover.h" namespace "laplace" nogil:
+    cdef cppclass Job:
+        uint64_t id
+        Message body
+        bool strict
+        bool one_frame
+    cdef cppclass Finished:
+        uint64_t id
+        string reply
+        bool render_get
+        string to
+        string version
+        unsigned command
+        int error
+    cdef cppclass Answered:
+        unsigned command
+        string sender "from"
+    cdef enum class Attention:
+        job
+        log
+        closed
+    cdef cppclass Inbox:
+        Attention next(Job& job) noexcept
+        vector[Answered] take_log() noexcept
+
+
+cdef extern from "shared.h" namespace "laplace" nogil:
+    cdef cppclass Limits:
+        size_t pending
+        size_t pending_bytes
+        size_t peer_pending
+        size_t peer_pending_bytes
+        size_t peer_parked_bytes
+    cdef cppclass Config:
+        string address
+        int64_t max_message_bytes
+        int refresh_timeout_ms
+        int callback_grace_ms
+        int flush_ms
+        Limits limits
+    cdef cppclass Shared:
+        Documents documents
+        Inbox inbox
+        Counters counters
+        atomic_bool take_after_get
+        atomic_bool log_answers
+        void set_table(shared_ptr[const DispatchTable] table) noexcept
+
+
+cdef extern from "server.h" namespace "laplace" nogil:
+    cdef cppclass Server:
+        int start() noexcept
+        void request_stop() noexcept
+        bool wait_ended(int milliseconds) noexcept
+        bool started() noexcept
+        int fault() noexcept
+        string endpoint() except +
+        uint64_t replace_document(document_id which, Text text, bool live) noexcept
+        void finish_look(document_id which, const Look& look, Text text, bool is_error,
+                         bool live) noexcept
+        void finish_job(Finished finished) except +
+        Shared shared
+    shared_ptr[Server] create_server "laplace::Server::create"(
+        const Config& config, int& error) noexcept
+    unsigned fork_count() noexcept
+    bool watch_forks() noexcept

@@ -1,0 +1,71 @@
+// A peer that is owed answers. Its requests stand in a line of slots, in the order
+// they came; only the first can be answered. A peer that is owed nothing has no record.
+#ifndef LAPLACE_PEERS_H
+#define LAPLACE_PEERS_H
+
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <unordered_map>
+
+#include "documents.h"
+#include "message.h"
+
+namespace laplace {
+
+struct Answer {
+    Message reply;
+    Taken taken;  // a value only this reply carries
+    unsigned command = 0;
+    int error = 0;
+    bool native = true;
+};
+
+enum class SlotState {
+    held,     // not begun: earlier requests of this peer come first
+    queued,   // Python has it
+    waiting,  // for a look at live data
+    ready     // answer complete, to be sent
+};
+
+struct Slot {
+    Route route;
+    Message body;
+    SlotState state = SlotState::held;
+    bool one_frame = true;
+    uint64_t id = 0;        // of the job, while queued
+    uint64_t wanted = 0;    // ticket of the look waited for
+    uint64_t deadline = 0;  // of that wait, ns
+    uint64_t arrived = 0;   // ns
+    size_t weight = 0;      // bytes it counts against the pending limits, while charged
+    Answer answer;
+};
+
+struct Peer {
+    std::string key;
+    std::deque<Slot> slots;
+    size_t pending_bytes = 0;
+    size_t parked_bytes = 0;
+    bool waiting = false;  // listed in the loop's waiting peers
+    bool parked = false;   // listed in the loop's parked peers
+};
+
+// Who asks: the routing frames, so that each program behind a proxy is a peer of its
+// own. REQ_CORRELATE's request id (4 bytes, last) changes with every request and is
+// left out: it names the request, not the peer.
+inline void peer_key(Message* frames, size_t delimiter, std::string& key) {
+    size_t count = delimiter;
+    if (count >= 2 && frames[count - 1].size() == 4) --count;
+    key.clear();
+    for (size_t i = 0; i < count; ++i) {
+        const uint64_t size = frames[i].size();
+        if (i > 0) key.append(reinterpret_cast<const char*>(&size), sizeof size);
+        key.append(frames[i].view());
+    }
+}
+
+using Peers = std::unordered_map<std::string, Peer>;
+
+}  // namespace laplace
+
+#endif

@@ -1,0 +1,308 @@
+# From what a program hands over to JSON text. orjson must never see a container that
+# another thread can still change (that is a segmentation fault, not an exception), so
+# containers are copied first: a dict copy and a list slice are atomic under the GIL.
+# On the way the copier turns what orjson cannot say into what it can, and counts
+# references: data that only the server refers to can never change again.
+
+import dataclasses
+import datetime
+import decimal
+import enum
+import json
+import sys
+import uuid
+
+import orjson
+from cpython.dict cimport PyDict_Copy, PyDict_Next, PyDict_SetItem
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
+from cpython.list cimport PyList_CheckExact, PyList_GET_ITEM, PyList_GetSlice
+from cpython.object cimport PyObject
+from cpython.tuple cimport PyTuple_CheckExact
+from cpython.unicode cimport PyUnicode_CheckExact
+from libc.math cimport isfinite, isnan
+
+cdef extern from "Python.h":
+    bint PyDict_CheckExact(object value)
+    bint PyBool_Check(object value)
+    bint PyLong_CheckExact(object value)
+    long long PyLong_AsLongLongAndOverflow(object value, int* overflow) except? -1
+    unsigned long long PyLong_AsUnsignedLongLong(object value) except? 18446744073709551615
+    object PyUnicode_FromObject(object value)
+    # On the pointer: an object argument could be counted once more by the call.
+    Py_ssize_t Py_REFCNT(PyObject* value) noexcept
+
+# orjson goes no deeper.
+cdef int DEEPEST = 250
+# Arrays of this many bytes and more are made into JSON at the first read, not at the door.
+cdef Py_ssize_t LARGE_ARRAYS = 64 * 1024
+# References to a container inside another one that nobody else holds: its parent's and
+# that of the parent's copy.
+cdef Py_ssize_t INSIDE = 2
+
+cdef object dumps = orjson.dumps
+cdef object NAN_TEXT = orjson.Fragment(b"NaN")
+cdef object INFINITY_TEXT = orjson.Fragment(b"Infinity")
+cdef object MINUS_INFINITY_TEXT = orjson.Fragment(b"-Infinity")
+cdef int OPTIONS = orjson.OPT_SERIALIZE_NUMPY
+
+
+cdef class Walk:
+    """One pass over somebody's data."""
+
+    cdef bint owned             # nobody but the server refers to any container seen so far
+    cdef bint for_orjson        # False: leave numbers and arrays as the standard library wants
+    cdef Py_ssize_t array_bytes
+    cdef list path              # where a failure is, innermost first
+
+    def __cinit__(self, bint for_orjson=True):
+        self.owned = True
+        self.for_orjson = for_orjson
+        self.path = []
+
+
+cdef inline bint is_plain(PyObject* item) except -1:
+    """Whether a value needs no look: immutable, and orjson writes it as json would."""
+    cdef int overflow = 0
+    value = <object>item
+    if PyFloat_CheckExact(value):
+        return isfinite(PyFloat_AS_DOUBLE(value))
+    if PyUnicode_CheckExact(value) or value is None or PyBool_Check(value):
+        return True
+    if PyLong_CheckExact(value):
+        PyLong_AsLongLongAndOverflow(value, &overflow)
+        return overflow == 0
+    return False
+
+
+cdef dict copy_dict(dict source, Walk walk, int depth):
+    if depth > DEEPEST:
+        raise TypeError(f"nested deeper than {DEEPEST} levels (or in a circle)")
+    cdef dict private = PyDict_Copy(source)
+    cdef Py_ssize_t position = 0
+    cdef PyObject* key = NULL
+    cdef PyObject* item = NULL
+    cdef bint plain_keys = True
+    while PyDict_Next(private, &position, &key, &item):
+        if not PyUnicode_CheckExact(<object>key):
+            plain_keys = False
+        if not is_plain(item):
+            try:
+                changed = copy_value(item, INSIDE, walk, depth + 1)
+            except TypeError:
+                walk.path.append(<object>key)
+                raise
+            # Allowed during PyDict_Next: the key is there already.
+            PyDict_SetItem(private, <object>key, changed)
+    if plain_keys:
+        return private
+    return {text_of_key(name): value for name, value in private.items()}
+
+
+cdef list copy_list(list source, Walk walk, int depth):
+    if depth > DEEPEST:
+        raise TypeError(f"nested deeper than {DEEPEST} levels (or in a circle)")
+    cdef list private = PyList_GetSlice(source, 0, len(source))
+    cdef Py_ssize_t i
+    cdef PyObject* item
+    for i in range(len(private)):
+        item = PyList_GET_ITEM(private, i)
+        if not is_plain(item):
+            try:
+                private[i] = copy_value(item, INSIDE, walk, depth + 1)
+            except TypeError:
+                walk.path.append(i)
+                raise
+    return private
+
+
+cdef object text_of_key(key):
+    """A key as the standard library's json writes it, and a few types more."""
+    if PyUnicode_CheckExact(key):
+        return key
+    if isinstance(key, enum.Enum) and not isinstance(key, (str, int, float)):
+        return text_of_key(key.value)
+    if isinstance(key, str):
+        return PyUnicode_FromObject(key)
+    if key is None:
+        return "null"
+    if key is True or key is False:
+        return "true" if key else "false"
+    if isinstance(key, int):
+        return int.__repr__(key)
+    if isinstance(key, float):
+        if isfinite(key):
+            return float.__repr__(key)
+        return "NaN" if isnan(key) else "Infinity" if key > 0 else "-Infinity"
+    if is_numpy_scalar(key):
+        return text_of_key(key.item())
+    if isinstance(key, (datetime.date, datetime.time)):
+        return key.isoformat()
+    if isinstance(key, uuid.UUID):
+        return str(key)
+    raise TypeError(f"keys must be str, int, float, bool or None, not {type(key).__name__}")
+
+
+cdef object copy_value(PyObject* item, Py_ssize_t expected, Walk walk, int depth):
+    """A private stand-in for any value that is not plain."""
+    cdef Py_ssize_t references = Py_REFCNT(item)
+    cdef bint owned_before
+    value = <object>item
+    if PyDict_CheckExact(value):
+        walk.owned = walk.owned and references <= expected
+        return copy_dict(<dict>value, walk, depth)
+    if PyList_CheckExact(value):
+        walk.owned = walk.owned and references <= expected
+        return copy_list(<list>value, walk, depth)
+    if isinstance(value, tuple):
+        # The tuple cannot change, but through another reference to it somebody can
+        # reach what is inside and can.
+        if references > expected or not PyTuple_CheckExact(value):
+            owned_before = walk.owned
+            walk.owned = True
+            private = copy_list(list(value), walk, depth)
+            walk.owned = owned_before and holds_no_container(<tuple>value)
+            return private
+        return copy_list(list(value), walk, depth)
+    if isinstance(value, enum.Enum) and not isinstance(value, (str, int, float)):
+        owned_before = walk.owned
+        constant = value.value
+        private = constant
+        if not is_plain(<PyObject*>constant):
+            private = copy_value(<PyObject*>constant, expected, walk, depth + 1)
+        walk.owned = owned_before
+        return private
+    if isinstance(value, float):
+        return float_text(value, walk)
+    if isinstance(value, int):
+        return long_integer_text(value, walk)
+    if isinstance(value, str):
+        return PyUnicode_FromObject(value)
+    if isinstance(value, dict):
+        walk.owned = False
+        return copy_dict(dict(value.items()), walk, depth)
+    if isinstance(value, list):
+        walk.owned = False
+        return copy_list(list(value), walk, depth)
+    if is_array(value):
+        return copy_array(value, walk, depth)
+    if is_numpy_scalar(value):
+        scalar = value.item()
+        if is_numpy_scalar(scalar):  # longdouble: item() gives itself
+            scalar = float(scalar)
+        return scalar if is_plain(<PyObject*>scalar) else copy_value(
+            <PyObject*>scalar, expected, walk, depth + 1)
+    if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if isinstance(value, decimal.Decimal):
+        return float_text(float(value), walk)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        walk.owned = False
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return copy_dict(fields, walk, depth)
+    raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
+
+
+cdef bint holds_no_container(tuple value) except -1:
+    for item in value:
+        if isinstance(item, tuple):
+            if not holds_no_container(item):
+                return False
+        elif not is_plain(<PyObject*>item) and not isinstance(item, (float, int, str)):
+            return False
+    return True
+
+
+cdef object float_text(value, Walk walk):
+    cdef double number = value
+    if not walk.for_orjson or isfinite(number):
+        return number
+    return NAN_TEXT if isnan(number) else INFINITY_TEXT if number > 0 else MINUS_INFINITY_TEXT
+
+
+cdef object long_integer_text(value, Walk walk):
+    number = int(value)
+    if not walk.for_orjson or -0x8000000000000000 <= number <= 0xFFFFFFFFFFFFFFFF:
+        return number
+    try:
+        return orjson.Fragment(int.__repr__(number).encode())
+    except ValueError as too_long:  # more digits than the interpreter converts
+        raise TypeError(str(too_long)) from None
+
+
+cdef object numpy_type(str name):
+    # Not imported here: whoever hands over an array has imported it.
+    numpy = sys.modules.get("numpy")
+    return getattr(numpy, name, None)
+
+
+cdef bint is_array(value) except -1:
+    kind = numpy_type("ndarray")
+    return kind is not None and isinstance(value, kind)
+
+
+cdef bint is_numpy_scalar(value) except -1:
+    kind = numpy_type("generic")
+    return kind is not None and isinstance(value, kind)
+
+
+cdef object copy_array(value, Walk walk, int depth):
+    """An array as one that orjson writes, or as lists where it cannot.
+
+    Arrays are values: what is sent is what they held now, whoever changes them later.
+    """
+    numpy = sys.modules["numpy"]
+    cdef str kind = value.dtype.kind
+    if type(value) is numpy.ndarray and kind in "biuf" and value.ndim > 0 and walk.for_orjson:
+        dtype = value.dtype
+        wide = numpy.dtype("f8") if dtype.itemsize > 8 else dtype.newbyteorder("=")
+        private = numpy.array(value, dtype=wide, order="C", copy=True, subok=False)
+        if kind != "f" or numpy.isfinite(private).all():
+            walk.array_bytes += private.nbytes
+            return private
+        value = private
+    elif kind not in "biufOSUMm" or kind in "SMm":
+        if kind == "M":
+            value = numpy.datetime_as_string(value).astype(object)
+        else:
+            raise TypeError(f"an array of {value.dtype} cannot be written as JSON")
+    lists = value.tolist()
+    cdef bint owned_before = walk.owned
+    private = lists if is_plain(<PyObject*>lists) else copy_value(
+        <PyObject*>lists, INSIDE, walk, depth)
+    walk.owned = owned_before
+    return private
+
+
+cdef str where(Walk walk, str name):
+    return name + "".join([f"[{step!r}]" for step in reversed(walk.path)])
+
+
+cdef dict copy_document(dict source, bint exclusive, Walk walk):
+    """A private copy of a whole document; `walk.owned` tells whether it can still change.
+
+    `exclusive`: nobody but the server refers to `source` itself.
+    """
+    cdef dict items = source
+    walk.owned = exclusive and PyDict_CheckExact(source)
+    if not PyDict_CheckExact(source):
+        items = dict(source.items())
+    try:
+        return copy_dict(items, walk, 1)
+    except TypeError as problem:
+        raise TypeError(f"{where(walk, 'data')}: {problem}") from None
+
+
+cdef bytes encode(dict private, dict source):
+    """JSON text of a private copy; `source` is walked anew where orjson refuses."""
+    try:
+        return dumps(private, None, OPTIONS)
+    except orjson.JSONEncodeError:
+        pass
+    # Lone surrogates in a text: the standard library writes them as escapes.
+    plain = copy_document(source, False, Walk(False))
+    try:
+        return json.dumps(plain).encode()
+    except ValueError as problem:
+        raise TypeError(f"data: {problem}") from None

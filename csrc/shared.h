@@ -1,0 +1,92 @@
+// What the loop and the Python side share. Every member says who may touch it.
+#ifndef LAPLACE_SHARED_H
+#define LAPLACE_SHARED_H
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "counters.h"
+#include "dispatch.h"
+#include "documents.h"
+#include "handover.h"
+
+namespace laplace {
+
+// Bounds on what waits for Python (pending) and for slow readers (parked).
+struct Limits {
+    size_t pending = 4096;
+    size_t pending_bytes = size_t{256} << 20;
+    size_t peer_pending = 1024;
+    size_t peer_pending_bytes = size_t{64} << 20;
+    size_t peer_parked_bytes = size_t{16} << 20;
+};
+
+struct Config {
+    std::string address;
+    int64_t max_message_bytes = -1;
+    int refresh_timeout_ms = 100;
+    int callback_grace_ms = 1200;  // how long stop waits for a running callback
+    int flush_ms = 500;            // how long replies have to leave after that
+    Limits limits;
+};
+
+using Clock = std::chrono::steady_clock;
+
+inline uint64_t now_ns() noexcept {
+    const auto since = Clock::now().time_since_epoch();
+    return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(since).count());
+}
+
+struct Shared {
+    explicit Shared(Config given) : config(std::move(given)), documents(std::make_shared<const std::string>("{}")) {}
+
+    const Config config;
+    Documents documents;  // locks itself
+    Inbox inbox;          // locks itself
+    Outbox outbox;        // locks itself
+    Counters counters;    // atomics
+
+    std::atomic<bool> take_after_get{false};
+    std::atomic<bool> log_answers{false};
+    std::atomic<bool> stop_requested{false};
+
+    // The loop keeps its own reference and fetches a new one when the epoch moves.
+    void set_table(std::shared_ptr<const DispatchTable> table) noexcept {
+        const std::lock_guard<std::mutex> lock(table_mutex_);
+        table_.swap(table);
+        table_epoch.fetch_add(1, std::memory_order_release);
+    }
+    std::shared_ptr<const DispatchTable> table() noexcept {
+        const std::lock_guard<std::mutex> lock(table_mutex_);
+        return table_;
+    }
+    std::atomic<uint64_t> table_epoch{0};
+
+    // Makes the loop look at its mail: from any thread, coalesced.
+    void wake() noexcept {
+        if (mail_.exchange(true)) return;
+        const std::lock_guard<std::mutex> lock(wake_mutex_);
+        if (wake_socket_ != nullptr) zmq.send(wake_socket_, "", 0, ZMQ_DONTWAIT);
+    }
+    bool take_mail() noexcept { return mail_.load() && mail_.exchange(false); }
+    // The sender's end of the loop's wake-up; null when the loop has ended.
+    void set_wake_socket(void* socket) noexcept {
+        const std::lock_guard<std::mutex> lock(wake_mutex_);
+        wake_socket_ = socket;
+    }
+
+private:
+    std::mutex table_mutex_;
+    std::shared_ptr<const DispatchTable> table_ = std::make_shared<const DispatchTable>();
+    std::atomic<bool> mail_{false};
+    std::mutex wake_mutex_;
+    void* wake_socket_ = nullptr;
+};
+
+}  // namespace laplace
+
+#endif

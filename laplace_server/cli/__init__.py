@@ -1,0 +1,25 @@
+"""The ``laplace-server`` command; it needs the extra ``cli`` (typer and rich).
+
+The modules here import what they need when a command runs, so that ``--help`` and the short
+commands start quickly. ``measure`` runs without the extra.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line and exit with its status."""
+    try:
+        import rich  # noqa: F401
+        import typer  # noqa: F401
+    except ImportError as error:
+        sys.stderr.write(
+            f"laplace-server: the command line needs typer and rich ({error}).\n"
+            "Install them with: pip install 'laplace-server[cli]'\n"
+        )
+        sys.exit(2)
+    from laplace_server.cli.app import app
+
+    app(prog_name="laplace-server")

@@ -1,0 +1,45 @@
+"""How commands fail: one line on stderr and a status, never a traceback.
+
+Status 1: nobody answered, the server answered with an error, or a port is taken. Status 2: an
+argument is wrong. Status 130: interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import typer
+
+FAILED = 1
+USAGE = 2
+INTERRUPTED = 130
+
+
+def fail(text: str, status: int = FAILED) -> NoReturn:
+    """Say why on stderr and exit."""
+    sys.stderr.write(f"laplace-server: {text}\n")
+    raise typer.Exit(status)
+
+
+@contextmanager
+def failures_told() -> Iterator[None]:
+    """Turn the expected exceptions of a command's body into its message and exit status."""
+    import zmq
+
+    from laplace_server.errors import RemoteError, RequestTimeout
+
+    try:
+        yield
+    except RequestTimeout as error:
+        fail(f"no answer from {error.address} within {error.timeout_s:g} s.")
+    except RemoteError as error:
+        fail(f"{error.address} answered {error.cmd} with an error: {error}")
+    except zmq.ZMQError as error:
+        fail(str(error))
+    except ValueError as error:
+        fail(str(error), USAGE)
+    except KeyboardInterrupt:
+        fail("interrupted.", INTERRUPTED)

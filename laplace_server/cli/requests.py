@@ -1,0 +1,120 @@
+"""ping, info, get, set, save and stop: ask a server, its answer on stdout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from laplace_server.cli.failures import failures_told
+from laplace_server.cli.values import as_lines, full_address, read_positions
+
+if TYPE_CHECKING:
+    from laplace_server.client import ClientLHC
+
+Address = Annotated[
+    str, typer.Argument(metavar="ADDRESS", help="The server's tcp://host:port, or host:port.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON, for scripts.")]
+Timeout = Annotated[
+    float, typer.Option("--timeout", metavar="SECONDS", help="How long to wait for the answer.")
+]
+Positions = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="POSITIONS...",
+        help="1.5 2.0 (axes in order, null leaves one alone), 0=2.5 (axis=position), or JSON.",
+    ),
+]
+Path = Annotated[str, typer.Argument(metavar="PATH", help="A path on the server's machine.")]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add this module's commands to ``app``."""
+    app.command("ping")(ping)
+    app.command("info")(info)
+    app.command("get")(get)
+    # So that -1.5 is a position; hence these commands have no short options.
+    app.command("set", context_settings={"ignore_unknown_options": True})(set_positions)
+    app.command("save")(save)
+    app.command("stop")(stop)
+
+
+def ping(address: Address, as_json: AsJson = False, timeout: Timeout = 2.0) -> None:
+    """Measure the round trip to a server.
+
+    One PING opens the connection, a second one is measured.
+    """
+    with _client(address, timeout) as client:
+        client.ping()
+        seconds = client.ping()
+        _print(
+            as_json,
+            {"address": client.address, "seconds": seconds},
+            f"{client.address} answers in {seconds * 1e3:.3f} ms.",
+        )
+
+
+def info(address: Address, as_json: AsJson = False, timeout: Timeout = 2.0) -> None:
+    """Show what a server is: name, device, axes, commands."""
+    with _client(address, timeout) as client:
+        payload = client.info()
+        _print(as_json, payload, as_lines(payload))
+
+
+def get(address: Address, as_json: AsJson = False, timeout: Timeout = 2.0) -> None:
+    """Show a device's present data.
+
+    Long values are cut to the width of the terminal; --json gives all.
+    """
+    with _client(address, timeout) as client:
+        data = client.get()
+        _print(as_json, data, as_lines(data))
+
+
+def set_positions(
+    address: Address, positions: Positions, as_json: AsJson = False, timeout: Timeout = 2.0
+) -> None:
+    """Ask a device to move.
+
+    Positions are in the device's own units. It may refuse them; get shows what it does.
+    """
+    with _client(address, timeout) as client:
+        values = read_positions(positions)
+        client.set(values)
+        _print_done(as_json, client, "SET", f"takes {json.dumps(values)}.")
+
+
+def save(address: Address, path: Path, as_json: AsJson = False, timeout: Timeout = 2.0) -> None:
+    """Tell a device where to save."""
+    with _client(address, timeout) as client:
+        client.save(path)
+        _print_done(as_json, client, "SAVE", f"saves to {path}")
+
+
+def stop(address: Address, as_json: AsJson = False, timeout: Timeout = 2.0) -> None:
+    """End a server."""
+    with _client(address, timeout) as client:
+        client.stop_server()
+        _print_done(as_json, client, "STOP", "stops.")
+
+
+@contextmanager
+def _client(address: str, timeout: float) -> Iterator[ClientLHC]:
+    with failures_told():
+        from laplace_server.client import ClientLHC
+
+        with ClientLHC(full_address(address), name="laplace-server", timeout_s=timeout) as client:
+            yield client
+
+
+def _print(as_json: bool, values: dict[str, Any], text: str) -> None:
+    typer.echo(json.dumps(values) if as_json else text)
+
+
+def _print_done(as_json: bool, client: ClientLHC, cmd: str, text: str) -> None:
+    values = {"address": client.address, "cmd": cmd, "ok": True}
+    _print(as_json, values, f"{client.address} {text}")

@@ -1,0 +1,71 @@
+"""Command-line texts to values, and values to text."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from typing import Any
+
+
+def full_address(text: str) -> str:
+    """Complete ``host:port`` to ``tcp://host:port``; the client checks the rest."""
+    return text if "://" in text else f"tcp://{text}"
+
+
+def read_positions(words: list[str]) -> Any:
+    """Read the positions of a SET: numbers, AXIS=NUMBER pairs, or one JSON list or object.
+
+    ``null`` in place of a number leaves that axis alone.
+
+    Raises:
+        ValueError: it is neither, or a mixture.
+    """
+    if len(words) == 1 and words[0].lstrip()[:1] in ("[", "{"):
+        try:
+            return json.loads(words[0])
+        except ValueError as error:
+            raise ValueError(f"Not JSON: {words[0]} ({error})") from None
+    pairs = [word.partition("=") for word in words]
+    if all(equals for _, equals, _ in pairs):
+        positions = {_axis(axis): _number(number) for axis, _, number in pairs}
+        if len(positions) != len(pairs):
+            raise ValueError("An axis is given twice.")
+        return positions
+    if any(equals for _, equals, _ in pairs):
+        raise ValueError("Give either numbers or AXIS=NUMBER pairs, not both.")
+    return [_number(word) for word in words]
+
+
+def _axis(text: str) -> str:
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"{text!r} is not the index of an axis.")
+    # As everywhere in the field, the keys are the indices as text.
+    return str(int(text))
+
+
+def _number(text: str) -> float | None:
+    if text == "null":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    # No device should get NaN or an infinity through a slip of the keyboard.
+    if not math.isfinite(number):
+        raise ValueError(f"{text!r} is not a number.")
+    return number
+
+
+def as_lines(values: dict[str, Any]) -> str:
+    """Return one ``key: value`` line per item, each cut to the width of the terminal."""
+    width = max(shutil.get_terminal_size().columns, 40)
+    lines = []
+    for key, value in values.items():
+        line = f"{key}: {value if isinstance(value, str) else json.dumps(value)}"
+        lines.append(line if len(line) <= width else f"{line[: width - 3]}...")
+    return "\n".join(lines) if lines else "(no data)"

@@ -1,0 +1,69 @@
+"""Every exception class of the package.
+
+All derive from ``LaplaceError``; those for which Python has a fitting class derive from that too.
+All of them pickle, so they cross process pools unharmed. Wrong arguments raise ValueError or
+TypeError as usual, and a port that cannot be bound raises pyzmq's ``zmq.ZMQError``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class LaplaceError(Exception):
+    """Base class of what this package raises by itself."""
+
+
+class RequestTimeout(LaplaceError, TimeoutError):
+    """No answer within the time allowed.
+
+    The server may be absent, busy or gone; whether it has run the command is not known.
+
+    Attributes: ``cmd`` (the command), ``address`` (of the server), ``timeout_s`` (seconds waited).
+    """
+
+    def __init__(self, cmd: str, address: str, timeout_s: float) -> None:
+        super().__init__(f"No answer from {address} to {cmd} within {timeout_s:g} s.")
+        self.cmd = cmd
+        self.address = address
+        self.timeout_s = timeout_s
+
+    # OSError, the base of TimeoutError, would pickle the text as the only argument.
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.cmd, self.address, self.timeout_s), self.__dict__
+
+
+class RemoteError(LaplaceError):
+    """The server answered with an error.
+
+    ``str()`` of it is the server's text. Attributes: ``error_msg`` (that text), ``cmd`` (the
+    command), ``address`` (of the server).
+    """
+
+    def __init__(self, error_msg: str, cmd: str, address: str) -> None:
+        super().__init__(error_msg)
+        self.error_msg = error_msg
+        self.cmd = cmd
+        self.address = address
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.error_msg, self.cmd, self.address), self.__dict__
+
+
+class VersionMismatch(RemoteError):
+    """The server does not accept this package's protocol version."""
+
+
+class InvalidReply(RemoteError):
+    """What came back is no reply of this protocol; ``error_msg`` says what is wrong with it."""
+
+
+class ClientClosed(LaplaceError, RuntimeError):
+    """The client is closed, or was closed while the request waited for its answer."""
+
+
+class ForkedServerError(LaplaceError, RuntimeError):
+    """A server was used in a forked child; it works in the process that made it only.
+
+    Start children with ``multiprocessing.get_context("spawn")`` and make the server there.
+    """

@@ -1,0 +1,33 @@
+"""One handler per command: ``handler(server, message, target)`` answers through ``server.socket``.
+
+PING, INFO and GET are usually answered by the core without Python; their handlers here serve the
+requests that it leaves to Python (odd JSON, an ``on_get`` callback) with the same replies.
+"""
+
+from laplace_server.handlers.get import handle_get
+from laplace_server.handlers.info import handle_info
+from laplace_server.handlers.opt import handle_opt
+from laplace_server.handlers.ping import handle_ping
+from laplace_server.handlers.save import handle_save
+from laplace_server.handlers.scan import handle_scan
+from laplace_server.handlers.set import handle_set
+from laplace_server.handlers.set_actuators import handle_set_actuators
+from laplace_server.handlers.set_diagnostics import handle_set_diagnostics
+from laplace_server.handlers.stop import handle_stop
+from laplace_server.handlers.toggle_saving import handle_toggle_saving
+from laplace_server.handlers.update_actuator_positions import handle_update_actuator_positions
+
+__all__ = [
+    "handle_get",
+    "handle_info",
+    "handle_opt",
+    "handle_ping",
+    "handle_save",
+    "handle_scan",
+    "handle_set",
+    "handle_set_actuators",
+    "handle_set_diagnostics",
+    "handle_stop",
+    "handle_toggle_saving",
+    "handle_update_actuator_positions",
+]

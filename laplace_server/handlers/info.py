@@ -1,0 +1,25 @@
+"""INFO: what the server is and what it serves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from laplace_server.protocol import Message, make_info_reply
+
+if TYPE_CHECKING:
+    from laplace_server.server_lhc import ServerLHC
+
+
+def handle_info(server: ServerLHC, message: Message, target: Any) -> None:
+    """Tell device, freedom, name, capabilities and lists as they are now."""
+    reply = make_info_reply(
+        server.name,
+        target,
+        device=server.device,
+        freedom=server.freedom,
+        name=server.name,
+        capabilities=server.capabilities,
+        name_list=server.name_list,
+        plottables_list=server.plottables_list,
+    )
+    server.socket.send_json(reply)

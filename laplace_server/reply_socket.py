@@ -1,0 +1,126 @@
+"""``server.socket``: where handlers send their reply."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import zmq
+
+from laplace_server import _core
+from laplace_server.protocol import CMD_GET, PROTOCOL_VERSION, make_error
+from laplace_server.stats import ErrorKind
+
+if TYPE_CHECKING:
+    from laplace_server.server_lhc import ServerLHC
+
+
+class ReplySocket:
+    """Sends the one reply to the request that the ServerLHC thread is handling.
+
+    Handlers written for a plain REP socket find its sending half here. As on a REP socket, sending
+    without a request, or twice, raises ``zmq.ZMQError`` with EFSM. The reply leaves as soon as the
+    handler has returned.
+    """
+
+    def __init__(self, server: ServerLHC) -> None:
+        self._server = server
+        self._open = False
+        self.close()
+
+    # The dispatcher's side.
+
+    def open(self, target: Any, cmd: Any, version: Any) -> None:
+        """A request is about to be handled: who asked, what, and in which protocol version."""
+        self._target = target
+        self._cmd = cmd
+        self._version = version
+        self._reply: bytes | None = None
+        self._error = ErrorKind.NONE
+        self._sends_data = False
+        self._open = True
+
+    def close(self) -> None:
+        """No request is being handled."""
+        self._target = self._cmd = self._version = None
+        self._reply = None
+        self._error = ErrorKind.NONE
+        self._sends_data = False
+        self._open = False
+
+    @property
+    def answered(self) -> bool:
+        """Whether the handler has sent its reply."""
+        return self._sends_data or self._reply is not None
+
+    def hand_over(self, job: int, command: int) -> None:
+        """Give the reply to the loop."""
+        if self._sends_data:
+            target = json.dumps(self._target).encode()
+            version = json.dumps(self._version).encode()
+            self._server._core.finish_get(job, target, version, command)
+        elif self._reply is not None:
+            self._server._core.finish(job, self._reply, command, self._error)
+
+    # The handlers' side.
+
+    def send_json(self, obj: Any, flags: int = 0, **kwargs: Any) -> None:
+        """Send a reply. ``flags`` and keywords for ``json.dumps`` are taken for old handlers.
+
+        Raises:
+            TypeError: it cannot be written as JSON.
+            zmq.ZMQError: EFSM, there is no request to answer (any more).
+        """
+        self._check_open()
+        if isinstance(obj, Mapping):
+            reply = dict(obj)
+            if reply.get("version") == PROTOCOL_VERSION and self._version is not None:
+                reply["version"] = self._version
+            failed = reply.get("error_msg") is not None
+            self._send(_core.encode_json(reply), ErrorKind.HANDLER if failed else ErrorKind.NONE)
+        else:
+            self._send(json.dumps(obj, **kwargs).encode())
+
+    def send(self, data: Any, flags: int = 0, copy: bool = True, track: bool = False) -> None:
+        """Send raw bytes as the reply.
+
+        Raises:
+            zmq.ZMQError: EFSM, there is no request to answer (any more).
+        """
+        self._check_open()
+        self._send(bytes(data))
+
+    def send_string(self, u: str, flags: int = 0, copy: bool = True, encoding: str = "utf-8") -> None:
+        """Send a text as the reply.
+
+        Raises:
+            zmq.ZMQError: EFSM, there is no request to answer (any more).
+        """
+        self._check_open()
+        self._send(u.encode(encoding))
+
+    def send_error(self, text: str, kind: ErrorKind = ErrorKind.HANDLER) -> None:
+        """Send an error reply to whoever asked."""
+        self._check_open()
+        reply = make_error(self._server.name, self._target, cmd=self._cmd, error_msg=text)
+        if self._version is not None:
+            reply["version"] = self._version
+        self._send(_core.encode_json(reply), kind)
+
+    def send_data(self) -> None:
+        """Answer a GET with the data as it is when the handler has returned."""
+        self._check_open()
+        if self._cmd != CMD_GET:
+            raise zmq.ZMQError(zmq.EFSM, "only a GET is answered with the data")
+        self._sends_data = True
+
+    def _check_open(self) -> None:
+        if not self._open or self.answered:
+            raise zmq.ZMQError(
+                zmq.EFSM, "a reply can be sent once, by the handler of a request, while it runs"
+            )
+
+    def _send(self, reply: bytes, kind: ErrorKind = ErrorKind.NONE) -> None:
+        self._reply = reply
+        self._error = kind

@@ -1,0 +1,75 @@
+"""Replies that the core fills in by itself, cut from what ``protocol`` builds."""
+
+from __future__ import annotations
+
+import json
+import re
+from enum import IntEnum
+from typing import Any
+
+from laplace_server.protocol import (
+    PROTOCOL_VERSION,
+    Message,
+    make_error,
+    make_get_reply,
+    make_info_reply,
+    make_pong,
+)
+
+Pieces = list[tuple[bytes, int]]
+
+
+class Hole(IntEnum):
+    """What the loop puts between two literals; the order is the core's."""
+
+    TO = 0
+    CMD = 1
+    BODY = 2
+    VERSION = 3
+    ERROR = 4
+    NOTHING = 5
+
+
+# Stand-ins for what is filled in later. No name can hold one: JSON escapes the NUL.
+_MARKS = {hole: f"\0{hole.name}\0" for hole in Hole}
+_MARK_TEXT = re.compile(r'"\\u0000([A-Z]+)\\u0000"')
+
+
+def reply_templates(name: str) -> dict[str, Pieces]:
+    """Templates of the replies of a server of this name."""
+    to = _MARKS[Hole.TO]
+    body: Any = _MARKS[Hole.BODY]
+    info = make_info_reply(name, to, device="", freedom=0, name=name, capabilities=[])
+    info["payload"] = body
+    error = make_error(name, to, cmd=_MARKS[Hole.CMD], error_msg=_MARKS[Hole.ERROR])
+    return {
+        "ping": _cut(make_pong(name, to)),
+        "info": _cut(info),
+        "get": _cut(make_get_reply(name, to, data=body)),
+        "error": _cut(error),
+    }
+
+
+def reply_texts() -> dict[str, bytes]:
+    """JSON texts that the loop puts into the holes of the error template."""
+    texts = {
+        "version": PROTOCOL_VERSION,
+        "unknown": "UNKNOWN",
+        "busy": "Server busy: too many requests are waiting. Try again later.",
+        "stopping": "Server stopping: the request was not carried out.",
+    }
+    return {key: json.dumps(text).encode() for key, text in texts.items()}
+
+
+def _cut(message: Message) -> Pieces:
+    message["version"] = _MARKS[Hole.VERSION]
+    # A name may hold what looks like a mark: it is put in after the marks were found.
+    name = message["from"]
+    message["from"] = None
+    literals = _MARK_TEXT.split(json.dumps(message))
+    literals[0] = literals[0].replace('"from": null', f'"from": {json.dumps(name)}', 1)
+    pieces = []
+    for i in range(0, len(literals), 2):
+        hole = Hole[literals[i + 1]] if i + 1 < len(literals) else Hole.NOTHING
+        pieces.append((literals[i].encode(), int(hole)))
+    return pieces

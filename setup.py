@@ -1,0 +1,82 @@
+"""The compiled core. All metadata is in pyproject.toml.
+
+Switches, all off by default, set in the environment of a build:
+LAPLACE_DEBUG=1 (assertions, no optimisation), LAPLACE_SANITIZE=address,undefined
+(or thread), LAPLACE_WERROR=1 (warnings of csrc/ stop the build).
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+MSVC = sys.platform == "win32"
+HEADERS = sorted(str(path) for path in Path("csrc").glob("*.h"))
+SOURCES = sorted(str(path) for path in Path("csrc").glob("*.cpp"))
+
+
+def switch(name: str) -> str:
+    value = os.environ.get(name, "")
+    return "" if value == "0" else value
+
+
+def compile_args() -> list[str]:
+    if MSVC:
+        return ["/std:c++17", "/EHsc", "/W4"]
+    args = ["-std=c++17", "-fvisibility=hidden", "-Wall", "-Wextra", "-pthread"]
+    args += ["-O0", "-g", "-UNDEBUG"] if switch("LAPLACE_DEBUG") else ["-O2", "-DNDEBUG"]
+    if switch("LAPLACE_SANITIZE"):
+        args += [f"-fsanitize={switch('LAPLACE_SANITIZE')}", "-fno-omit-frame-pointer", "-g"]
+    if switch("LAPLACE_WERROR"):
+        args += ["-Werror"]
+    return args
+
+
+def link_args() -> list[str]:
+    if MSVC:
+        return []
+    args = ["-pthread"]
+    if sys.platform.startswith("linux"):
+        args.append("-ldl")
+    if switch("LAPLACE_SANITIZE"):
+        args.append(f"-fsanitize={switch('LAPLACE_SANITIZE')}")
+    return args
+
+
+class BuildCore(build_ext):
+    """Stricter warnings for the sources written by hand than for what Cython generates."""
+
+    def build_extension(self, ext):
+        compile_one = self.compiler._compile
+
+        def compile_strictly(obj, src, ext_name, cc_args, extra_postargs, pp_opts):
+            if src.startswith("csrc"):
+                extra_postargs = [*extra_postargs, "-Wconversion", "-Wshadow"]
+            return compile_one(obj, src, ext_name, cc_args, extra_postargs, pp_opts)
+
+        if not MSVC:
+            self.compiler._compile = compile_strictly
+        super().build_extension(ext)
+
+
+core = Extension(
+    "laplace_server._core",
+    sources=["csrc/_core.pyx", *SOURCES],
+    depends=HEADERS,
+    include_dirs=["csrc"],
+    language="c++",
+    extra_compile_args=compile_args(),
+    extra_link_args=link_args(),
+)
+
+setup(
+    cmdclass={"build_ext": BuildCore},
+    ext_modules=cythonize(
+        [core],
+        build_dir="build/cython",
+        compiler_directives={"language_level": 3, "embedsignature": True},
+    ),
+)

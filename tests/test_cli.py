@@ -1,0 +1,391 @@
+"""The command line, run as a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+
+from laplace_server import ServerLHC, __version__
+from laplace_server.cli.serve import DeviceKind
+from laplace_server.cli.values import as_lines, read_positions
+from laplace_server.client import ClientLHC
+from laplace_server.sim import SIMULATED_DEVICES, SimulatedMotor
+
+LIMIT_S = 60.0
+
+CLI = [sys.executable, "-m", "laplace_server"]
+
+needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+
+
+def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*CLI, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+        env={**os.environ, "COLUMNS": "80", **(env or {})},
+    )
+
+
+def run_json(*arguments: str) -> Any:
+    done = run(*arguments, "--json")
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert len(done.stdout.splitlines()) == 1
+    return json.loads(done.stdout)
+
+
+def failed(*arguments: str, status: int) -> str:
+    """Run a command that has to fail and return its message."""
+    done = run(*arguments)
+    assert (done.stdout, done.returncode) == ("", status), done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+@pytest.fixture
+def motor() -> Iterator[SimulatedMotor]:
+    with SimulatedMotor("stage") as device:
+        yield device
+
+
+# -- requests
+
+
+def test_ping(motor: SimulatedMotor) -> None:
+    answer = run_json("ping", motor.local_address)
+    assert answer["address"] == motor.local_address
+    assert 0 < answer["seconds"] < LIMIT_S
+    done = run("ping", motor.local_address)
+    assert re.fullmatch(rf"{motor.local_address} answers in [0-9.]+ ms\.\n", done.stdout)
+
+
+def test_address_without_the_protocol(motor: SimulatedMotor) -> None:
+    answer = run_json("ping", motor.local_address.removeprefix("tcp://"))
+    assert answer["address"] == motor.local_address
+
+
+def test_info(motor: SimulatedMotor) -> None:
+    assert run_json("info", motor.local_address)["name"] == "stage"
+    lines = run("info", motor.local_address).stdout.splitlines()
+    assert "name: stage" in lines
+    assert "freedom: 2" in lines
+
+
+def test_get(motor: SimulatedMotor) -> None:
+    assert run_json("get", motor.local_address)["positions"] == [0.0, 0.0]
+    assert "positions: [0.0, 0.0]" in run("get", motor.local_address).stdout.splitlines()
+
+
+def test_get_nan() -> None:
+    options = {"freedom": 0, "device": "GAS", "data": {"v": [float("inf"), 2**70]}}
+    with ServerLHC(name="gas", address="tcp://127.0.0.1:*", **options) as server:
+        address = f"127.0.0.1:{server.server_port}"
+        assert run_json("get", address) == {"v": [float("inf"), 2**70]}
+
+
+@pytest.mark.parametrize(
+    ("words", "targets"),
+    [
+        (["-1.5", "2"], [-1.5, 2.0]),
+        (["1=-2.5"], [0.0, -2.5]),
+        (["null", "3e0"], [0.0, 3.0]),
+        (['{"0": 4}'], [4.0, 0.0]),
+        (["[1, 2]"], [1.0, 2.0]),
+    ],
+)
+def test_set(motor: SimulatedMotor, words: list[str], targets: list[float]) -> None:
+    done = run_json("set", motor.local_address, *words)
+    assert done == {"address": motor.local_address, "cmd": "SET", "ok": True}
+    with ClientLHC(motor.local_address, timeout_s=LIMIT_S) as client:
+        assert client.get()["targets"] == targets
+    done = run("set", motor.local_address, *words)
+    assert done.stdout.startswith(f"{motor.local_address} takes ")
+
+
+def test_save() -> None:
+    paths: list[str] = []
+    with ServerLHC("camera", "tcp://127.0.0.1:*", 0, "CAMERA") as server:
+        server.set_on_saving_path_changed(paths.append)
+        address = f"tcp://127.0.0.1:{server.server_port}"
+        assert run_json("save", address, "/data/run 1")["ok"] is True
+        assert run("save", address, "/data").stdout == f"{address} saves to /data\n"
+    assert paths == ["/data/run 1", "/data"]
+
+
+def test_stop(motor: SimulatedMotor) -> None:
+    done = run("stop", motor.local_address)
+    assert (done.stdout, done.returncode) == (f"{motor.local_address} stops.\n", 0)
+    motor.server.join(LIMIT_S)
+    assert not motor.server.is_alive()
+
+
+# -- failures
+
+
+@contextmanager
+def nobody() -> Iterator[str]:
+    """Hold a port of this machine that takes connections and never answers."""
+    context = zmq.Context()
+    with context.socket(zmq.ROUTER) as socket:
+        socket.linger = 0
+        yield f"tcp://127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}"
+    context.term()
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("ping", []),
+        ("info", []),
+        ("get", ["--json"]),
+        ("set", ["1.5"]),
+        ("save", ["/data"]),
+        ("stop", []),
+    ],
+)
+def test_nobody_answers(command: str, arguments: list[str]) -> None:
+    with nobody() as address:
+        start = time.monotonic()
+        message = failed(command, address, *arguments, "--timeout", "0.1", status=1)
+    assert message == f"laplace-server: no answer from {address} within 0.1 s.\n"
+    assert time.monotonic() - start < LIMIT_S
+
+
+def test_remote_error() -> None:
+    with SimulatedMotor(remote_stop=False) as motor:
+        message = failed("stop", motor.local_address, status=1)
+        assert message.startswith(f"laplace-server: {motor.local_address} answered STOP with an")
+        assert "not permitted" in message
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ping", "tcp://*:5555"],
+        ["ping", "localhost"],
+        ["get", "localhost:5555", "--timeout", "0"],
+        ["get", "localhost:5555", "--timeout", "nan"],
+        ["set", "localhost:5555", "fast"],
+        ["set", "localhost:5555", "nan"],
+        ["set", "localhost:5555", "1", "0=2"],
+        ["set", "localhost:5555", "0=1", "0=2"],
+        ["set", "localhost:5555", "x=1"],
+        ["set", "localhost:5555", "[1,"],
+        ["set", "localhost:5555"],
+        ["save", "localhost:5555"],
+        ["serve", "--device", "TOASTER"],
+        ["serve", "--address", "localhost:5555"],
+        ["demo", "--seconds", "0"],
+        ["fly"],
+    ],
+)
+def test_wrong_arguments(arguments: list[str]) -> None:
+    assert failed(*arguments, status=2)
+
+
+def test_serve_on_a_taken_port(motor: SimulatedMotor) -> None:
+    message = failed("serve", "--address", motor.local_address, status=1)
+    assert "Address already in use" in message
+
+
+# -- serve
+
+
+@contextmanager
+def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    command = [*CLI, "serve", "--address", "tcp://127.0.0.1:*", "--json", *arguments]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line, process.communicate()
+            yield process, json.loads(line)
+        finally:
+            process.kill()
+
+
+@needs_signals
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve_until_a_signal(number: signal.Signals) -> None:
+    with serving("--name", "lab", "--device", "camera") as (process, facts):
+        assert (facts["name"], facts["device"]) == ("lab", "CAMERA")
+        with ClientLHC(facts["local_address"], timeout_s=LIMIT_S) as client:
+            assert client.info()["name"] == "lab"
+            assert client.info()["device"] == "CAMERA"
+            assert len(client.get()["image"]) == 12
+        process.send_signal(number)
+        assert process.communicate(timeout=LIMIT_S) == ("", "")
+        assert process.returncode == 0
+
+
+def test_serve_until_a_client_stops_it() -> None:
+    with serving() as (process, facts):
+        assert facts["device"] == "MOTOR"
+        with ClientLHC(facts["local_address"], timeout_s=LIMIT_S) as client:
+            client.stop_server()
+        assert process.communicate(timeout=LIMIT_S) == ("", "")
+        assert process.returncode == 0
+
+
+def test_serve_without_remote_stop() -> None:
+    with serving("--no-remote-stop") as (process, facts):
+        assert "not permitted" in failed("stop", facts["local_address"], status=1)
+        assert process.poll() is None
+
+
+def test_serve_knows_the_simulated_devices() -> None:
+    assert [kind.value for kind in DeviceKind] == list(SIMULATED_DEVICES)
+
+
+# -- demo
+
+
+def test_demo() -> None:
+    done = run("demo", "--seconds", "2")
+    assert (done.stderr, done.returncode) == ("", 0)
+    rows = re.findall(r"^\W+(motor|camera) .* (idle|computing) ", done.stdout, re.MULTILINE)
+    assert rows == [
+        ("motor", "idle"),
+        ("camera", "idle"),
+        ("motor", "computing"),
+        ("camera", "computing"),
+    ]
+    assert "reads/s" in done.stdout
+    closing = done.stdout.splitlines()[-1]
+    assert re.match(r"Shown: [0-9,]+ answers, all checked\. With a Python thread", closing)
+
+
+@needs_signals
+def test_demo_interrupted() -> None:
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen([*CLI, "demo"], text=True, env=environment, **pipes) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("A simulated motor")
+        process.send_signal(signal.SIGINT)
+        _, message = process.communicate(timeout=LIMIT_S)
+    assert message == "laplace-server: interrupted.\n"
+    assert process.returncode == 130
+
+
+MEASURE = [sys.executable, "-m", "laplace_server.cli.measure"]
+
+
+def measure(address: str, key: str) -> subprocess.CompletedProcess[str]:
+    command = [*MEASURE, address, "--key", key, "--seconds", "0.3"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+
+
+def test_measure_counts_right_answers(motor: SimulatedMotor) -> None:
+    done = measure(motor.local_address, "positions")
+    assert (done.stderr, done.returncode) == ("", 0)
+    found = json.loads(done.stdout)
+    assert found["reads"] > 0
+    assert found["seconds"] >= 0.3
+    assert 0 < found["p50_ms"] <= found["p99_ms"]
+    assert found["updates"] > 0
+    assert found["bytes"] > 100
+
+
+def test_measure_refuses_wrong_answers(motor: SimulatedMotor) -> None:
+    done = measure(motor.local_address, "image")
+    assert (done.stdout, done.returncode) == ("", 1)
+    assert done.stderr == "wrong answer: KeyError('image')\n"
+
+
+def test_measure_gives_up() -> None:
+    with nobody() as address:
+        done = measure(address, "positions")
+    assert (done.stdout, done.returncode) == ("", 1)
+    assert done.stderr == f"no answer from {address} within 2 s\n"
+
+
+# -- the command itself
+
+
+def test_help_and_version() -> None:
+    commands = run("--help")
+    assert commands.returncode == 0
+    for command in ("demo", "serve", "ping", "info", "get", "set", "save", "stop"):
+        assert re.search(rf"^ +{command} ", commands.stdout, re.MULTILINE)
+        done = run(command, "--help")
+        assert (done.stderr, done.returncode) == ("", 0)
+    version = run("--version")
+    assert (version.stdout, version.returncode) == (f"laplace-server {__version__}\n", 0)
+
+
+def test_console_script() -> None:
+    script = shutil.which("laplace-server", path=sysconfig.get_path("scripts"))
+    if script is None:
+        pytest.skip("the package is not installed here")
+    done = subprocess.run([script, "--version"], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == (f"laplace-server {__version__}\n", 0)
+
+
+@pytest.mark.parametrize("missing", ["typer", "rich"])
+def test_without_the_extra(missing: str, tmp_path: Path) -> None:
+    (tmp_path / f"{missing}.py").write_text(f"raise ModuleNotFoundError('No {missing} here')")
+    search = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    done = run("--help", env={"PYTHONPATH": search})
+    assert (done.stdout, done.returncode) == ("", 2)
+    assert f"No {missing} here" in done.stderr
+    assert "pip install 'laplace-server[cli]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_start_is_light() -> None:
+    script = "import sys, laplace_server.cli.app; print(*sorted(sys.modules))"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "laplace_server.cli.requests" in loaded
+    heavy = {"numpy", "PyQt6", "rich.table", "laplace_server.client", "laplace_server.sim"}
+    assert not heavy & loaded
+
+
+# -- values
+
+
+@pytest.mark.parametrize(
+    ("words", "positions"),
+    [
+        (["1.5", "2.0"], [1.5, 2.0]),
+        (["3"], [3]),
+        (["-1e-3", "null"], [-0.001, None]),
+        (["0=2.5"], {"0": 2.5}),
+        (["00=1", "12=null"], {"0": 1, "12": None}),
+        (['{"0": 1.5}'], {"0": 1.5}),
+        ([" [1, null]"], [1, None]),
+        ([str(2**70)], [2**70]),
+    ],
+)
+def test_read_positions(words: list[str], positions: Any) -> None:
+    read = read_positions(words)
+    assert read == positions
+    assert repr(read) == repr(positions)
+
+
+def test_lines_are_cut_to_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    lines = as_lines({"name": "stage", "image": list(range(1000))}).splitlines()
+    assert lines[0] == "name: stage"
+    assert len(lines[1]) == 50
+    assert lines[1].endswith("...")
+    assert as_lines({}) == "(no data)"

@@ -1,0 +1,210 @@
+"""Each example runs, does what it says and ends by itself."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from laplace_server.client import ClientLHC
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+PATIENCE_S = 30.0
+
+needs_pyqt6 = pytest.mark.skipif(
+    importlib.util.find_spec("PyQt6") is None, reason="PyQt6 is not installed"
+)
+SERVERS = ["motor_server.py", pytest.param("qt_window.py", marks=needs_pyqt6)]
+
+
+class Example:
+    """A running example; what it prints is read as it comes."""
+
+    def __init__(self, file: str, *args: str, folder: Path) -> None:
+        environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen", "PYTHONWARNINGS": "error"}
+        self.printed: list[str] = []
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        self._process = subprocess.Popen(
+            [sys.executable, str(EXAMPLES / file), *args],
+            cwd=folder,  # not the checkout: the installed package is tested
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line.rstrip("\n"))
+        self._lines.put(None)
+
+    def wait_for(self, wanted: str) -> str:
+        """The next printed line that holds `wanted`."""
+        deadline = time.monotonic() + PATIENCE_S
+        while (line := self._next_line(deadline)) is not None:
+            if wanted in line:
+                return line
+        raise AssertionError(f"ended without {wanted!r}: {self.printed}")
+
+    def _next_line(self, deadline: float) -> str | None:
+        try:
+            line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            raise AssertionError(f"still running after {self.printed}") from None
+        if line is not None:
+            self.printed.append(line)
+        return line
+
+    def send_signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def end(self) -> int:
+        """The exit status of an example that is about to end by itself."""
+        deadline = time.monotonic() + PATIENCE_S
+        while self._next_line(deadline) is not None:
+            pass
+        return self._process.wait(PATIENCE_S)
+
+    def clean_up(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait(PATIENCE_S)
+        self._reader.join(PATIENCE_S)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+Run = Callable[..., Example]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    started: list[Example] = []
+
+    def run(file: str, *args: str) -> Example:
+        started.append(Example(file, *args, folder=tmp_path))
+        return started[-1]
+
+    yield run
+    for example in started:
+        example.clean_up()
+
+
+def port_of(example: Example) -> str:
+    return example.wait_for("listening on port").rsplit(" ", 1)[1]
+
+
+def test_every_example_is_tested_here() -> None:
+    text = Path(__file__).read_text(encoding="utf-8")
+    files = sorted(path.name for path in EXAMPLES.glob("*.py"))
+    assert files
+    assert [name for name in files if f'"{name}"' not in text] == []
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
+def test_example_says_what_it_is(path: Path) -> None:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert docstring is not None
+    assert f"python {path.name}" in docstring
+
+
+@pytest.mark.parametrize("file", SERVERS)
+def test_server_ends_after_the_time_given(run: Run, file: str) -> None:
+    example = run(file, "--address", "tcp://127.0.0.1:*", "--seconds", "0.3")
+    assert int(port_of(example)) > 0
+    assert example.end() == 0, example.printed
+    assert example.printed[-1] == "stage: stopped"
+
+
+@pytest.mark.parametrize("file", SERVERS)
+@pytest.mark.parametrize("positions", [[0.2, 0.1], {"0": 0.2, "1": 0.1}], ids=["list", "dict"])
+def test_server_moves_and_stops(
+    run: Run, file: str, positions: list[float] | dict[str, float]
+) -> None:
+    example = run(file, "--address", "tcp://127.0.0.1:*", "--seconds", str(PATIENCE_S))
+    with ClientLHC(f"tcp://127.0.0.1:{port_of(example)}", name="test") as client:
+        assert client.info()["device"] == "MOTOR"
+        # Refused by the example, and it goes on.
+        for nonsense in (["left"], {"9": 1.0}, [1e9], [float("nan")], 5, None, [10**400]):
+            client.set(nonsense)
+        client.set(positions)
+        deadline = time.monotonic() + PATIENCE_S
+        while client.get()["positions"][:2] != [0.2, 0.1]:
+            assert time.monotonic() < deadline, example.printed
+        client.stop_server()
+    assert example.end() == 0, example.printed
+    assert example.printed[-1] == "stage: stopped"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGINT for a single process on Windows")
+@pytest.mark.parametrize("file", SERVERS)
+def test_server_ends_at_ctrl_c(run: Run, file: str) -> None:
+    example = run(file, "--address", "tcp://127.0.0.1:*", "--seconds", str(2 * PATIENCE_S))
+    port_of(example)
+    example.send_signal(signal.SIGINT)
+    assert example.end() == 0, example.printed
+    assert example.printed[-1] == "stage: stopped"
+
+
+@needs_pyqt6
+def test_window_takes_saving_from_clients(run: Run) -> None:
+    example = run("qt_window.py", "--address", "tcp://127.0.0.1:*", "--seconds", str(PATIENCE_S))
+    with ClientLHC(f"tcp://127.0.0.1:{port_of(example)}", name="test") as client:
+        client.save("<b>/data/é€</b>")
+        client.toggle_saving(True)
+        deadline = time.monotonic() + PATIENCE_S
+        while client.get().get("saving") is not True:
+            assert time.monotonic() < deadline, example.printed
+        client.stop_server()
+    assert example.end() == 0, example.printed
+
+
+def test_client_reads_and_moves(run: Run) -> None:
+    server = run(
+        "motor_server.py", "--address", "tcp://127.0.0.1:*", "--seconds", str(2 * PATIENCE_S)
+    )
+    address = f"tcp://127.0.0.1:{port_of(server)}"
+    client = run(
+        "client.py", "--address", address, "--move", "1", "-2", "--rate", "20", "--seconds", "0.3"
+    )
+    assert client.end() == 0, client.printed
+    assert client.printed
+    assert all("'positions'" in line for line in client.printed)
+    assert server.wait_for("moving to") == "moving to {0: 1.0, 1: -2.0}"
+
+
+def test_client_says_when_nobody_answers(run: Run, tmp_path: Path) -> None:
+    # A server that has just ended: its port is free again, and nobody listens there.
+    server = run("motor_server.py", "--address", "tcp://127.0.0.1:*", "--seconds", "0.1")
+    port = port_of(server)
+    assert server.end() == 0
+    client = run("client.py", "--address", f"tcp://127.0.0.1:{port}", "--seconds", "0.1")
+    assert client.end() == 1
+    assert any("no answer" in line for line in client.printed)
+
+
+def test_custom_command(run: Run) -> None:
+    example = run("custom_command.py")
+    assert example.end() == 0, example.printed
+    assert example.printed[:3] == [
+        "before: {'x': 12.5, 'y': -3.0}",
+        "HOME x: {'axis': 'x', 'moved': -12.5}",
+        "after:  {'x': 0.0, 'y': -3.0}",
+    ]
+    assert example.printed[3].startswith("HOME w:")
+    assert "no axis 'w', there are ['x', 'y']" in example.printed[3]
+    assert len(example.printed) == 4
