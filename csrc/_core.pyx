@@ -252,7 +252,7 @@ cdef class Core:
             raise TypeError(f"data must be a dict, not {type(source).__name__}")
         cdef bint exclusive = Py_REFCNT(<PyObject*>source) <= AT_THE_DOOR
         cdef Walk walk = Walk()
-        cdef dict private = copy_document(<dict>source, exclusive, walk)
+        cdef dict private = copy_document(source, exclusive, walk)
         cdef bint frozen = copy or walk.owned
         if walk.array_bytes >= LARGE_ARRAYS and not self.here().shared.take_after_get.load():
             self.put(self.data, DOCUMENT_DATA, source, None, True, private, frozen)
@@ -296,7 +296,7 @@ cdef class Core:
             return  # taken meanwhile
         try:
             if private is None:
-                private = copy_document(<dict>source, exclusive, walk)
+                private = copy_document(source, exclusive, walk)
             else:
                 walk.owned = document.frozen
             text = encode(private, source)

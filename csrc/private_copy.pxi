@@ -279,22 +279,21 @@ cdef str where(Walk walk, str name):
     return name + "".join([f"[{step!r}]" for step in reversed(walk.path)])
 
 
-cdef dict copy_document(dict source, bint exclusive, Walk walk):
+cdef dict copy_document(source, bint exclusive, Walk walk):
     """A private copy of a whole document; `walk.owned` tells whether it can still change.
 
     `exclusive`: nobody but the server refers to `source` itself.
     """
-    cdef dict items = source
     walk.owned = exclusive and PyDict_CheckExact(source)
-    if not PyDict_CheckExact(source):
-        items = dict(source.items())
     try:
-        return copy_dict(items, walk, 1)
+        if PyDict_CheckExact(source):
+            return copy_dict(<dict>source, walk, 1)
+        return copy_dict(dict(source.items()), walk, 1)
     except TypeError as problem:
         raise TypeError(f"{where(walk, 'data')}: {problem}") from None
 
 
-cdef bytes encode(dict private, dict source):
+cdef bytes encode(dict private, source):
     """JSON text of a private copy; `source` is walked anew where orjson refuses."""
     try:
         return dumps(private, None, OPTIONS)

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 
-class HandlerTable(MutableMapping[str, Callable[..., Any]]):
-    """A dict of handlers that tells its owner of each change."""
+class HandlerTable(MutableMapping[Hashable, Callable[..., Any]]):
+    """A dict of handlers that tells its owner of each change.
 
-    def __init__(self, handlers: dict[str, Callable[..., Any]]) -> None:
-        self._handlers = dict(handlers)
+    A command is what the request's ``cmd`` decodes to: a str, or any other hashable JSON value.
+    """
+
+    def __init__(self, handlers: Mapping[str, Callable[..., Any]]) -> None:
+        self._handlers: dict[Hashable, Callable[..., Any]] = dict(handlers)
         self.on_change: Callable[[], None] = lambda: None
 
-    def __getitem__(self, cmd: str) -> Callable[..., Any]:
+    def __getitem__(self, cmd: Hashable) -> Callable[..., Any]:
         return self._handlers[cmd]
 
-    def __setitem__(self, cmd: str, handler: Callable[..., Any]) -> None:
-        if not isinstance(cmd, str) or not cmd:
-            raise TypeError(f"a command is a non-empty str, not {cmd!r}")
+    def __setitem__(self, cmd: Hashable, handler: Callable[..., Any]) -> None:
         if not callable(handler):
             raise TypeError(f"the handler of {cmd!r} must be callable, not {handler!r}")
         self._handlers[cmd] = handler
         self.on_change()
 
-    def __delitem__(self, cmd: str) -> None:
+    def __delitem__(self, cmd: Hashable) -> None:
         del self._handlers[cmd]
         self.on_change()
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self) -> Iterator[Hashable]:
         # A copy: the ServerLHC thread may iterate while another thread registers.
         return iter(list(self._handlers))
 

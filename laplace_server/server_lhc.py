@@ -149,7 +149,7 @@ class ServerLHC(threading.Thread):
         self.on_saving_status_toggled: Callback | None = None
         self._on_get: Callback | None = None
 
-        self._command_names: list[str] = [""]
+        self._command_names: list[Any] = [""]
         self._handlers = HandlerTable(BUILTIN_HANDLERS)
         self.socket = ReplySocket(self)
         self._running = _Running(self)
@@ -392,6 +392,8 @@ class ServerLHC(threading.Thread):
         Raises:
             TypeError: ``cmd`` is no non-empty str, or ``handler`` not callable.
         """
+        if not isinstance(cmd, str) or not cmd:
+            raise TypeError(f"a command is a non-empty str, not {cmd!r}")
         self._handlers[cmd] = handler
 
     def _handlers_changed(self) -> None:
@@ -409,11 +411,13 @@ class ServerLHC(threading.Thread):
         for cmd, handler in self._handlers.items():
             if cmd not in self._command_names and len(self._command_names) < _core.MAX_COMMANDS:
                 self._command_names.append(cmd)
-            builtin = handler is BUILTIN_HANDLERS.get(cmd)
-            action = _NATIVE.get(cmd, 0) if builtin else 0
+            builtin = handler is BUILTIN_HANDLERS.get(cmd)  # type: ignore[call-overload]
+            action = _NATIVE.get(cmd, 0) if builtin else 0  # type: ignore[call-overload]
             if cmd == CMD_GET and self._on_get is not None:
                 action = 0
-            commands.append((cmd.encode("utf-8", "surrogatepass"), action, self._command_index(cmd)))
+            if isinstance(cmd, str):  # anything else only Python can compare
+                name = cmd.encode("utf-8", "surrogatepass")
+                commands.append((name, action, self._command_index(cmd)))
         versions = [version.encode() for version in self.accepted_versions]
         self._core.set_table(commands, versions, reply_templates(self.name), reply_texts())
 

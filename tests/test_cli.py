@@ -356,7 +356,7 @@ def test_start_is_light() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert "laplace_server.cli.requests" in loaded
-    heavy = {"numpy", "PyQt6", "rich.table", "laplace_server.client", "laplace_server.sim"}
+    heavy = {"numpy", "PyQt6", "laplace_server.client", "laplace_server.sim"}
     assert not heavy & loaded
 
 

@@ -12,14 +12,18 @@ import sys
 def main() -> None:
     """Run the command line and exit with its status."""
     try:
-        import rich  # noqa: F401
-        import typer  # noqa: F401
-    except ImportError as error:
-        sys.stderr.write(
-            f"laplace-server: the command line needs typer and rich ({error}).\n"
-            "Install them with: pip install 'laplace-server[cli]'\n"
-        )
-        sys.exit(2)
-    from laplace_server.cli.app import app
+        try:
+            import rich  # noqa: F401
+            import typer  # noqa: F401
+        except ImportError as error:
+            sys.stderr.write(
+                f"laplace-server: the command line needs typer and rich ({error}).\n"
+                "Install them with: pip install 'laplace-server[cli]'\n"
+            )
+            sys.exit(2)
+        from laplace_server.cli.app import app
 
-    app(prog_name="laplace-server")
+        app(prog_name="laplace-server")
+    except KeyboardInterrupt:
+        # While modules were still being imported.
+        sys.exit(130)

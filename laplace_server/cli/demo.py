@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -42,6 +44,9 @@ def demo(
     Two simulated devices are read over TCP by a client in another process, first with nothing
     else to do, then with a Python thread computing in the devices' process.
     """
+    # Ctrl-C waits for the next step, so that it finds no half-started process or thread.
+    interrupted = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: interrupted.set())
     with failures_told():
         from rich.console import Console
 
@@ -50,12 +55,12 @@ def demo(
             "A simulated motor and camera run in this process. A client in another process\n"
             "reads them over TCP, one request at a time, and checks every answer.\n"
         )
-        rows = _measure_all(seconds)
+        rows = _measure_all(seconds, interrupted)
         console.print(_table(rows))
         console.print(_closing(rows), soft_wrap=True)
 
 
-def _measure_all(seconds: float) -> list[Row]:
+def _measure_all(seconds: float, interrupted: threading.Event) -> list[Row]:
     from laplace_server.sim import SimulatedCamera, SimulatedMotor
 
     rows = []
@@ -69,12 +74,14 @@ def _measure_all(seconds: float) -> list[Row]:
                     (motor, "positions", "positions"),
                     (camera, "image", "image, 16 x 12"),
                 ):
-                    found = _measure(sim, key, seconds / 4)
+                    found = _measure(sim, key, seconds / 4, interrupted)
                     rows.append(Row(sim.server.name, what, beside, found))
     return rows
 
 
-def _measure(sim: SimulatedDevice, key: str, seconds: float) -> dict[str, Any]:
+def _measure(
+    sim: SimulatedDevice, key: str, seconds: float, interrupted: threading.Event
+) -> dict[str, Any]:
     """Let a process of its own read the device, and return what it found."""
     command = [sys.executable, "-m", "laplace_server.cli.measure", sim.local_address]
     command += ["--key", key, "--seconds", str(seconds)]
@@ -86,14 +93,16 @@ def _measure(sim: SimulatedDevice, key: str, seconds: float) -> dict[str, Any]:
     client = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **apart
     )
-    try:
-        output, errors = client.communicate(timeout=seconds + 30)
-    except subprocess.TimeoutExpired:
-        fail("the measuring client did not end.")
-    finally:
-        if client.poll() is None:
-            client.kill()
-            client.communicate()
+    deadline = time.monotonic() + seconds + 30
+    while True:
+        try:
+            output, errors = client.communicate(timeout=0.1)
+            break
+        except subprocess.TimeoutExpired:
+            if interrupted.is_set() or time.monotonic() > deadline:
+                client.kill()
+    if interrupted.is_set():
+        raise KeyboardInterrupt
     if client.returncode != 0:
         fail(f"the measuring client failed: {errors.strip()}")
     found: dict[str, Any] = json.loads(output)
@@ -172,12 +181,12 @@ def _table(rows: list[Row]) -> Table:
 
 def _closing(rows: list[Row]) -> str:
     half = len(rows) // 2
-    kept = []
+    shares = []
     for idle, computing in zip(rows[:half], rows[half:], strict=True):
         share = computing.reads_per_s / idle.reads_per_s
-        kept.append(f"the {idle.device} kept {share:.0%}")
+        shares.append(f"{share:.0%} for the {idle.device}")
     answers = sum(int(row.found["reads"]) for row in rows)
     return (
         f"Shown: {answers:,} answers, all checked. With a Python thread computing in the devices' "
-        f"process, {' and '.join(kept)} of its idle reads/s."
+        f"process, reads/s were {' and '.join(shares)} of what they are idle."
     )
