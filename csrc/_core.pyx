@@ -28,10 +28,12 @@ MAX_COMMANDS = max_commands
 # What next_job() returns when there are answers to log.
 LOG = "log"
 
-# At the door of set_data the facade's local variable and the call's argument refer to
-# the data. Two references are these two, so nobody else has one; more may be anybody's.
-# From 3.14 on, calls borrow, and a count says less.
-cdef Py_ssize_t AT_THE_DOOR = 2 if sys.version_info < (3, 14) else -1
+# At the door of set_data the facade's local variable and the call's argument refer to the
+# data; before 3.11 the facade's caller still does, too. So many references are these, and
+# nobody else has one; more may be anybody's. From 3.14 on, calls borrow, and a count says
+# less. (A method with one positional-only argument adds no reference of its own.)
+cdef Py_ssize_t AT_THE_DOOR = (
+    3 if sys.version_info < (3, 11) else 2 if sys.version_info < (3, 14) else -1)
 
 if not watch_forks():
     raise ImportError("laplace_server._core: no memory to watch for forks")
@@ -246,11 +248,17 @@ cdef class Core:
         if live:
             server.shared.documents.ask_look(which)
 
-    def set_data(self, source, bint copy):
+    def set_data(self, source, /):
         """Replace the data. TypeError where it is no dict or cannot be written as JSON."""
+        self.store(source, Py_REFCNT(<PyObject*>source) <= AT_THE_DOOR, False)
+
+    def set_data_copy(self, source, /):
+        """The same, and what becomes of `source` later does not matter."""
+        self.store(source, True, True)
+
+    cdef void store(self, source, bint exclusive, bint copy) except *:
         if not isinstance(source, dict):
             raise TypeError(f"data must be a dict, not {type(source).__name__}")
-        cdef bint exclusive = Py_REFCNT(<PyObject*>source) <= AT_THE_DOOR
         cdef Walk walk = Walk()
         cdef dict private = copy_document(source, exclusive, walk)
         cdef bint frozen = copy or walk.owned

@@ -164,7 +164,7 @@ class ServerLHC(threading.Thread):
         )
         try:
             self.empty_data_after_get = empty_data_after_get
-            self._core.set_data({} if data is None else data, False)
+            self._core.set_data({} if data is None else data)
             self._core.set_info(
                 {
                     "device": device,
@@ -307,11 +307,14 @@ class ServerLHC(threading.Thread):
             ForkedServerError: in a forked child.
         """
         # Nothing here may keep a reference to new_data: the core counts them.
-        self._core.set_data(new_data, copy)
+        if copy:
+            self._core.set_data_copy(new_data)
+        else:
+            self._core.set_data(new_data)
 
     def empty_data(self) -> None:
         """Make GET return ``{}``."""
-        self._core.set_data({}, True)
+        self._core.set_data_copy({})
 
     @property
     def empty_data_after_get(self) -> bool:

@@ -1,0 +1,211 @@
+"""The compiled core: a native server, and the JSON work that goes with it.
+
+Only the facade and the tests import it; programs use `laplace_server.ServerLHC`. Commands,
+reply texts, handlers and logging are the facade's; the core keeps the socket, the documents that
+clients read, the queues and the counters. All functions may be called from any thread.
+"""
+
+from typing import Any, Final, Literal, TypeAlias, TypedDict, final
+
+# Which of the two documents: what GET returns, or the payload of INFO.
+DATA: Final[int]
+INFO: Final[int]
+
+LOG: Final = "log"
+"""What ``Core.next_job`` returns when there are native answers to log."""
+
+ERROR_KIND_COUNT: Final[int]
+"""Number of values of ``stats.ErrorKind``."""
+MAX_COMMANDS: Final[int]
+"""Commands with counters of their own; further ones are counted as number 0."""
+
+# A reply as literals, each followed by the number of the hole after it (`reply_templates.Hole`).
+_Pieces: TypeAlias = list[tuple[bytes, int]]
+
+# JSON text, kind (1 null, 2 false, 3 true, 4 number, 5 string, 6 array, 7 object), truth of the
+# decoded value (0 falsy, 1 truthy, 2 unknown), whether a string holds escapes.
+_Member: TypeAlias = tuple[bytes, int, int, bool]
+
+class _Limits(TypedDict):
+    pending: int  # requests that wait
+    pending_bytes: int
+    peer_pending: int  # the same for one peer
+    peer_pending_bytes: int
+    peer_parked_bytes: int  # replies kept for a peer that does not read
+
+class _Templates(TypedDict):
+    ping: _Pieces
+    info: _Pieces
+    get: _Pieces
+    error: _Pieces
+
+class _Counters(TypedDict):
+    native: list[int]  # answers by command number
+    python: list[int]
+    errors: list[int]  # by stats.ErrorKind
+    native_latency: list[int]  # by bucket, see stats.LatencyHistogram
+    python_latency: list[int]
+    bytes_in: int
+    bytes_out: int
+    pending: int
+    pending_bytes: int
+    pending_high_water: int
+    parked_bytes: int
+    stale_gets: int
+    refreshes: int
+    connections: int
+    connections_total: int
+
+def load_libzmq(path: str, only_loaded: bool) -> str:
+    """Fill the table of libzmq functions from the shared library at ``path``.
+
+    With ``only_loaded``, a library that is not in this process yet is not found. Returns "" or why
+    it did not work: "not found", "lacks zmq_…", "too old" (before 4.2).
+    """
+
+def libzmq_version() -> tuple[tuple[int, int, int], int]:
+    """(major, minor, patch) of the libzmq in use, and the address of its ``zmq_version``.
+
+    Raises:
+        RuntimeError: no libzmq has been loaded.
+    """
+
+def encode_json(value: dict[Any, Any]) -> bytes:
+    """JSON text of a dict: NaN and infinities as literals, NumPy values, integers of any size.
+
+    Raises:
+        TypeError: not a dict, or a value that JSON cannot say; the text names its place.
+    """
+
+def scan_envelope(data: bytes) -> tuple[int, dict[str, _Member | None]]:
+    """What the loop sees of a request.
+
+    Returns the verdict (0 only Python can tell, 1 strict JSON, 2 certain) and the members
+    "version", "cmd", "from" and "payload"; those absent, and all unless certain, are None.
+    """
+
+@final
+class Core:
+    """A native server; constructing it binds its socket.
+
+    Its own thread runs from ``start`` to ``request_stop`` and never takes the GIL. In a forked
+    child every method raises ForkedServerError.
+    """
+
+    def __new__(
+        cls,
+        *,
+        address: bytes,
+        max_message_bytes: int,
+        refresh_timeout_ms: int,
+        limits: _Limits | dict[str, int],
+    ) -> Core:
+        """Bind to ``address``.
+
+        ``max_message_bytes`` -1 is no limit; ``refresh_timeout_ms`` is how long a read of live data
+        waits for a look at it.
+
+        Raises:
+            zmq.ZMQError: the address cannot be bound.
+        """
+
+    # ---- life
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is a child of the process that made the server."""
+
+    def endpoint(self) -> str:
+        """The bound address, with the port the system chose."""
+
+    def start(self) -> None:
+        """Start the loop thread.
+
+        Raises:
+            OSError: started or stopped before (EINVAL), or the system has no thread left.
+        """
+
+    def started(self) -> bool:
+        """Whether the loop runs."""
+
+    def request_stop(self) -> None:
+        """Ask the loop to end; a server never started is closed before this returns."""
+
+    def wait_ended(self, milliseconds: int) -> bool:
+        """Wait for the end; True when the port is free and all native threads are gone."""
+
+    def fault(self) -> int:
+        """errno of a socket that failed for good, else 0."""
+
+    # ---- configuration
+
+    def set_table(
+        self,
+        commands: list[tuple[bytes, int, int]],
+        accepted_versions: list[bytes],
+        templates: _Templates | dict[str, _Pieces],
+        texts: dict[str, bytes],
+    ) -> None:
+        """Replace the dispatch table.
+
+        ``commands`` holds (name, action, number of its counters), the action being 0 for Python,
+        1 PING, 2 INFO, 3 GET; a command that is not there goes to Python. ``texts`` are the JSON
+        texts "version", "unknown", "busy" and "stopping".
+        """
+
+    def set_take_after_get(self, take: bool) -> None:
+        """Whether the data is given to one GET only."""
+
+    def set_log_answers(self, log: bool) -> None:
+        """Whether every native answer is put into the log queue."""
+
+    # ---- documents
+
+    def set_data(self, source: dict[Any, Any], copy: bool) -> None:
+        """Replace the data; with ``copy``, later changes of ``source`` are not seen.
+
+        Raises:
+            TypeError: not a dict, or a value that JSON cannot say; the old data stays.
+        """
+
+    def set_info(self, source: dict[str, Any]) -> None:
+        """Replace the payload of INFO.
+
+        Raises:
+            TypeError: a value that JSON cannot say; the old payload stays.
+        """
+
+    def read(self, which: int) -> Any:
+        """The object behind a document. It may be changed from now on, so the document is live."""
+
+    def look(self, which: int) -> None:
+        """Write a live document's text anew, and freeze it if nobody can change it any more."""
+
+    def wait_look(self) -> int | None:
+        """Block until a document wants a look, without the GIL: which, or None at the end."""
+
+    def is_live(self, which: int) -> bool:
+        """Whether a look is made before the document is served."""
+
+    # ---- requests for Python
+
+    def next_job(self) -> tuple[int, bytes, bool, bool] | Literal["log"] | None:
+        """Block for work, without the GIL: (id, body, strict, one_frame), LOG, or None at the end.
+
+        ``strict`` tells that the body is JSON a strict decoder may take; without ``one_frame`` the
+        request came in several frames and the body is empty.
+        """
+
+    def finish(self, job: int, reply: bytes, command: int, error: int) -> None:
+        """Hand over the reply to a job; ``error`` is a ``stats.ErrorKind``."""
+
+    def finish_get(self, job: int, to: bytes, version: bytes, command: int) -> None:
+        """Let the loop answer a GET with the data of the moment; ``to``, ``version``: JSON."""
+
+    def take_log(self) -> list[tuple[int, bytes]]:
+        """Native answers since the last call: (command number, start of ``from`` as JSON)."""
+
+    # ---- counters
+
+    def counters(self) -> _Counters:
+        """All counters; reading them holds up nobody."""
