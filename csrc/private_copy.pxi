@@ -99,9 +99,13 @@ cdef dict copy_dict(dict source, Walk walk, int depth):
 
 
 cdef list copy_list(list source, Walk walk, int depth):
+    return make_plain(PyList_GetSlice(source, 0, len(source)), walk, depth)
+
+
+cdef list make_plain(list private, Walk walk, int depth):
+    """Replace what is not plain in a list that nobody else has."""
     if depth > DEEPEST:
         raise TypeError(f"nested deeper than {DEEPEST} levels (or in a circle)")
-    cdef list private = PyList_GetSlice(source, 0, len(source))
     cdef Py_ssize_t i
     cdef PyObject* item
     for i in range(len(private)):
@@ -159,10 +163,10 @@ cdef object copy_value(PyObject* item, Py_ssize_t expected, Walk walk, int depth
         if references > expected or not PyTuple_CheckExact(value):
             owned_before = walk.owned
             walk.owned = True
-            private = copy_list(list(value), walk, depth)
+            private = make_plain(list(value), walk, depth)
             walk.owned = owned_before and holds_no_container(<tuple>value)
             return private
-        return copy_list(list(value), walk, depth)
+        return make_plain(list(value), walk, depth)
     if isinstance(value, enum.Enum) and not isinstance(value, (str, int, float)):
         owned_before = walk.owned
         constant = value.value
@@ -254,24 +258,23 @@ cdef object copy_array(value, Walk walk, int depth):
     """
     numpy = sys.modules["numpy"]
     cdef str kind = value.dtype.kind
-    if type(value) is numpy.ndarray and kind in "biuf" and value.ndim > 0 and walk.for_orjson:
+    cdef bint owned_before = walk.owned
+    if kind == "M":
+        value = numpy.datetime_as_string(value).astype(object)
+    elif kind not in "biufUO":
+        raise TypeError(f"an array of {value.dtype} cannot be written as JSON")
+    elif type(value) is numpy.ndarray and kind in "biuf" and value.ndim > 0 and walk.for_orjson:
         dtype = value.dtype
         wide = numpy.dtype("f8") if dtype.itemsize > 8 else dtype.newbyteorder("=")
-        private = numpy.array(value, dtype=wide, order="C", copy=True, subok=False)
-        if kind != "f" or numpy.isfinite(private).all():
-            walk.array_bytes += private.nbytes
-            return private
-        value = private
-    elif kind not in "biufOSUMm" or kind in "SMm":
-        if kind == "M":
-            value = numpy.datetime_as_string(value).astype(object)
-        else:
-            raise TypeError(f"an array of {value.dtype} cannot be written as JSON")
+        value = numpy.array(value, dtype=wide, order="C", copy=True, subok=False)
+        if kind != "f" or numpy.isfinite(value).all():
+            walk.array_bytes += value.nbytes
+            return value
+    # The lists are new, so nobody else has them, but an array of objects may hold what is not.
     lists = value.tolist()
-    cdef bint owned_before = walk.owned
     private = lists if is_plain(<PyObject*>lists) else copy_value(
         <PyObject*>lists, INSIDE, walk, depth)
-    walk.owned = owned_before
+    walk.owned = owned_before and kind != "O"
     return private
 
 

@@ -161,11 +161,18 @@ class Core:
 
     # ---- documents
 
-    def set_data(self, source: dict[Any, Any], copy: bool) -> None:
-        """Replace the data; with ``copy``, later changes of ``source`` are not seen.
+    def set_data(self, source: dict[Any, Any], /) -> None:
+        """Replace the data. It is live while anybody else refers to it or its containers.
 
         Raises:
             TypeError: not a dict, or a value that JSON cannot say; the old data stays.
+        """
+
+    def set_data_copy(self, source: dict[Any, Any], /) -> None:
+        """Replace the data by a copy; later changes of ``source`` are not seen.
+
+        Raises:
+            TypeError: as for ``set_data``.
         """
 
     def set_info(self, source: dict[str, Any]) -> None:

@@ -373,8 +373,9 @@ class _Pool:
                 raise ClientClosed(f"The client of {self._address} is closed.")
             connection = self._take()
             yield connection
-            self._give_back(connection)
-            connection = None
+            # Let go first: an interrupt in between must not put a closed socket among the idle.
+            finished, connection = connection, None
+            self._give_back(finished)
         except zmq.Again:
             # The others connected at about the same time to the same machine: had it lost its
             # power, each of them would cost one more time-out.
@@ -497,7 +498,7 @@ def _convert(value: Any) -> Any:
 
 
 # json and not orjson: orjson writes null for NaN and refuses integers beyond 64 bits. It would
-# save about 2 of the 100 microseconds that a SET takes.
+# save about 2 of the 70 microseconds that a SET takes.
 _encoder = json.JSONEncoder(default=_convert, separators=(",", ":"))
 
 

@@ -103,11 +103,11 @@ def _check_and_handle(server: ServerLHC, message: dict[str, Any]) -> None:
     log.log(
         server._log_level_of(cmd), "[Server %s] Received %r from %r.", server.name, cmd, target
     )
-    server._running_handler = cmd
+    server._running_code = cmd
     try:
         payload = handler(server, message, target)
     finally:
-        server._running_handler = None
+        server._running_code = None
     if socket.answered:
         return
     if payload is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,8 @@ class ReplySocket:
     """
 
     def __init__(self, server: ServerLHC) -> None:
-        self._server = server
+        # Weak: a server that nobody holds goes at once, and its port with it.
+        self._server_reference = weakref.ref(server)
         self._open = False
         self.close()
 
@@ -62,6 +64,12 @@ class ReplySocket:
             self._server._core.finish_get(job, target, version, command)
         elif self._reply is not None:
             self._server._core.finish(job, self._reply, command, self._error)
+
+    @property
+    def _server(self) -> ServerLHC:
+        server = self._server_reference()
+        assert server is not None, "a request is handled by a thread that holds its server"
+        return server
 
     # The handlers' side.
 

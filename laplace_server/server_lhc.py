@@ -153,7 +153,8 @@ class ServerLHC(threading.Thread):
         self._handlers = HandlerTable(BUILTIN_HANDLERS)
         self.socket = ReplySocket(self)
         self._running = _Running(self)
-        self._running_handler: str | None = None
+        # What runs in the ServerLHC thread now: a callback's name, or a command.
+        self._running_code: Any = None
         self._stopped = False
 
         self._core = _core.Core(
@@ -176,7 +177,9 @@ class ServerLHC(threading.Thread):
                 }
             )
             self._publish_table()
-            self._handlers.on_change = self._handlers_changed
+            # Weak: a server that nobody holds goes at once, and its port with it.
+            handlers_changed = weakref.WeakMethod(self._handlers_changed)
+            self._handlers.on_change = lambda: _call(handlers_changed())
             self._address, self._server_ip, self._server_port = self._resolve(address)
         except BaseException:
             self._core.request_stop()  # frees the port at once, whoever keeps the exception
@@ -187,7 +190,7 @@ class ServerLHC(threading.Thread):
     @property
     def name(self) -> str:
         """Name of the server and of its thread."""
-        return self._name
+        return self._name  # type: ignore[attr-defined, no-any-return]
 
     @name.setter
     def name(self, name: str) -> None:
@@ -380,10 +383,20 @@ class ServerLHC(threading.Thread):
         if callback is None:
             return
         log.debug("[Server %s] Calling %s.", self.name, callback_name)
+        in_server_thread = threading.current_thread() is self
+        outer = self._running_code
+        if in_server_thread:
+            self._running_code = callback_name
         try:
             callback(*args)
-        except Exception:
+        except BaseException as problem:
+            # In the ServerLHC thread nothing a callback raises may end the server.
+            if not isinstance(problem, Exception) and not in_server_thread:
+                raise
             log.exception("[Server %s] %s raised.", self.name, callback_name)
+        finally:
+            if in_server_thread:
+                self._running_code = outer
 
     def register_handler(self, cmd: str, handler: Handler) -> None:
         """Serve a command of your own, or serve a built-in one differently.
@@ -401,7 +414,7 @@ class ServerLHC(threading.Thread):
 
     def _handlers_changed(self) -> None:
         self._publish_table()
-        self.capabilities = list(self._handlers)
+        self.capabilities = list(self._handlers)  # type: ignore[arg-type]
 
     def _command_index(self, cmd: Any) -> int:
         """Number under which a command is counted; 0 for what is no command."""
@@ -509,17 +522,16 @@ class ServerLHC(threading.Thread):
         if threading.current_thread() is self:
             return
         ended = self._core.wait_ended(int(_STOP_TIMEOUT_S * 1000))
-        handler = self._running_handler
-        if self.ident is not None and handler is None:
+        running = self._running_code
+        if self.ident is not None and running is None:
             self.join(max(0.0, deadline - time.monotonic()))
         if not ended:
             log.error("[Server %s] The loop has not ended in time.", self.name)
-        elif handler is not None:
+        elif running is not None:
             log.warning(
-                "[Server %s] Stopped while the callback of %r is still running; its thread ends "
-                "with it.",
+                "[Server %s] Stopped while %r is still running; its thread ends with it.",
                 self.name,
-                handler,
+                running,
             )
 
     def __enter__(self) -> ServerLHC:
@@ -569,6 +581,11 @@ def _refresh(core: _core.Core) -> None:
     callback does not hold it up."""
     while (document := core.wait_look()) is not None:
         core.look(document)
+
+
+def _call(method: Callable[[], None] | None) -> None:
+    if method is not None:
+        method()
 
 
 def _checked_callback(func: Callback | None) -> Callback | None:

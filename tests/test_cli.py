@@ -93,8 +93,8 @@ def test_get(motor: SimulatedMotor) -> None:
 
 
 def test_get_nan() -> None:
-    options = {"freedom": 0, "device": "GAS", "data": {"v": [float("inf"), 2**70]}}
-    with ServerLHC(name="gas", address="tcp://127.0.0.1:*", **options) as server:
+    data = {"v": [float("inf"), 2**70]}
+    with ServerLHC("gas", "tcp://127.0.0.1:*", 0, "GAS", data) as server:
         address = f"127.0.0.1:{server.server_port}"
         assert run_json("get", address) == {"v": [float("inf"), 2**70]}
 

@@ -51,7 +51,7 @@ class ScriptedServer:
         self._socket.linger = 0
         self._socket.ipv6 = "[" in address
         self._socket.bind(address)
-        self.address = self._socket.last_endpoint.decode()
+        self.address = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self._waiting: list[tuple[list[bytes], bytes]] = []
         self._wake = self._context.socket(zmq.PAIR)
         self._wake.bind("inproc://wake")

@@ -153,8 +153,13 @@ def test_motor_refuses_and_stays(positions: Any, caplog: pytest.LogCaptureFixtur
 def test_positions_never_step_back_while_moving() -> None:
     with SimulatedMotor(axes=1, speed=20.0) as motor, client_of(motor) as client:
         client.set([5.0])
-        seen = []
-        get_until(client, lambda data: seen.append(data["positions"][0]) or not data["moving"])
+        seen: list[float] = []
+
+        def arrived(data: dict[str, Any]) -> bool:
+            seen.append(data["positions"][0])
+            return not data["moving"]
+
+        get_until(client, arrived)
         assert all(a <= b for a, b in itertools.pairwise(seen))
         assert seen[-1] == 5.0
 
@@ -212,7 +217,8 @@ def test_camera_exposure(caplog: pytest.LogCaptureFixture) -> None:
         # Four times the light saturates the middle of the spot.
         get_until(client, lambda data: max(map(max, data["image"])) == 4095)
         with caplog.at_level(logging.WARNING, LOGGER_NAME):
-            for data in ({}, {"exposure_ms": "4"}, {"exposure_ms": -1}, [], {"exposure_ms": None}):
+            unusable: list[Any] = [{}, [], {"exposure_ms": "4"}, {"exposure_ms": -1}]
+            for data in (*unusable, {"exposure_ms": None}):
                 client.opt(data)
         assert client.get()["exposure_ms"] == 4.0
     assert sum("OPT refused" in record.getMessage() for record in caplog.records) == 5

@@ -1,0 +1,56 @@
+"""Tests run against the installed package, also when they start in a checkout.
+
+The checkout holds the package's folder without its compiled module. Python would find that folder
+first wherever the current directory is on the import path: under ``python -m pytest``, and in the
+processes that tests start (``python -m laplace_server``).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent
+PACKAGE = CHECKOUT / "laplace_server"
+
+# An editable install and `setup.py build_ext --inplace` put it there; then the folder is complete.
+BUILT_IN_PLACE = any((PACKAGE / f"_core{suffix}").exists() for suffix in EXTENSION_SUFFIXES)
+
+if not BUILT_IN_PLACE:
+    sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != CHECKOUT]
+
+
+def _origin() -> str | None:
+    spec = importlib.util.find_spec("laplace_server")
+    return None if spec is None else spec.origin
+
+
+def pytest_configure() -> None:
+    origin = _origin()
+    if origin is None:
+        raise pytest.UsageError("laplace-server is not installed: pip install '.[test]'")
+    wanted = os.environ.get("LAPLACE_TEST_INSTALLED") == "1"
+    if wanted and "site-packages" not in Path(origin).parts:
+        raise pytest.UsageError(f"LAPLACE_TEST_INSTALLED=1, but the package is at {origin}")
+
+
+def pytest_report_header() -> str:
+    return f"laplace_server: {_origin()}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def outside_the_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Run all tests in a folder of their own, which child processes inherit."""
+    with pytest.MonkeyPatch.context() as patch:
+        paths = os.environ.get("PYTHONPATH")
+        if paths:
+            absolute = [str(Path(entry).resolve()) for entry in paths.split(os.pathsep) if entry]
+            patch.setenv("PYTHONPATH", os.pathsep.join(absolute))
+        patch.chdir(tmp_path_factory.mktemp("outside"))
+        yield
