@@ -1,0 +1,158 @@
+"""What is installed: version, names, files, and what importing it does not do."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.metadata
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import laplace_server
+from laplace_server import ServerLHC
+from laplace_server.client import ClientLHC
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+PACKAGE = Path(laplace_server.__file__).parent
+
+
+def test_version_has_one_source() -> None:
+    pyproject = (CHECKOUT / "pyproject.toml").read_text(encoding="utf-8")
+    stated = re.findall(r'^version = "(.+)"$', pyproject, flags=re.MULTILINE)
+
+    assert stated == [laplace_server.__version__]
+    assert stated == [importlib.metadata.version("laplace-server")]
+    repeated = [
+        path.name
+        for path in PACKAGE.rglob("*.py")
+        if laplace_server.__version__ in path.read_text(encoding="utf-8")
+    ]
+    assert repeated == []
+
+
+def test_public_names() -> None:
+    assert laplace_server.__all__ == ["ServerLHC", "__version__"]
+    namespace: dict[str, Any] = {}
+    exec("from laplace_server import *", namespace)
+    assert namespace["ServerLHC"] is ServerLHC
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("server_lhc", "ServerLHC"),
+        ("server_controller", "ServerController"),
+        ("protocol", "PROTOCOL_VERSION"),
+        ("client", "ClientLHC"),
+        ("errors", "LaplaceError"),
+        ("stats", "ServerStats"),
+        ("sim", "make_device"),
+        ("cli", "main"),
+    ],
+)
+def test_modules(module: str, name: str) -> None:
+    imported = importlib.import_module(f"laplace_server.{module}")
+    assert getattr(imported, name) is not None
+
+
+IMPORTED = """
+import json, sys
+import laplace_server, laplace_server.client, laplace_server.protocol, laplace_server.sim
+print(json.dumps(sorted(name.partition(".")[0] for name in sys.modules)))
+"""
+
+
+def test_import_is_light() -> None:
+    """No GUI, no NumPy, no command line: only what the package depends on."""
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True
+    )
+
+    loaded = set(json.loads(done.stdout))
+    assert {"zmq", "orjson"} <= loaded
+    assert loaded.isdisjoint({"PyQt6", "numpy", "typer", "rich", "pytest"})
+
+
+def test_runtime_requirements() -> None:
+    required = importlib.metadata.requires("laplace-server") or []
+    always = {re.split(r"[<>=!~ ;]", line)[0] for line in required if "extra ==" not in line}
+
+    assert always == {"pyzmq", "orjson"}
+
+
+def test_extras() -> None:
+    extras = importlib.metadata.metadata("laplace-server").get_all("Provides-Extra")
+    assert set(extras or []) >= {"qt", "cli", "test", "bench", "dev"}
+
+
+def test_types_are_installed_and_sources_are_not() -> None:
+    names = {path.name for path in PACKAGE.rglob("*") if path.is_file()}
+    suffixes = {Path(name).suffix for name in names}
+
+    assert {"py.typed", "_core.pyi"} <= names
+    assert suffixes.isdisjoint({".pyx", ".pxd", ".pxi", ".c", ".cpp", ".h"})
+
+
+def test_core_is_compiled() -> None:
+    from laplace_server import _core
+
+    assert Path(_core.__file__).suffix in (".so", ".pyd")
+
+
+# ---- README
+
+README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def without_qt() -> list[str]:
+    return [block for block in BLOCKS if "PyQt6" not in block and "controller" not in block]
+
+
+def test_readme_examples_work() -> None:
+    """The examples of the README, one after the other in one program."""
+    names: dict[str, Any] = {}
+    try:
+        for block in without_qt():
+            code = block.replace("tcp://*:5555", "tcp://127.0.0.1:*")
+            if "server" in names:
+                code = code.replace("127.0.0.1:5555", f"127.0.0.1:{names['server'].server_port}")
+            exec(compile(code, "README.md", "exec"), names)
+        server = names["server"]
+        with ClientLHC(f"tcp://127.0.0.1:{server.server_port}") as client:
+            assert client.info()["name"] == server.name
+            assert client.get()["positions"] == [1.5, 2.0]
+            assert client.request("HOME", {"axis": 0}) == {"axis": 0}
+    finally:
+        if "server" in names:
+            names["server"].stop()
+
+
+def test_readme_qt_example_uses_names_that_exist() -> None:
+    from laplace_server.server_controller import ServerController
+
+    (block,) = (block for block in BLOCKS if "controller" in block)
+    tree = ast.parse(block)
+    used = {
+        (node.value.id, node.attr)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    }
+    known = {"server": ServerLHC, "controller": ServerController}
+    checked = [(name, attribute) for name, attribute in used if name in known]
+    assert len(checked) >= 4
+    for name, attribute in checked:
+        assert hasattr(known[name], attribute), f"{name}.{attribute}"
+
+
+def test_readme_links_lead_somewhere() -> None:
+    links = [link for link in re.findall(r"\]\(([^)#]+)", README) if "://" not in link]
+
+    assert len(links) >= 3
+    assert [link for link in links if not (CHECKOUT / link).exists()] == []

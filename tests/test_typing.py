@@ -1,0 +1,33 @@
+"""The package's types, as programs that use it see them: mypy beside the installed package."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def run_mypy(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    # In a folder without settings: `--strict` means what it means to anybody.
+    return subprocess.run(
+        [sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def test_examples_have_the_promised_types(tmp_path: Path) -> None:
+    done = run_mypy(tmp_path, "mypy", "--strict", str(HERE / "typing_examples.py"))
+
+    assert done.stdout == "Success: no issues found in 1 source file\n"
+    assert done.returncode == 0
+
+
+def test_stub_of_the_core_is_true(tmp_path: Path) -> None:
+    allowed = str(HERE / "stubtest_allowlist.txt")
+    done = run_mypy(
+        tmp_path, "mypy.stubtest", "laplace_server._core", "--allowlist", allowed
+    )
+
+    assert done.returncode == 0, done.stdout
+    assert "Success: no issues found" in done.stdout

@@ -1,0 +1,77 @@
+"""What a type checker says of the public names. Checked by mypy, never run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from threading import Event
+from typing import Any
+
+from typing_extensions import assert_type
+
+import laplace_server
+from laplace_server import ServerLHC
+from laplace_server.client import ClientLHC
+from laplace_server.errors import LaplaceError, RemoteError, RequestTimeout, VersionMismatch
+from laplace_server.stats import CommandStats, ErrorKind, LatencyHistogram, ServerStats
+
+
+def server_members(server: ServerLHC) -> None:
+    assert_type(laplace_server.__version__, str)
+    assert_type(server.name, str)
+    assert_type(server.freedom, int)
+    assert_type(server.device, str)
+    assert_type(server.server_port, str)
+    assert_type(server.address_for_client, str)
+    assert_type(server.data, dict[Any, Any])
+    assert_type(server.capabilities, list[str])
+    assert_type(server.running, Event)
+    assert_type(server.is_alive(), bool)
+
+
+def server_use() -> None:
+    def home(server: ServerLHC, message: dict[str, Any], target: Any) -> dict[str, Any]:
+        return {"axis": message["payload"]["axis"]}
+
+    with ServerLHC(name="stage", address="tcp://*:5555", freedom=2, device="MOTOR") as server:
+        assert_type(server, ServerLHC)
+        server.set_on_position_changed(lambda positions: print(positions))
+        server.on_saving_path_changed = print
+        server.register_handler("HOME", home)
+        server.set_data({"positions": [0.0, 0.0]}, copy=True)
+
+
+def wrong_use(server: ServerLHC) -> None:
+    # `strict` reports an ignore that nothing needs: each of these lines is an error to mypy.
+    server.set_data([1, 2])  # type: ignore[arg-type]
+    server.set_on_get("no function")  # type: ignore[arg-type]
+    ServerLHC("stage", "tcp://*:5555", "2", "MOTOR")  # type: ignore[arg-type]
+    server.server_port = "5556"  # type: ignore[misc]
+
+
+def counters(server: ServerLHC) -> None:
+    stats = server.stats()
+    assert_type(stats, ServerStats)
+    assert_type(stats.commands, Mapping[str, CommandStats])
+    assert_type(stats.errors[ErrorKind.BUSY], int)
+    assert_type(stats.native_latency, LatencyHistogram)
+    assert_type(stats.native_latency.quantile(0.99), float)
+
+
+def client_use() -> None:
+    with ClientLHC("tcp://127.0.0.1:5555", name="scan", timeout_s=2.0) as client:
+        assert_type(client.ping(), float)
+        assert_type(client.info(), dict[str, Any])
+        assert_type(client.get(), dict[str, Any])
+        try:
+            client.set([1.5, 2.0])
+        except RemoteError as error:
+            assert_type(error.error_msg, str)
+        except RequestTimeout as error:
+            assert_type(error.timeout_s, float)
+
+
+def families(mismatch: VersionMismatch, timeout: RequestTimeout) -> None:
+    remote: RemoteError = mismatch
+    late: TimeoutError = timeout
+    both: list[LaplaceError] = [remote, timeout]
+    print(late, both)
