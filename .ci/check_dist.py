@@ -14,7 +14,9 @@ def tracked(checkout: str) -> set[str]:
     command = ["git", "-C", checkout, "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")
     return {
-        name for name in listed if name and not name.startswith(".") and Path(checkout, name).exists()
+        name
+        for name in listed
+        if name and not name.startswith(".") and Path(checkout, name).exists()
     }
 
 
@@ -35,9 +37,7 @@ def check_wheel(checkout: str, wheel: str) -> None:
     package = {path for path in held if path.parts[0] == "laplace_server"}
     modules = {path for path in package if path.suffix in (".so", ".pyd")}
     expected = {
-        PurePosixPath(name)
-        for name in tracked(checkout)
-        if name.startswith("laplace_server/")
+        PurePosixPath(name) for name in tracked(checkout) if name.startswith("laplace_server/")
     }
     if len(modules) != 1:
         sys.exit(f"one compiled module expected, got {modules}")

@@ -17,7 +17,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy
@@ -519,9 +519,16 @@ def test_restart_on_the_same_port() -> None:
                 threads.submit(client.get)
             assert client.get() == {"x": 1.5}
             first.stop()
+
+            def get_again() -> Any:
+                # A request written to the old connection before its end was seen is lost.
+                with suppress(errors.RequestTimeout):
+                    return client.get(timeout_s=1.0)
+                return client.get()
+
             with make_server(address, data={"x": 2.5}):
-                for future in [threads.submit(client.get) for _ in range(16)]:
-                    assert future.result(LIMIT_S) == {"x": 2.5}
+                for future in [threads.submit(get_again) for _ in range(16)]:
+                    assert future.result(2 * LIMIT_S) == {"x": 2.5}
 
 
 def test_server_that_dies_with_a_request_under_way() -> None:

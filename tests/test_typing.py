@@ -25,9 +25,7 @@ def test_examples_have_the_promised_types(tmp_path: Path) -> None:
 
 def test_stub_of_the_core_is_true(tmp_path: Path) -> None:
     allowed = str(HERE / "stubtest_allowlist.txt")
-    done = run_mypy(
-        tmp_path, "mypy.stubtest", "laplace_server._core", "--allowlist", allowed
-    )
+    done = run_mypy(tmp_path, "mypy.stubtest", "laplace_server._core", "--allowlist", allowed)
 
     assert done.returncode == 0, done.stdout
     assert "Success: no issues found" in done.stdout

@@ -1,0 +1,149 @@
+"""Servers and clients for tests, and a look at what each test leaves behind."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psutil
+import pytest
+import zmq
+from isolated import Child
+from raw_client import RawClient
+
+from laplace_server import ServerLHC
+
+LIMIT_S = 10.0
+
+MakeServer = Callable[..., ServerLHC]
+Connect = Callable[..., RawClient]
+
+
+def eventually(condition: Callable[[], Any], within_s: float = LIMIT_S) -> bool:
+    """Wait for what another thread does by itself and tells nobody."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.001)
+    return True
+
+
+class Resources:
+    """What a test must give back: Python threads, native threads, file descriptors.
+
+    Each open ZeroMQ socket and context holds descriptors, so these show the ones left open.
+    """
+
+    def __init__(self) -> None:
+        process = psutil.Process()
+        self.threads = set(threading.enumerate())
+        self.native_threads = process.num_threads()
+        self.descriptors = process.num_fds() if hasattr(process, "num_fds") else 0
+
+    def left_over(self, before: Resources) -> str:
+        faults = []
+        names = sorted(thread.name for thread in self.threads - before.threads)
+        if names:
+            faults.append(f"threads {names}")
+        elif self.native_threads > before.native_threads:
+            faults.append(f"native threads {before.native_threads} -> {self.native_threads}")
+        if self.descriptors > before.descriptors:
+            faults.append(f"file descriptors {before.descriptors} -> {self.descriptors}")
+        return ", ".join(faults)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves threads or sockets; those of wider fixtures were there before."""
+    before = Resources()
+    yield
+    left = Resources().left_over(before)
+    if not left:
+        return
+    gc.collect()
+    deadline = time.monotonic() + 5.0
+    while left and time.monotonic() < deadline:
+        time.sleep(0.01)
+        left = Resources().left_over(before)
+    if left:
+        pytest.fail(f"left behind: {left}", pytrace=False)
+
+
+@pytest.fixture(name="eventually")
+def eventually_fixture() -> Callable[..., bool]:
+    return eventually
+
+
+@pytest.fixture
+def make_server(nothing_left_behind: None) -> Iterator[MakeServer]:
+    """Make servers on ports the system chooses, started unless told otherwise; all are stopped."""
+    servers: list[ServerLHC] = []
+
+    def make(*, start: bool = True, kind: type[ServerLHC] = ServerLHC, **arguments: Any) -> Any:
+        given = {
+            "name": "tested",
+            "address": "tcp://127.0.0.1:*",
+            "freedom": 1,
+            "device": "MOTOR",
+            **arguments,
+        }
+        server = kind(**given)
+        servers.append(server)
+        if start:
+            server.start()
+        return server
+
+    yield make
+    for server in servers:
+        server.stop()
+    for server in servers:
+        if server.ident is not None:
+            server.join(LIMIT_S)
+            assert not server.is_alive()
+
+
+@pytest.fixture
+def context(nothing_left_behind: None) -> Iterator[zmq.Context[Any]]:
+    """A pyzmq context whose sockets need not be closed by the test."""
+    made: zmq.Context[Any] = zmq.Context()
+    made.linger = 0
+    yield made
+    # In a thread: with a socket that cannot be closed, the test fails instead of hanging.
+    end = threading.Thread(target=made.destroy, kwargs={"linger": 0}, daemon=True)
+    end.start()
+    end.join(LIMIT_S)
+    assert not end.is_alive(), "the context does not end: some socket is still in use"
+
+
+@pytest.fixture
+def connect(context: zmq.Context[Any]) -> Iterator[Connect]:
+    """Make clients of a server: ``connect(server)``, or a DEALER with ``kind=zmq.DEALER``."""
+    clients: list[RawClient] = []
+
+    def make(server: ServerLHC, kind: int = zmq.REQ) -> RawClient:
+        client = RawClient(context, f"tcp://127.0.0.1:{int(server.server_port)}", kind)
+        clients.append(client)
+        return client
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def make_child(nothing_left_behind: None) -> Iterator[Callable[..., Child]]:
+    """Start scripts in other processes, ended with the test."""
+    children: list[Child] = []
+
+    def make(script: str, *arguments: str) -> Child:
+        child = Child(script, *arguments)
+        children.append(child)
+        return child
+
+    yield make
+    for child in children:
+        child.close()

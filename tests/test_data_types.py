@@ -1,0 +1,496 @@
+"""What values set_data takes, and what a client then reads with plain json."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import decimal
+import enum
+import json
+import math
+import subprocess
+import sys
+import uuid
+from collections import Counter, OrderedDict, UserDict, defaultdict, deque, namedtuple
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Connect, MakeServer
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from isolated import environment, run_script
+
+from laplace_server import ServerLHC, _core
+
+UTC = datetime.timezone.utc
+INFINITY, NAN = math.inf, math.nan
+DEEPEST = 250
+
+Point = namedtuple("Point", "x y")  # noqa: PYI024 - the untyped one is what programs use
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    PAIR = (1, 2)
+
+
+class Number(enum.IntEnum):
+    TWO = 2
+
+
+class Flags(enum.IntFlag):
+    A = 1
+    B = 4
+
+
+class Word(str, enum.Enum):
+    YES = "yes"
+
+
+@dataclasses.dataclass
+class Pose:
+    x: float
+    names: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Slotted:
+    __slots__ = ("a",)
+    a: int
+
+
+class Text(str):
+    def __str__(self) -> str:
+        return "not this"
+
+
+class Whole(int):
+    def __repr__(self) -> str:
+        return "not this"
+
+
+class Real(float):
+    def __repr__(self) -> str:
+        return "not this"
+
+
+class Items(list):  # type: ignore[type-arg]
+    pass
+
+
+class Row(tuple):  # type: ignore[type-arg]
+    __slots__ = ()
+
+
+class East(datetime.tzinfo):
+    """A tzinfo in Python: asked while the data is encoded."""
+
+    def utcoffset(self, when: datetime.datetime | None) -> datetime.timedelta:
+        return datetime.timedelta(hours=2)
+
+    def dst(self, when: datetime.datetime | None) -> datetime.timedelta:
+        return datetime.timedelta(0)
+
+    def tzname(self, when: datetime.datetime | None) -> str:
+        return "east"
+
+
+def same(left: Any, right: Any) -> bool:
+    """Equal as JSON: types count, and NaN equals NaN."""
+    if isinstance(left, float) and isinstance(right, float):
+        signs = math.copysign(1, left) == math.copysign(1, right)
+        return (math.isnan(left) and math.isnan(right)) or (left == right and signs)
+    if type(left) is not type(right):
+        return False
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, list):
+        return len(left) == len(right) and all(map(same, left, right))
+    return bool(left == right)
+
+
+def as_read(value: Any) -> Any:
+    """What a client reads from the text that the server would send."""
+    return json.loads(_core.encode_json({"value": value}))["value"]
+
+
+STANDARD: list[Any] = [
+    None,
+    True,
+    False,
+    0,
+    -1,
+    2**53 + 1,
+    2**63 - 1,
+    -(2**63),
+    2**63,
+    2**64 - 1,
+    2**64,
+    -(2**63) - 1,
+    10**300,
+    1.5,
+    -0.0,
+    5e-324,
+    1.7976931348623157e308,
+    1e16,
+    0.1,
+    NAN,
+    INFINITY,
+    -INFINITY,
+    "",
+    "text",
+    "\x00\x1f\"\\/\u2028\u2029é€𝄞",
+    "\ud800",
+    "a\udfffb",
+    [],
+    {},
+    [[[]]],
+    [NAN, [INFINITY, {"deep": [-INFINITY]}], None],
+    {"nested": {"nan": NAN, "list": [1, 2.0, "x"]}},
+    {"": 0, "\ud801": [NAN, 2**70]},
+    (),
+    (1, (2, [3])),
+    Point(1, 2.5),
+    Row((1, 2)),
+    Items([1, [2]]),
+    OrderedDict(b=1, a=2),
+    defaultdict(int, a=1),
+    Counter("aab"),
+    Text("text"),
+    Whole(7),
+    Whole(2**70),
+    Real(1.25),
+    Real(NAN),
+    Number.TWO,
+    Flags.A | Flags.B,
+    Word.YES,
+    {1: "int", 2.5: "float", True: "bool", None: "null", "s": "str"},
+    {2**70: 0, NAN: 1, INFINITY: 2, -INFINITY: 3, -0.0: 4, 1e16: 5},
+    {"1": "text", 1: "number"},
+    {Text("key"): 1, Whole(3): 2},
+    {Number.TWO: "enum"},
+]
+
+
+@pytest.mark.parametrize("value", STANDARD, ids=lambda value: ascii(value)[:40])
+def test_standard_values_are_read_as_the_standard_library_writes_them(value: Any) -> None:
+    assert same(as_read(value), json.loads(json.dumps(value)))
+
+
+WHEN = datetime.datetime(2024, 2, 29, 12, 30, 15, 123456)
+ID = uuid.UUID(int=2**100 + 5)
+OTHERS: list[tuple[Any, Any]] = [
+    (WHEN, "2024-02-29T12:30:15.123456"),
+    (WHEN.replace(microsecond=0, tzinfo=UTC), "2024-02-29T12:30:15+00:00"),
+    (WHEN.replace(tzinfo=East()), "2024-02-29T12:30:15.123456+02:00"),
+    (WHEN.date(), "2024-02-29"),
+    (WHEN.time(), "12:30:15.123456"),
+    (WHEN.time().replace(tzinfo=East()), "12:30:15.123456+02:00"),
+    (ID, str(ID)),
+    (decimal.Decimal("1.5"), 1.5),
+    (decimal.Decimal("NaN"), NAN),
+    (decimal.Decimal("-Infinity"), -INFINITY),
+    (Colour.RED, "red"),
+    (Colour.PAIR, [1, 2]),
+    (Pose(1.5, ["a"]), {"x": 1.5, "names": ["a"]}),
+    (Pose(NAN, []), {"x": NAN, "names": []}),
+    (Slotted(3), {"a": 3}),
+    ([Pose(0.0, [Colour.RED]), (WHEN.date(),)], [{"x": 0.0, "names": ["red"]}, ["2024-02-29"]]),  # type: ignore[list-item]
+    ({Colour.RED: 1, WHEN: 2, ID: 3}, {"red": 1, WHEN.isoformat(): 2, str(ID): 3}),
+    ({np.int64(4): 1, np.float64(0.5): 2, np.str_("s"): 3}, {"4": 1, "0.5": 2, "s": 3}),
+    (np.float64(0.1), 0.1),
+    (np.float64(NAN), NAN),
+    (np.float32(0.5), 0.5),
+    (np.float32(-INFINITY), -INFINITY),
+    (np.float16(0.5), 0.5),
+    (np.longdouble(1.5), 1.5),
+    (np.longdouble(NAN), NAN),
+    (np.int8(-3), -3),
+    (np.uint64(2**64 - 1), 2**64 - 1),
+    (np.longlong(5), 5),
+    (np.bool_(True), True),
+    (np.str_("text"), "text"),
+    (np.datetime64("2024-02-29T12:30:15"), "2024-02-29T12:30:15"),
+]
+
+
+@pytest.mark.parametrize(("value", "read"), OTHERS, ids=lambda value: ascii(value)[:40])
+def test_values_beyond_the_standard_library(value: Any, read: Any) -> None:
+    assert same(as_read(value), read)
+
+
+def test_a_nanosecond_time_is_read_like_the_same_time_in_an_array() -> None:
+    when = np.datetime64("2024-02-29T12:30:15", "ns")
+    assert as_read(when) == as_read(np.array([when]))[0] == "2024-02-29T12:30:15.000000000"
+
+
+DTYPES = ["b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "g", "q", "Q"]
+
+
+def grid(dtype: str, byte_order: str = "=") -> np.ndarray[Any, Any]:
+    values = (np.arange(24).reshape(4, 6) - (0 if dtype[0] in "ubQ" else 12)) * 0.5
+    return values.astype(np.dtype(dtype).newbyteorder(byte_order))
+
+
+LAYOUTS: dict[str, Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]] = {
+    "contiguous": lambda a: a,
+    "Fortran": np.asfortranarray,
+    "transposed": lambda a: a.T,
+    "strided": lambda a: a[::2, ::3],
+    "reversed": lambda a: a[::-1, ::-1],
+    "broadcast": lambda a: np.broadcast_to(a[0], (3, 6)),
+    "3-d": lambda a: a.reshape(2, 2, 6)[:, :, 1:3],
+    "0-d": lambda a: a[2, 3, ...],
+    "read-only": lambda a: np.frombuffer(a.tobytes(), a.dtype),
+    "rows of none": lambda a: a[:, :0],
+    "no rows": lambda a: a[:0],
+    "empty in the middle": lambda a: a.reshape(2, 2, 6)[:, :0, :],
+    "unaligned": lambda a: np.frombuffer(b"x" + a.tobytes(), a.dtype, offset=1).reshape(a.shape),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("byte_order", ["<", ">"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_arrays_of_every_type_and_layout(dtype: str, byte_order: str, layout: str) -> None:
+    array = LAYOUTS[layout](grid(dtype, byte_order))
+    read = as_read(array)
+    # All values of the grid are exact in every dtype.
+    assert same(read, json.loads(json.dumps(array.astype(np.dtype(dtype)).tolist(), default=float)))
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f4", "g"])
+def test_arrays_keep_nan_and_infinities(dtype: str) -> None:
+    array = np.array([[0.5, NAN], [INFINITY, -INFINITY]], dtype)
+    assert same(as_read(array), [[0.5, NAN], [INFINITY, -INFINITY]])
+    assert same(as_read(np.full((2, 0), NAN, dtype)), [[], []])
+    assert same(as_read(np.array(NAN, dtype)), NAN)
+
+
+def test_floats_in_arrays_come_back_to_the_bit() -> None:
+    rng = np.random.default_rng(1)
+    for dtype in ("f4", "f8"):
+        integers = rng.integers(0, 2**32, 4096, dtype="u4" if dtype == "f4" else "u8")
+        array = integers.view(dtype)
+        array = array[np.isfinite(array)]
+        assert np.array_equal(np.array(as_read(array), dtype), array)
+
+
+def test_odd_arrays() -> None:
+    masked = np.ma.masked_array([1.0, 2.0, NAN], mask=[False, True, False])
+    assert same(as_read(masked), [1.0, None, NAN])
+    assert same(as_read(np.array([1, "a", None, [NAN], 2**80], dtype=object)),
+                [1, "a", None, [NAN], 2**80])
+    assert as_read(np.array({"a": np.arange(2)}, dtype=object)) == {"a": [0, 1]}
+    assert as_read(np.array(["a", "bc"])) == ["a", "bc"]
+    assert as_read(np.array([["2024-01-01", "NaT"]], "M8[D]")) == [["2024-01-01", "NaT"]]
+    assert as_read(np.arange(4).reshape(2, 2).view(np.matrix)) == [[0, 1], [2, 3]]
+    assert as_read([np.arange(2), {"b": np.array([True])}]) == [[0, 1], {"b": [True]}]
+
+
+def test_a_time_in_an_array_without_dimensions() -> None:
+    assert as_read(np.array("2024-01-01T10:00:00", "M8[s]")) == "2024-01-01T10:00:00"
+
+
+class Hostile(dict):  # type: ignore[type-arg]
+    def items(self) -> Any:
+        raise RuntimeError("no items today")
+
+
+class Loud:
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+    def __hash__(self) -> int:
+        return 1
+
+
+def circle() -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    data["again"] = [data]
+    return data
+
+
+def nested(levels: int, *, of: str = "list") -> dict[str, Any]:
+    inner: Any = 1
+    for _ in range(levels - 1):
+        inner = [inner] if of == "list" else {"k": inner} if of == "dict" else (inner,)
+    return {"deep": inner}
+
+
+REFUSED: list[tuple[Any, str]] = [
+    ({"a": object()}, "data['a']: a object cannot be written as JSON"),
+    ({"a": {"b": [0, {1}]}}, "data['a']['b'][1]: a set"),
+    ({"a": (0, b"x")}, "data['a'][1]: a bytes"),
+    ({"a": bytearray(2)}, "data['a']: a bytearray"),
+    ({"a": [1j]}, "data['a'][0]: a complex"),
+    ({1: {2: deque()}}, "data[1][2]: a deque"),
+    ({"a": Pose(1.0, [b""])}, "data['a']['names'][0]: a bytes"),  # type: ignore[list-item]
+    ({"a": OrderedDict(b=set())}, "data['a']['b']: a set"),
+    ({"a": Items([0, set()])}, "data['a'][1]: a set"),
+    ({"a": Pose}, "data['a']: a type"),
+    ({"a": len}, "data['a']: a builtin_function_or_method"),
+    ({"a": UserDict(b=1)}, "data['a']: a UserDict"),
+    ({"a": range(3)}, "data['a']: a range"),
+    ({"a": datetime.timedelta(1)}, "data['a']: a timedelta"),
+    ({(1, 2): 0}, "data: keys must be"),
+    ({"a": [{b"k": 0}]}, "data['a'][0]: keys must be"),
+    ({"a": np.array([1j])}, "data['a']: an array of complex128"),
+    ({"a": np.array([b"x"])}, "data['a']: an array of |S1"),
+    ({"a": np.zeros(2, "i4,f8")}, "data['a']: an array of [('f0'"),
+    ({"a": np.array([1], "m8[s]")}, "data['a']: an array of timedelta64[s]"),
+    ({"a": np.array([[0, set()]], dtype=object)}, "data['a'][0][1]: a set"),
+    ({"a": 10**5000}, "data['a']: Exceeds the limit"),
+    ({"a": [1, np.bytes_(b"x")]}, "data['a'][1]: a bytes"),
+    (circle(), "nested deeper"),
+    (nested(DEEPEST + 2), "nested deeper"),
+]
+# Found by trying: what raises something else than TypeError, or names no place.
+REFUSED_TOO: list[tuple[Any, str]] = [
+    ({"a": {10**5000: 0}}, "data['a']: Exceeds the limit"),
+    ({"a": decimal.Decimal("sNaN")}, "data['a']"),
+    ({"a": Hostile(b=1)}, "data['a']"),
+    ({Loud(): 1}, "data"),
+    ({"a": {Loud(): [set()]}}, "data['a']"),
+    ({"a": np.timedelta64(1, "s")}, "data['a']: a timedelta"),
+    ({"a": np.timedelta64(1, "ns")}, "data['a']: a timedelta64"),
+]
+
+
+@pytest.fixture(scope="module")
+def server() -> ServerLHC:
+    """Bound but never started: enough to be given data."""
+    return ServerLHC("types", "tcp://127.0.0.1:*", 1, "MOTOR")
+
+
+@pytest.mark.parametrize("copy", [False, True])
+@pytest.mark.parametrize(
+    ("data", "place"), REFUSED + REFUSED_TOO, ids=[place for _, place in REFUSED + REFUSED_TOO]
+)
+def test_what_cannot_be_written_is_refused_at_the_door(
+    server: ServerLHC, data: Any, place: str, copy: bool
+) -> None:
+    server.set_data({"old": 1})
+    with pytest.raises(TypeError) as caught:
+        server.set_data(data, copy=copy)
+    assert place in str(caught.value)
+    assert server.data == {"old": 1}
+
+
+@pytest.mark.parametrize("data", [None, [], [("a", 1)], "a", 1, UserDict(a=1), object(), dict])
+def test_data_that_is_no_dict_is_refused(server: ServerLHC, data: Any) -> None:
+    server.set_data({"old": 1})
+    for refuse in (lambda: server.set_data(data), lambda: server.set_data(data, copy=True)):
+        with pytest.raises(TypeError, match="must be a dict"):
+            refuse()
+    with pytest.raises(TypeError, match="must be a dict"):
+        server.data = data
+    assert server.data == {"old": 1}
+
+
+def test_a_dict_subclass_is_a_dict(make_server: MakeServer, connect: Connect) -> None:
+    server = make_server(data=OrderedDict(a=1))
+    client = connect(server)
+    assert client.get() == {"a": 1}
+    server.set_data(defaultdict(list, b=[NAN]))
+    assert same(client.get(), {"b": [NAN]})
+    server.set_data(Counter("aa"), copy=True)
+    assert client.get() == {"a": 2}
+
+
+@pytest.mark.parametrize("of", ["list", "dict", "tuple"])
+def test_the_deepest_nesting_is_read(make_server: MakeServer, connect: Connect, of: str) -> None:
+    server = make_server()
+    server.set_data(nested(DEEPEST, of=of))
+    assert json.dumps(connect(server).get()) == json.dumps(nested(DEEPEST, of=of))
+
+
+def test_an_object_array_that_holds_itself_is_refused_not_followed() -> None:
+    # Without a bound, the walk would end with the process: hence a process of its own.
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import numpy as np\n"
+            "from laplace_server import _core\n"
+            "a = np.empty((), dtype=object)\n"
+            "a[()] = a\n"
+            "try: _core.encode_json({'a': a})\n"
+            "except TypeError as problem: print('refused', problem)\n",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment(),
+    )
+    assert done.returncode == 0, f"status {done.returncode}"
+    assert done.stdout.startswith("refused data")
+
+
+def test_numpy_is_not_imported_for_plain_data() -> None:
+    assert run_script("""
+        import sys
+        from laplace_server import ServerLHC, _core
+        _core.encode_json({"a": [1, (2.5, None)], "b": {"c": float("nan")}})
+        print("numpy" in sys.modules)
+    """).split() == ["False"]
+
+
+def test_all_of_it_over_the_wire(make_server: MakeServer, connect: Connect) -> None:
+    """Frozen, live, and with a look: the three ways to a reply give the same text."""
+    data = {str(i): value for i, value in enumerate(STANDARD)}
+    data |= {f"other {i}": value for i, (value, _) in enumerate(OTHERS)}
+    wanted = json.loads(_core.encode_json(data))
+    server = make_server()
+    client = connect(server)
+    server.set_data(data, copy=True)
+    assert same(client.get(), wanted)
+    server.set_data(data)
+    assert same(client.get(), wanted)
+    server.set_on_get(lambda: server.set_data(data))
+    assert same(client.get(), wanted)
+
+
+plain_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(2**62, 2**66)
+    | st.floats()
+    | st.text(st.characters(codec=None, categories=None), max_size=8),  # surrogates too
+    lambda inner: (
+        st.lists(inner, max_size=5)
+        | st.tuples(inner, inner)
+        | st.dictionaries(
+            st.text(max_size=4) | st.integers() | st.floats() | st.booleans() | st.none(),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=30,
+)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(plain_values)
+def test_any_plain_value_is_read_as_the_standard_library_writes_it(value: Any) -> None:
+    assert same(as_read(value), json.loads(json.dumps(value)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.floats(width=32) | st.none(), max_size=6),
+    st.sampled_from(["f4", "f8", ">f8", object]),
+    st.integers(1, 3),
+)
+def test_any_array_is_read_as_its_list(values: list[Any], dtype: Any, step: int) -> None:
+    if dtype is not object:
+        values = [value for value in values if value is not None]
+    array = np.array(values, dtype=dtype)[::step]
+    read = as_read(array)
+    if dtype == "f4":  # the shortest text of a float32 is another float64
+        assert np.array_equal(np.array(read, "f4"), array, equal_nan=True)
+    else:
+        assert same(read, array.tolist())
