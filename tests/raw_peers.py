@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import struct
 import subprocess
@@ -14,7 +15,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import zmq
@@ -267,7 +268,11 @@ def proxy(server: ServerLHC) -> Iterator[str]:
 
 
 def run_script(
-    source: str, *arguments: str, timeout_s: float = 60.0, check: bool = True
+    source: str,
+    *arguments: str,
+    timeout_s: float = 60.0,
+    check: bool = True,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run Python source in a fresh process; fail with its output if it fails or hangs."""
     source = textwrap.dedent(source)
@@ -277,6 +282,7 @@ def run_script(
         text=True,
         timeout=timeout_s,
         check=False,
+        env={**os.environ, **(environment or {})},
     )
     if check and result.returncode != 0:
         raise AssertionError(

@@ -22,7 +22,7 @@ import zmq
 from conftest import Connect, MakeServer, eventually
 from isolated import Child, run_script
 from pollers import Poller
-from raw_client import RawClient
+from raw_client import RawClient, message
 
 from laplace_server import ServerLHC
 from laplace_server.stats import ErrorKind
@@ -38,9 +38,11 @@ def looks_during(server: ServerLHC, action: Callable[[], Any]) -> int:
     return server.stats().refreshes - before
 
 
-def becomes_frozen(server: ServerLHC, client: RawClient) -> bool:
+def becomes_frozen(server: ServerLHC, client: RawClient, within_s: float = 2.0) -> bool:
     """Whether reads stop causing looks at the data."""
-    return eventually(lambda: looks_during(server, lambda: (client.get(), client.get())) == 0, 2.0)
+    return eventually(
+        lambda: looks_during(server, lambda: (client.get(), client.get())) == 0, within_s
+    )
 
 
 def hold_gil(seconds: float) -> None:
@@ -360,36 +362,8 @@ def by_thread(server: ServerLHC, box: list[dict[str, Any]]) -> None:
 WAYS = [by_positional_call, by_assignment, by_keyword, by_map, by_star, by_thread]
 
 
-@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("alias", ALIASES)
 def test_what_somebody_refers_to_is_never_frozen(
-    alias: Callable[[], Alias], way: Callable[..., None], make_server: MakeServer, connect: Connect
-) -> None:
-    box, change, wanted = alias()
-    server = make_server()
-    client = connect(server)
-    way(server, box)
-    client.get()
-    client.get()
-    change()
-    assert client.get() == wanted
-
-
-@pytest.mark.parametrize("alias", ALIASES)
-def test_a_change_right_after_the_call_shows(
-    alias: Callable[[], Alias], make_server: MakeServer, connect: Connect
-) -> None:
-    box, change, wanted = alias()
-    server = make_server()
-    client = connect(server)
-    server.set_data(box.pop())
-    change()
-    assert client.get() == wanted
-    assert client.get() == wanted
-
-
-@pytest.mark.parametrize("alias", ALIASES)
-def test_the_constructor_and_a_callback_take_aliases_too(
     alias: Callable[[], Alias], make_server: MakeServer, connect: Connect
 ) -> None:
     box, change, wanted = alias()
@@ -398,6 +372,20 @@ def test_the_constructor_and_a_callback_take_aliases_too(
     client.get()
     change()
     assert client.get() == wanted
+
+    for way in WAYS:
+        box, change, wanted = alias()
+        way(server, box)
+        client.get()
+        client.get()
+        change()
+        assert client.get() == wanted, way
+
+        box, change, wanted = alias()
+        way(server, box)
+        change()
+        assert client.get() == wanted, way
+        assert client.get() == wanted, way
 
     box, change, wanted = alias()
     server.set_on_position_changed(lambda positions: server.set_data(box.pop()))
@@ -415,8 +403,6 @@ def test_a_partial_that_alone_holds_the_dict(make_server: MakeServer, connect: C
     client.get()
     send.args[0]["a"] = 3
     assert client.get() == {"a": 3}
-    # The partial holds the server by its method.
-    del send
 
 
 def test_a_subclass_may_keep_what_it_is_given(make_server: MakeServer, connect: Connect) -> None:
@@ -446,7 +432,6 @@ FREEZABLE: dict[str, Callable[[], dict[str, Any]]] = {
     "large array": lambda: {"a": np.zeros(20_000)},
     "plain tuple": lambda: {"a": (1, (2, "x"))},
     "tuple of lists": lambda: {"a": ([1, 2], {"b": [3]})},
-    "list twice": lambda: (lambda twice: {"a": twice, "b": twice})([1]),
     "keys": lambda: {1: [2], None: {}},
     "long integer": lambda: {"a": [2**80]},
 }
@@ -468,9 +453,9 @@ def test_data_let_go_later_is_frozen_at_last(make_server: MakeServer, connect: C
     data = {"a": [1]}
     inner = data["a"]
     server.set_data(data)
-    assert looks_during(server, client.get) == 1
+    assert not becomes_frozen(server, client, within_s=0.1)
     del data
-    assert looks_during(server, client.get) == 1
+    assert not becomes_frozen(server, client, within_s=0.1)
     del inner
     assert becomes_frozen(server, client)
 
@@ -656,9 +641,9 @@ def test_a_long_time_out_waits_for_the_look(make_server: MakeServer, make_child:
     data["n"] = 1
     poller.begin(0.0, "GET")
     hold_gil(0.3)
-    data["n"] = 2
-    hold_gil(0.1)
-    assert poller.result().first["payload"]["data"]["n"] == 2
+    seen = poller.result()
+    assert seen.first["payload"]["data"] == {"n": 1}
+    assert seen.longest_s > PROMPT_S
     assert server.stats().stale_gets == 0
 
 
@@ -854,14 +839,16 @@ MUTATING = """
 """
 
 
-@pytest.mark.parametrize("with_callback", [False, True])
-@pytest.mark.parametrize("kind", ["plain", "default", "arrays", "bad"])
-def test_data_changed_by_threads_while_it_is_read(kind: str, with_callback: bool) -> None:
-    arguments = [kind, "1.2"] + ["callback"] * with_callback
-    good, bad = map(int, run_script(MUTATING, *arguments).split())
+@pytest.mark.parametrize(
+    "arguments", ["plain 1", "default 1", "default 1 callback", "arrays 1", "bad 1 callback"]
+)
+def test_data_changed_by_threads_while_it_is_read(arguments: str) -> None:
+    good, bad = map(int, run_script(MUTATING, *arguments.split()).split())
     assert good + bad > 5
-    assert good > 0
-    assert bad == 0 or kind == "bad"
+    if "bad" in arguments:
+        assert bad > 0
+    else:
+        assert bad == 0
 
 
 # ---- empty_data_after_get
@@ -994,7 +981,7 @@ def test_a_value_whose_reply_is_refused_is_put_back(
     server.set_on_get(on_get)
     impatient = connect(server, kind=zmq.DEALER)
     impatient.send("GET")
-    assert asked.wait(20)
+    assert asked.wait(5)
     impatient.close()
     assert gone(server)
     answer.set()
@@ -1036,36 +1023,54 @@ def test_a_value_whose_reader_left_before_the_look_is_put_back(
     assert [client.get(), client.get()] == [{"n": 1}, {}]
 
 
-def fill_the_pipe(server: ServerLHC, connect: Connect) -> RawClient:
-    """A peer that does not read, so that its next reply is parked."""
-    client = connect(server, kind=zmq.DEALER)
-    client.socket.rcvhwm = 1
-    client.socket.disconnect(client.socket.last_endpoint)
-    client.socket.rcvbuf = 4096
-    client.socket.connect(f"tcp://127.0.0.1:{server.server_port}")
-    server.set_data({"long": "x" * (16 << 20)}, copy=True)
-    client.send("GET")
-    sent = 1
-    while server.stats().parked_bytes == 0:
-        client.send("GET")
-        sent += 1
-        assert sent < 20_000, "libzmq takes every reply"
-        stats = server.stats
+def park_a_value(server: ServerLHC, context: zmq.Context[Any]) -> tuple[zmq.Socket[bytes], int]:
+    """A peer that does not read, and the value that its parked reply carries."""
+    peer: zmq.Socket[bytes] = context.socket(zmq.DEALER)
+    peer.rcvhwm = 1
+    peer.rcvbuf = 4096
+    peer.connect(f"tcp://127.0.0.1:{server.server_port}")
+    get = json.dumps(message("GET")).encode()
+    # As much as the system's buffers and libzmq take, and one more.
+    for n in itertools.count():
+        server.set_data({"n": n, "much": "x" * 65536}, copy=True)
+        peer.send_multipart([b"", get])
+        sent = n + 1
         assert eventually(
-            lambda: (
-                stats().commands["GET"].native + stats().queue_depth == sent
-                or stats().parked_bytes > 0
-            )
+            lambda sent=sent: server.stats().commands["GET"].native == sent or parked(server)  # type: ignore[misc]
         )
-    return client
+        # The system's buffers may still grow a little.
+        if parked(server) and not eventually(lambda: not parked(server), 0.2):
+            return peer, n
+    raise AssertionError
 
 
-def park_a_value(server: ServerLHC, connect: Connect, value: dict[str, Any]) -> RawClient:
-    """Leave a value in a parked reply. Only the last of a line of requests takes it."""
-    client = fill_the_pipe(server, connect)
-    client.close()
-    assert gone(server)
-    return client
+def parked(server: ServerLHC) -> bool:
+    return server.stats().parked_bytes > 0
+
+
+def test_a_value_in_a_parked_reply_is_put_back_when_the_peer_goes(
+    make_server: MakeServer, connect: Connect, context: zmq.Context[Any]
+) -> None:
+    server = make_server(empty_data_after_get=True)
+    peer, n = park_a_value(server, context)
+    client = connect(server)
+    assert client.get() == {}
+    peer.close()
+    assert eventually(lambda: not parked(server))
+    assert client.get().get("n") == n
+    assert client.get() == {}
+
+
+def test_what_is_put_back_does_not_replace_newer_data(
+    make_server: MakeServer, connect: Connect, context: zmq.Context[Any]
+) -> None:
+    server = make_server(empty_data_after_get=True)
+    peer, _ = park_a_value(server, context)
+    server.set_data({"newer": 1})
+    peer.close()
+    assert eventually(lambda: not parked(server))
+    client = connect(server)
+    assert [client.get(), client.get()] == [{"newer": 1}, {}]
 
 
 # ---- SET, then GET

@@ -1,0 +1,280 @@
+"""Making a server: arguments, addresses, and what is left when it fails."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import json
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import zmq
+from conftest import Connect, MakeServer
+
+import laplace_server
+from laplace_server.server_lhc import ServerLHC
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def can_bind(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def test_names_and_defaults() -> None:
+    assert laplace_server.ServerLHC is ServerLHC
+    assert issubclass(ServerLHC, threading.Thread)
+    parameters = inspect.signature(ServerLHC).parameters
+    positional = [p.name for p in parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    assert positional == [
+        "name",
+        "address",
+        "freedom",
+        "device",
+        "data",
+        "empty_data_after_get",
+        "time_poll_ms",
+        "time_sleep_ms",
+        "name_list",
+        "plottables_list",
+    ]
+    defaults = {name: p.default for name, p in parameters.items() if p.default is not p.empty}
+    assert defaults.pop("data") is None
+    assert defaults.pop("name_list") is None
+    assert defaults.pop("plottables_list") is None
+    assert defaults == {
+        "empty_data_after_get": False,
+        "time_poll_ms": 100,
+        "time_sleep_ms": 10,
+        "accepted_versions": ("0.2.2",),
+        "max_message_bytes": 64 << 20,
+        "remote_stop": True,
+        "refresh_timeout_ms": 100,
+    }
+
+
+def test_attributes_of_a_server_with_defaults(make_server: MakeServer) -> None:
+    server = make_server(start=False)
+    assert (server.name, server.freedom, server.device, server.data) == ("tested", 1, "MOTOR", {})
+    assert (server.name_list, server.plottables_list) == ([], [])
+    assert server.empty_data_after_get is False
+    assert server.server_ip == "127.0.0.1"
+    assert isinstance(server.server_port, str)
+    assert int(server.server_port) > 0
+    assert server.address == f"tcp://127.0.0.1:{server.server_port}" == server.address_for_client
+    assert isinstance(server.running, threading.Event)
+    assert server.running.is_set()
+    assert not server.daemon
+    assert not server.is_alive()
+
+
+def test_all_arguments_by_position(make_server: MakeServer, connect: Connect) -> None:
+    data, names, plottables = {"a": 1}, ["n"], ["p"]
+    server = ServerLHC(
+        "by position", "tcp://127.0.0.1:*", 2, "GAS", data, True, 50, 5.5, names, plottables
+    )
+    try:
+        server.start()
+        client = connect(server)
+        info = client.info()
+        assert info["freedom"] == 2
+        assert info["device"] == "GAS"
+        assert (info["name_list"], info["plottables_list"]) == (["n"], ["p"])
+        assert [client.get(), client.get()] == [{"a": 1}, {}]
+        assert (server.time_poll_ms, server.time_sleep_ms) == (50, 5.5)
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "text"),
+    [
+        ({"address": 5}, TypeError, "'address' must be str"),
+        ({"address": None}, TypeError, "'address' must be str"),
+        ({"address": b"tcp://127.0.0.1:*"}, TypeError, "'address' must be str"),
+        ({"address": "udp://127.0.0.1:*"}, ValueError, "must start with 'tcp://'"),
+        ({"address": ""}, ValueError, "must start with 'tcp://'"),
+        ({"freedom": "1"}, TypeError, "'freedom' must be int"),
+        ({"freedom": 1.0}, TypeError, "'freedom' must be int"),
+        ({"freedom": None}, TypeError, "'freedom' must be int"),
+        ({"freedom": -1}, ValueError, "'freedom' must be positive"),
+        ({"device": "LASER"}, ValueError, "Invalid device"),
+        ({"device": "motor"}, ValueError, "Invalid device"),
+        ({"device": None}, ValueError, "Invalid device"),
+        ({"data": [1]}, TypeError, "data must be a dict"),
+        ({"data": {"a": object()}}, TypeError, "data['a']"),
+        ({"name_list": [object()]}, TypeError, "name_list"),
+        ({"refresh_timeout_ms": -1}, ValueError, "refresh_timeout_ms"),
+        ({"refresh_timeout_ms": "1"}, TypeError, ""),
+        ({"max_message_bytes": "1"}, TypeError, ""),
+        ({"accepted_versions": ()}, ValueError, "accepted_versions"),
+        ({"accepted_versions": 1}, TypeError, ""),
+    ],
+    ids=str,
+)
+def test_a_wrong_argument_raises_and_leaves_the_port_free(
+    make_server: MakeServer, wrong: dict[str, Any], error: type[Exception], text: str
+) -> None:
+    port = free_port()
+    address = {} if "address" in wrong else {"address": f"tcp://127.0.0.1:{port}"}
+    with pytest.raises(error) as caught:
+        make_server(start=False, **address, **wrong)
+    assert text in str(caught.value)
+    # The exception is still held, and with it the frames: the port is free nevertheless.
+    assert can_bind(port)
+    make_server(address=f"tcp://127.0.0.1:{port}")
+
+
+def test_a_bool_is_an_int(make_server: MakeServer, connect: Connect) -> None:
+    assert connect(make_server(freedom=True)).info()["freedom"] in (1, True)
+
+
+def test_a_taken_port_raises_and_the_next_works(make_server: MakeServer, connect: Connect) -> None:
+    """As programs do it: the next port, until one is free."""
+    first = make_server(data={"first": 1})
+    with pytest.raises(zmq.ZMQError) as caught:
+        make_server(address=first.address)
+    assert caught.value.errno == zmq.EADDRINUSE
+    assert first.address in str(caught.value)
+    taken = int(first.server_port)
+    for port in range(taken, taken + 50):
+        try:
+            second = make_server(address=f"tcp://127.0.0.1:{port}", data={"second": 1})
+            break
+        except zmq.ZMQError as problem:
+            assert problem.errno == zmq.EADDRINUSE
+    assert second.server_port == str(port) != first.server_port
+    assert connect(second).get() == {"second": 1}
+    assert connect(first).get() == {"first": 1}
+
+
+def test_a_port_taken_by_another_program(make_server: MakeServer) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(zmq.ZMQError) as caught:
+            make_server(address=f"tcp://127.0.0.1:{other.getsockname()[1]}")
+        assert caught.value.errno == zmq.EADDRINUSE
+
+
+@pytest.mark.parametrize(
+    ("address", "errno"),
+    [
+        ("tcp://", zmq.EINVAL),
+        ("tcp://127.0.0.1", zmq.EINVAL),
+        ("tcp://127.0.0.1:", zmq.EINVAL),
+        ("tcp://127.0.0.1:x", zmq.EINVAL),
+        ("tcp://127.0.0.1:70000", zmq.EINVAL),
+        ("tcp://no such host:5555", None),
+        ("tcp://192.0.2.1:5555", None),
+        ("tcp://é:5555", None),
+        ("tcp://127.0.0.1:*\x00x", None),
+        ("tcp://\ud800:5555", None),
+    ],
+)
+def test_an_address_that_cannot_be_bound(
+    make_server: MakeServer, address: str, errno: int | None
+) -> None:
+    with pytest.raises((zmq.ZMQError, ValueError)) as caught:
+        make_server(address=address)
+    if errno is not None:
+        assert isinstance(caught.value, zmq.ZMQError)
+        assert caught.value.errno == errno
+
+
+def test_ports_with_leading_zeros(make_server: MakeServer, connect: Connect) -> None:
+    port = free_port()
+    padded = f"{port:07d}"
+    server = make_server(address=f"tcp://*:{padded}")
+    assert int(server.server_port) == port
+    assert server.address == f"tcp://*:{server.server_port}"
+    assert server.address_for_client.startswith("tcp://")
+    assert connect(server).request("PING")["error_msg"] is None
+    with pytest.raises(zmq.ZMQError):
+        make_server(address=f"tcp://*:{port}")
+
+
+@pytest.mark.parametrize("address", ["tcp://*:*", "tcp://0.0.0.0:*", "tcp://127.0.0.1:0", "tcp://*:0"])
+def test_a_port_the_system_chooses(
+    make_server: MakeServer, connect: Connect, address: str
+) -> None:
+    server = make_server(address=address)
+    assert int(server.server_port) > 0
+    assert server.address.endswith(f":{server.server_port}")
+    assert server.address_for_client == f"tcp://{server.server_ip}:{server.server_port}"
+    assert "*" not in server.address_for_client
+    assert "0.0.0.0" not in server.address_for_client
+    assert connect(server).request("PING")["error_msg"] is None
+
+
+def test_what_a_client_is_told_to_connect_to(
+    make_server: MakeServer, context: zmq.Context[Any]
+) -> None:
+    server = make_server(address="tcp://*:*", data={"a": 1})
+    client = context.socket(zmq.REQ)
+    client.rcvtimeo = 10_000
+    client.connect(server.address_for_client)
+    client.send_json({"from": "c", "cmd": "GET", "version": "0.2.2", "payload": {}})
+    assert json.loads(client.recv())["payload"] == {"data": {"a": 1}}
+
+
+def test_ipv6(make_server: MakeServer, context: zmq.Context[Any]) -> None:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    server = make_server(address="tcp://[::1]:*")
+    client = context.socket(zmq.REQ)
+    client.ipv6 = True
+    client.rcvtimeo = 10_000
+    client.connect(server.address_for_client)
+    client.send_json({"from": "c", "cmd": "PING", "version": "0.2.2", "payload": {}})
+    assert json.loads(client.recv())["payload"] == {"PING": "PONG"}
+
+
+def test_requests_sent_before_the_start_are_answered(
+    make_server: MakeServer, connect: Connect
+) -> None:
+    server = make_server(start=False, data={"a": 1})
+    client = connect(server)
+    client.send("GET")
+    assert not client.answered(0.05)
+    server.start()
+    assert client.receive()["payload"] == {"data": {"a": 1}}
+
+
+def test_a_server_never_started_gives_its_port_back(make_server: MakeServer) -> None:
+    def use(end: Callable[[ServerLHC], Any]) -> int:
+        server = ServerLHC("s", "tcp://127.0.0.1:*", 1, "MOTOR")
+        port = int(server.server_port)
+        assert not can_bind(port)
+        end(server)
+        del server
+        gc.collect()
+        return port
+
+    for end in (ServerLHC.stop, lambda server: None, lambda server: server.running.clear()):
+        assert can_bind(use(end))
+
+
+def test_the_data_given_is_the_callers(make_server: MakeServer, connect: Connect) -> None:
+    data = {"a": [1]}
+    server = make_server(data=data, empty_data_after_get=True)
+    client = connect(server)
+    assert [client.get(), client.get()] == [{"a": [1]}, {}]
+    server.empty_data()
+    assert data == {"a": [1]}

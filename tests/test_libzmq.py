@@ -1,0 +1,157 @@
+"""Which libzmq is used: the order of the search, and one copy in one process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+from isolated import run_script
+
+from laplace_server import _core, libzmq
+
+Candidate = tuple[str, str, bool]
+
+
+class Fake:
+    """Stands for the core's loader: knows what is wrong with each path."""
+
+    def __init__(self, **problems: str) -> None:
+        self.problems = problems
+        self.tried: list[tuple[str, bool]] = []
+
+    def __call__(self, path: str, only_loaded: bool) -> str:
+        self.tried.append((path, only_loaded))
+        return self.problems.get(path, "")
+
+
+def three() -> Iterator[Candidate]:
+    yield "pyzmq's compiled module", "backend", True
+    yield "bundled", "bundled", False
+    yield "the system's library", "system", False
+
+
+ALL = [("backend", True), ("bundled", False), ("system", False)]
+
+
+@pytest.mark.parametrize(
+    ("problems", "found", "tried"),
+    [
+        ({}, "backend", 1),
+        ({"backend": "lacks zmq_send"}, "bundled", 2),
+        ({"backend": "not found", "bundled": "too old"}, "system", 3),
+    ],
+)
+def test_the_best_that_works_is_used(problems: dict[str, str], found: str, tried: int) -> None:
+    fake = Fake(**problems)
+    assert libzmq.load(fake, environment={}, candidates=three) == found
+    assert fake.tried == ALL[:tried]
+
+
+def test_the_environment_goes_first_and_alone() -> None:
+    fake = Fake()
+    chosen = {libzmq.ENVIRONMENT_VARIABLE: "/mine.so"}
+    assert libzmq.load(fake, environment=chosen, candidates=three) == "/mine.so"
+    assert fake.tried == [("/mine.so", False)]
+    fake = Fake(**{"/mine.so": "too old"})
+    with pytest.raises(ImportError, match=r"LAPLACE_LIBZMQ.*/mine.so \(too old\)"):
+        libzmq.load(fake, environment=chosen, candidates=three)
+    assert fake.tried == [("/mine.so", False)]
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    fake = Fake()
+    environment = {libzmq.ENVIRONMENT_VARIABLE: ""}
+    assert libzmq.load(fake, environment=environment, candidates=three) == "backend"
+
+
+def test_nothing_found_says_what_was_tried_and_what_to_do() -> None:
+    fake = Fake(backend="lacks zmq_bind", bundled="not found", system="too old")
+    with pytest.raises(ImportError) as caught:
+        libzmq.load(fake, environment={}, candidates=three)
+    text = str(caught.value)
+    for part in (
+        "pyzmq's compiled module: backend (lacks zmq_bind)",
+        "bundled: bundled (not found)",
+        "system (too old)",
+        "pip install",
+        "LAPLACE_LIBZMQ",
+    ):
+        assert part in text
+    assert fake.tried == ALL
+    with pytest.raises(ImportError, match="no usable libzmq"):
+        libzmq.load(fake, environment={}, candidates=lambda: iter(()))
+
+
+def test_pyzmq_comes_first_by_default() -> None:
+    kind, path, only_loaded = next(libzmq.default_candidates())
+    assert kind == "pyzmq's compiled module"
+    assert path == libzmq.pyzmq_backend()
+    assert only_loaded
+
+
+def test_the_core_reports_what_cannot_be_used(tmp_path: Path) -> None:
+    text = tmp_path / "text.so"
+    text.write_text("no library")
+    assert _core.load_libzmq(str(text), False) == "not found"
+    assert _core.load_libzmq(str(tmp_path / "none.so"), False) == "not found"
+    assert _core.load_libzmq("", True) in ("not found", "lacks zmq_version")
+    assert _core.load_libzmq(str(tmp_path / "é.so"), True) == "not found"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the C library's name")
+def test_a_library_that_is_no_libzmq_changes_nothing() -> None:
+    before = _core.libzmq_version()
+    assert _core.load_libzmq("libc.so.6", True) == "lacks zmq_version"
+    assert _core.libzmq_version() == before
+    assert before[0] == zmq.zmq_version_info()
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="reads /proc")
+def test_one_process_holds_one_libzmq() -> None:
+    output = run_script("""
+        import zmq
+        from laplace_server import ServerLHC, _core
+        server = ServerLHC("s", "tcp://127.0.0.1:*", 1, "MOTOR")
+        server.start()
+        context = zmq.Context()
+        client = context.socket(zmq.REQ)
+        client.connect(server.address)
+        client.send_json({"from": "a", "cmd": "PING", "version": "0.2.2", "payload": {}})
+        assert client.recv_json()["payload"] == {"PING": "PONG"}
+        client.close()
+        context.term()
+        server.stop()
+        files = {}
+        for line in open("/proc/self/maps"):
+            place, _, _, _, _, *name = line.split()
+            begin, end = (int(part, 16) for part in place.split("-"))
+            if name and ".so" in name[0]:
+                files.setdefault(name[0], []).append((begin, end))
+        table = _core.libzmq_version()[1]
+        holder = [name for name, ranges in files.items()
+                  if any(begin <= table < end for begin, end in ranges)]
+        print("\\n".join([*holder, "--", *(name for name in files if "libzmq" in name)]))
+    """)
+    holder, others = (part.split() for part in output.split("--"))
+    assert len(holder) == 1
+    # Either libzmq is a file of its own, one, or it is inside pyzmq's module.
+    if others:
+        assert others == holder
+    else:
+        assert holder == [libzmq.pyzmq_backend()]
+
+
+def test_a_wrong_choice_fails_the_import_with_a_clear_text() -> None:
+    output = run_script(
+        """
+        try:
+            import laplace_server
+        except ImportError as problem:
+            print(problem)
+        """,
+        LAPLACE_LIBZMQ="/nowhere/libzmq.so",
+    )
+    assert "/nowhere/libzmq.so (not found)" in output
