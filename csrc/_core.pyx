@@ -29,11 +29,10 @@ MAX_COMMANDS = max_commands
 LOG = "log"
 
 # At the door of set_data the facade's local variable and the call's argument refer to the
-# data; before 3.11 the facade's caller still does, too. So many references are these, and
-# nobody else has one; more may be anybody's. From 3.14 on, calls borrow, and a count says
-# less. (A method with one positional-only argument adds no reference of its own.)
-cdef Py_ssize_t AT_THE_DOOR = (
-    3 if sys.version_info < (3, 11) else 2 if sys.version_info < (3, 14) else -1)
+# data. Two references are these, so nobody else has one; more may be anybody's. (A method
+# with one positional-only argument adds none of its own.) Before 3.11 callers keep theirs
+# during the call, after 3.13 calls borrow: there a count at the door says nothing.
+cdef Py_ssize_t AT_THE_DOOR = 2 if (3, 11) <= sys.version_info < (3, 14) else -1
 
 if not watch_forks():
     raise ImportError("laplace_server._core: no memory to watch for forks")
@@ -60,7 +59,7 @@ def encode_json(dict value not None):
 
     TypeError, naming the place, where a value cannot be written.
     """
-    return encode(copy_document(value, False, Walk()), value)
+    return encode(copy_document(value, False, Walk()))
 
 
 def libzmq_version():
@@ -111,14 +110,16 @@ cdef class Document:
 
     cdef object source           # the dict handed over
     cdef uint64_t generation     # of the text made from it
-    cdef dict unmade             # private copy whose text is still to be made, or None
-    cdef bint frozen             # the unmade copy can no longer change
+    cdef object unmade           # private copy that nobody can change, its text still to be
+                                 # made, or None
+    cdef dict arrays             # copies of the arrays in it, made at the door
     cdef unsigned long reads     # how often references were handed out
     cdef object lock             # one look at a time, so that the newest wins
 
     def __cinit__(self):
         self.lock = threading.Lock()
         self.source = {}
+        self.arrays = {}
 
 
 cdef class Core:
@@ -234,18 +235,18 @@ cdef class Core:
         return self.data if which == DOCUMENT_DATA else self.info
 
     cdef void put(self, Document document, document_id which, source, bytes text, bint live,
-                  dict unmade, bint frozen) except *:
+                  unmade, dict arrays) except *:
         # Between these lines no Python runs: the objects and their text change as one.
         cdef Server* server = self.here()
         cdef Text body
         if text is not None:
             body = shared_text(text)
-        before = document.source
+        _before = document.source, document.unmade, document.arrays  # freed when all is done
         document.source = source
         document.unmade = unmade
-        document.frozen = frozen
+        document.arrays = arrays
         document.generation = server.replace_document(which, body, live)
-        if live:
+        if live and unmade is None:
             server.shared.documents.ask_look(which)
 
     def set_data(self, source, /):
@@ -260,24 +261,30 @@ cdef class Core:
         if not isinstance(source, dict):
             raise TypeError(f"data must be a dict, not {type(source).__name__}")
         cdef Walk walk = Walk()
-        cdef dict private = copy_document(source, exclusive, walk)
+        private = copy_document(source, exclusive, walk)
         cdef bint frozen = copy or walk.owned
-        if walk.array_bytes >= LARGE_ARRAYS and not self.here().shared.take_after_get.load():
-            self.put(self.data, DOCUMENT_DATA, source, None, True, private, frozen)
+        cdef bint large = walk.array_bytes >= LARGE_ARRAYS
+        if large and frozen and not self.here().shared.take_after_get.load():
+            self.put(self.data, DOCUMENT_DATA, source, None, True, private, walk.arrays)
             return
-        self.put(self.data, DOCUMENT_DATA, source, encode(private, source), not frozen, None, False)
+        text = encode(private)
+        arrays = {} if frozen else walk.arrays
+        self.put(self.data, DOCUMENT_DATA, source, text, not frozen, None, arrays)
 
     def set_info(self, dict source):
-        cdef dict private = copy_document(source, False, Walk())
-        self.put(self.info, DOCUMENT_INFO, source, encode(private, source), True, None, False)
+        cdef Walk walk = Walk()
+        text = encode(copy_document(source, False, walk))
+        self.put(self.info, DOCUMENT_INFO, source, text, True, None, walk.arrays)
 
     def read(self, int which):
         """The objects behind a document. They may be changed from now on, so it is live."""
         cdef Document document = self.document(which)
         cdef Server* server = self.here()
+        empty = {}
         if server.shared.documents.generation(<document_id>which) != document.generation:
-            self.put(document, <document_id>which, {}, b"{}", False, None, False)  # taken by a GET
+            self.put(document, <document_id>which, empty, b"{}", False, None, {})  # taken by a GET
         document.reads += 1
+        document.unmade = None
         server.shared.documents.mark_live(<document_id>which, document.generation)
         return document.source
 
@@ -292,30 +299,29 @@ cdef class Core:
 
     cdef void look_locked(self, Server* server, Document document, document_id which) except *:
         cdef Look look = server.shared.documents.begin_look(which)
-        cdef unsigned long reads = document.reads
-        cdef Walk walk = Walk()
-        cdef dict private = document.unmade
-        cdef bint error = False
-        cdef bytes text
-        # The document's own reference is one; the local variable below would be another.
-        cdef bint exclusive = Py_REFCNT(<PyObject*>document.source) == 1
-        source = document.source
         if document.generation != look.generation:
             return  # taken meanwhile
+        cdef unsigned long reads = document.reads
+        # The document's own reference is one; the local variable below would be another.
+        cdef bint exclusive = Py_REFCNT(<PyObject*>document.source) == 1
+        cdef Walk walk = Walk(document.arrays)
+        cdef bint error = False
+        cdef bytes text
+        source = document.source
+        private = document.unmade
         try:
             if private is None:
                 private = copy_document(source, exclusive, walk)
-            else:
-                walk.owned = document.frozen
-            text = encode(private, source)
-        except Exception as problem:
+            text = encode(private)
+        except BaseException as problem:  # somebody's values: they may raise anything
             error = True
-            text = dumps(str(problem))
+            text = json.dumps(shown(problem, str)).encode()
             walk.owned = False
-        if document.generation == look.generation:
-            document.unmade = None
         cdef bint live = not walk.owned or document.reads != reads
         server.finish_look(which, look, shared_text(text), error, live)
+        if document.generation == look.generation and not live:
+            document.unmade = None
+            document.arrays = {}
 
     def wait_look(self):
         """Block until a document wants a look: DATA or INFO, or None when the server ends."""

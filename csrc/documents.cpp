@@ -46,6 +46,10 @@ void Documents::mark_live(document_id which, uint64_t generation) noexcept {
 }
 
 void Documents::take_locked(Document& document, Taken* taken) noexcept {
+    // An error is told to everybody, and what is empty already is no value to hand over:
+    // its generation stays, so that an undelivered value can still be put back.
+    const Content& content = document.content;
+    if (content.is_error || content.unmade || content.text == empty_) return;
     Content empty;
     empty.text = empty_;
     empty.generation = ++last_generation_;
@@ -66,7 +70,7 @@ bool Documents::read(document_id which, bool take, uint64_t& wanted, Content& co
         return false;
     }
     content = document.content;
-    if (take && !content.is_error && !content.unmade) take_locked(document, taken);
+    if (take) take_locked(document, taken);
     return true;
 }
 
@@ -74,7 +78,7 @@ void Documents::read_newest(document_id which, bool take, Content& content, Take
     const Lock lock(mutex_);
     Document& document = at(which);
     content = document.content;
-    if (take && !content.is_error && !content.unmade) take_locked(document, taken);
+    if (take) take_locked(document, taken);
 }
 
 void Documents::put_back(document_id which, const Taken& taken) noexcept {
@@ -119,8 +123,10 @@ bool Documents::finish_look(document_id which, const Look& look, Text text, bool
     document.content.unmade = false;
     document.content.is_error = is_error;
     document.content.live = live;
-    const bool serves = look.covers > document.done;
-    if (serves) document.done = look.covers;
+    // What is frozen has not changed since, so it also serves those who came during the look.
+    const uint64_t done = live ? look.covers : document.wanted;
+    const bool serves = done > document.done;
+    if (serves) document.done = done;
     lock.unlock();
     return serves;
 }

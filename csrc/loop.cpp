@@ -14,16 +14,13 @@ constexpr uint64_t last_retry_ns = 50 * ns_per_ms;
 constexpr uint64_t log_check_ns = 1000 * ns_per_ms;
 constexpr uint64_t drain_ns = 100 * ns_per_ms;  // for requests that came just before a stop
 constexpr size_t slot_overhead = 512;           // a slot's own memory, roughly
+constexpr size_t large_reply = 64 * 1024;       // smaller ones libzmq's high-water mark bounds
+constexpr size_t many_connections = 64;         // when to look for records of no use
 constexpr int errors_in_a_row = 100;            // of receiving, before the loop gives up
 
 template <typename Value>
 void remove_from(std::vector<Value>& list, Value value) noexcept {
     list.erase(std::remove(list.begin(), list.end(), value), list.end());
-}
-
-void remove_slot(Peer& peer, const Slot* slot) {
-    const auto is_it = [slot](const Slot& other) { return &other == slot; };
-    peer.slots.erase(std::find_if(peer.slots.begin(), peer.slots.end(), is_it));
 }
 
 }  // namespace
@@ -49,7 +46,10 @@ int Loop::run() noexcept {
             } else {
                 set_receive_timeout(-1);
             }
-            if (receive(error)) on_message();
+            if (receive(error)) {
+                refresh_table();
+                on_message();
+            }
         } catch (const std::bad_alloc&) {
             add(shared_.counters.errors[ERROR_NO_MEMORY]);
         }
@@ -139,7 +139,7 @@ void Loop::answer_now(size_t route_size, Answer& answer) {
         move_route(slot, route_size);
         peer.slots.push_back(std::move(slot));
         make_ready(peer, peer.slots.back());
-        park(peer);
+        advance(peer);
     }
 }
 
@@ -215,10 +215,17 @@ void Loop::answer_error(const Request& request, const std::string& text, int kin
     answer.error = kind;
 }
 
-Loop::Sent Loop::send(Message* route, size_t route_size, Message& reply) noexcept {
+Loop::Sent Loop::send(Message* route, size_t route_size, Message& reply) {
     const size_t size = reply.size();
+    Connection* counted = nullptr;
+    if (size >= large_reply) {
+        counted = &connection_of(route[0].view());
+        const size_t in_flight = counted->in_flight->load();
+        if (in_flight > 0 && in_flight + size > shared_.config.limits.peer_parked_bytes) return Sent::full;
+    }
     for (size_t i = 0; i <= route_size; ++i) {
         const bool last = i == route_size;
+        if (last && counted != nullptr) reply.count_until_freed(counted->in_flight);
         Message& frame = last ? reply : route[i];
         const int flags = ZMQ_DONTWAIT | (last ? 0 : ZMQ_SNDMORE);
         while (zmq.msg_send(frame.raw(), router_, flags) < 0) {
@@ -266,37 +273,68 @@ void Loop::log(const Request& request) {
 
 Peer& Loop::peer_of(size_t delimiter) {
     peer_key(frames_.data(), delimiter, key_);
-    Peer& peer = peers_[key_];
-    peer.key = key_;
+    const auto [entry, is_new] = peers_.try_emplace(key_);
+    Peer& peer = entry->second;
+    if (is_new) {
+        peer.key = key_;
+        peer.connection_id = frames_[0].view();
+        peer.connection = &connection_of(peer.connection_id);
+        ++peer.connection->peers;
+    }
     return peer;
 }
 
-bool Loop::over_limit(const Peer& peer, size_t weight) const noexcept {
+Connection& Loop::connection_of(std::string_view id) {
+    const auto [entry, is_new] = connections_.try_emplace(std::string(id));
+    if (is_new && connections_.size() % many_connections == 0) {
+        for (auto other = connections_.begin(); other != connections_.end();) {
+            const Connection& connection = other->second;
+            const bool unused = connection.peers == 0 && connection.in_flight->load() == 0;
+            other = unused && other != entry ? connections_.erase(other) : std::next(other);
+        }
+    }
+    return entry->second;
+}
+
+bool Loop::over_limit(const Peer& peer, const Budget& budget, size_t weight) const noexcept {
     const Limits& limits = shared_.config.limits;
-    if (pending_ == 0) return false;  // whatever its size, one request always fits
-    if (pending_ >= limits.pending || pending_bytes_ + weight > limits.pending_bytes) return true;
-    if (peer.slots.empty()) return false;
-    return peer.slots.size() >= limits.peer_pending || peer.pending_bytes + weight > limits.peer_pending_bytes;
+    if (budget.count == 0) return false;  // whatever its size, one request always fits
+    if (budget.count >= limits.pending || budget.bytes + weight > limits.pending_bytes) return true;
+    const Connection& connection = *peer.connection;
+    if (connection.pending == 0) return false;
+    return connection.pending >= limits.peer_pending ||
+           connection.pending_bytes + weight > limits.peer_pending_bytes;
 }
 
 void Loop::charge(Peer& peer, Slot& slot) noexcept {
-    peer.pending_bytes += slot.weight;
-    pending_bytes_ += slot.weight;
-    ++pending_;
-    Counters& counters = shared_.counters;
-    counters.pending.store(pending_, std::memory_order_relaxed);
-    counters.pending_bytes.store(pending_bytes_, std::memory_order_relaxed);
-    raise_to(counters.pending_high_water, pending_);
+    ++peer.connection->pending;
+    peer.connection->pending_bytes += slot.weight;
+    Budget& budget = budget_of(slot.for_python);
+    ++budget.count;
+    budget.bytes += slot.weight;
+    count_pending();
 }
 
 void Loop::discharge(Peer& peer, Slot& slot) noexcept {
     if (slot.weight == 0) return;
-    peer.pending_bytes -= slot.weight;
-    pending_bytes_ -= slot.weight;
+    --peer.connection->pending;
+    peer.connection->pending_bytes -= slot.weight;
+    release(budget_of(slot.for_python), slot.weight);
     slot.weight = 0;
-    --pending_;
-    shared_.counters.pending.store(pending_, std::memory_order_relaxed);
-    shared_.counters.pending_bytes.store(pending_bytes_, std::memory_order_relaxed);
+}
+
+void Loop::release(Budget& budget, size_t weight) noexcept {
+    --budget.count;
+    budget.bytes -= weight;
+    count_pending();
+}
+
+void Loop::count_pending() noexcept {
+    Counters& counters = shared_.counters;
+    const size_t pending = for_python_.count + for_reading_.count;
+    counters.pending.store(pending, std::memory_order_relaxed);
+    counters.pending_bytes.store(for_python_.bytes + for_reading_.bytes, std::memory_order_relaxed);
+    raise_to(counters.pending_high_water, pending);
 }
 
 // Puts a request at the end of its peer's line.
@@ -309,12 +347,9 @@ void Loop::append(Peer& peer, size_t route_size, Message& body, const Request& r
     slot.one_frame = request.one_frame;
     slot.wanted = wanted;
     slot.answer.command = request.command != nullptr ? request.command->index : 0;
-    const bool busy = over_limit(peer, weight);
+    slot.for_python = request.command == nullptr || request.command->action == ACTION_PYTHON;
+    const bool busy = over_limit(peer, budget_of(slot.for_python), weight);
     if (busy) {
-        if (peer.parked_bytes > shared_.config.limits.peer_parked_bytes) {
-            add(shared_.counters.errors[ERROR_REPLY_OVERFLOW]);
-            return;
-        }
         answer_error(request, table_->busy, ERROR_BUSY, slot.answer);
     } else {
         slot.body = std::move(body);
@@ -330,8 +365,7 @@ void Loop::append(Peer& peer, size_t route_size, Message& body, const Request& r
         return;
     }
     charge(peer, placed);
-    const bool for_python = request.command == nullptr || request.command->action == ACTION_PYTHON;
-    if (for_python && follows_python && !stopping_) {
+    if (placed.for_python && follows_python && !stopping_) {
         enqueue(peer, placed, request.verdict != LS_OPAQUE);
     } else {
         advance(peer);
@@ -348,6 +382,10 @@ void Loop::advance(Peer& peer) {
             return;
         }
         if (front.state == SlotState::waiting) return;
+        if (front.state == SlotState::dropped) {
+            peer.slots.pop_front();
+            continue;
+        }
         const size_t size = front.answer.reply.size();
         const Sent sent = send(front.route.data(), front.route.size(), front.answer.reply);
         if (sent == Sent::full) {
@@ -356,8 +394,7 @@ void Loop::advance(Peer& peer) {
         }
         if (sent == Sent::gone) break;
         account(front.answer, front.arrived);
-        peer.parked_bytes -= size;
-        shared_.counters.parked_bytes.fetch_sub(size, std::memory_order_relaxed);
+        unpark(peer, size);
         peer.slots.pop_front();
         progress_ = true;
     }
@@ -394,7 +431,7 @@ void Loop::enqueue(Peer& peer, Slot& slot, bool strict) {
     job.strict = strict;
     job.one_frame = slot.one_frame;
     job.body = std::move(slot.body);
-    jobs_[job.id] = &peer;
+    jobs_[job.id] = {&peer, slot.weight};
     slot.id = job.id;
     slot.state = SlotState::queued;
     shared_.inbox.push(std::move(job));
@@ -416,24 +453,47 @@ void Loop::enqueue_followers(Peer& peer) {
     }
 }
 
+// The answer is complete; where too much waits for its connection already, it is dropped.
 void Loop::make_ready(Peer& peer, Slot& slot) {
     discharge(peer, slot);
-    slot.state = SlotState::ready;
     slot.body = Message();
-    peer.parked_bytes += slot.answer.reply.size();
+    const size_t parked = peer.connection->parked_bytes;
+    if (parked > 0 && parked + slot.answer.reply.size() > shared_.config.limits.peer_parked_bytes) {
+        abandon(slot.answer, ERROR_REPLY_OVERFLOW);
+        slot.answer.reply = Message();
+        slot.state = SlotState::dropped;
+        return;
+    }
+    slot.state = SlotState::ready;
+    peer.connection->parked_bytes += slot.answer.reply.size();
     shared_.counters.parked_bytes.fetch_add(slot.answer.reply.size(), std::memory_order_relaxed);
+}
+
+void Loop::unpark(Peer& peer, size_t bytes) noexcept {
+    peer.connection->parked_bytes -= bytes;
+    shared_.counters.parked_bytes.fetch_sub(bytes, std::memory_order_relaxed);
 }
 
 // It is owed nothing, or it has gone and its answers with it.
 void Loop::forget(Peer& peer) {
     for (Slot& slot : peer.slots) {
-        discharge(peer, slot);
+        if (slot.state == SlotState::dropped) continue;
         abandon(slot.answer, ERROR_UNROUTABLE);
-        if (slot.state == SlotState::queued) jobs_.erase(slot.id);
+        if (slot.state == SlotState::ready) unpark(peer, slot.answer.reply.size());
+        if (slot.state == SlotState::queued) {
+            jobs_[slot.id].peer = nullptr;  // still in the queue, and counted there
+            --peer.connection->pending;
+            peer.connection->pending_bytes -= slot.weight;
+        } else {
+            discharge(peer, slot);
+        }
     }
-    shared_.counters.parked_bytes.fetch_sub(peer.parked_bytes, std::memory_order_relaxed);
     if (peer.waiting) remove_from(waiting_, &peer);
     if (peer.parked) remove_from(parked_, &peer);
+    Connection& connection = *peer.connection;
+    if (--connection.peers == 0 && connection.in_flight->load() == 0) {
+        connections_.erase(connections_.find(peer.connection_id));
+    }
     peers_.erase(peers_.find(peer.key));
 }
 
@@ -453,10 +513,17 @@ void Loop::read_mail() {
 
 Slot* Loop::take_job(uint64_t id, Peer*& peer) noexcept {
     const auto job = jobs_.find(id);
-    if (job == jobs_.end()) return nullptr;  // its peer has gone; counted then
-    peer = job->second;
+    if (job == jobs_.end()) return nullptr;
+    const Owed owed = job->second;
     jobs_.erase(job);
-    for (Slot& slot : peer->slots) {
+    peer = owed.peer;
+    if (peer != nullptr) return slot_of(*peer, id);
+    release(for_python_, owed.weight);  // its peer has gone
+    return nullptr;
+}
+
+Slot* Loop::slot_of(Peer& peer, uint64_t id) noexcept {
+    for (Slot& slot : peer.slots) {
         if (slot.state == SlotState::queued && slot.id == id) return &slot;
     }
     return nullptr;
@@ -471,16 +538,9 @@ void Loop::finish(const Finished& finished) {
     answer.command = finished.command;
     answer.error = finished.error;
     const bool complete = finished.render_get ? render_get(finished, answer) : copy_reply(finished, answer);
-    const size_t size = answer.reply.size();
-    const bool is_front = slot == &peer->slots.front();
     if (!complete) {
         abandon(answer, ERROR_NO_MEMORY);
         if (!answer.reply.allocate(0)) return;
-    } else if (!is_front && peer->parked_bytes + size > shared_.config.limits.peer_parked_bytes) {
-        discharge(*peer, *slot);
-        abandon(answer, ERROR_REPLY_OVERFLOW);
-        remove_slot(*peer, slot);
-        return;
     }
     make_ready(*peer, *slot);
     advance(*peer);

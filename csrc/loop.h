@@ -31,6 +31,9 @@ private:
         ls_envelope envelope{};
         bool one_frame = true;
     };
+    struct Budget {
+        size_t count = 0, bytes = 0;
+    };
     enum class Step { ready, python, waiting };
     enum class Sent { yes, full, gone };
 
@@ -45,7 +48,7 @@ private:
     void answer_document(const Request& request, const Content& content, Answer& answer);
     void answer_error(const Request& request, const std::string& text, int kind, Answer& answer);
     void answer_now(size_t route_size, Answer& answer);
-    Sent send(Message* route, size_t route_size, Message& reply) noexcept;
+    Sent send(Message* route, size_t route_size, Message& reply);
     void account(const Answer& answer, uint64_t arrived) noexcept;
     void abandon(Answer& answer, int kind) noexcept;
     void log(const Request& request);
@@ -53,9 +56,13 @@ private:
     // Peers that are owed answers.
     Peer& peer_of(size_t delimiter);
     void move_route(Slot& slot, size_t route_size);
-    bool over_limit(const Peer& peer, size_t weight) const noexcept;
+    bool over_limit(const Peer& peer, const Budget& budget, size_t weight) const noexcept;
+    Budget& budget_of(bool for_python) noexcept { return for_python ? for_python_ : for_reading_; }
     void charge(Peer& peer, Slot& slot) noexcept;
     void discharge(Peer& peer, Slot& slot) noexcept;
+    void release(Budget& budget, size_t weight) noexcept;
+    void count_pending() noexcept;
+    void unpark(Peer& peer, size_t bytes) noexcept;
     void append(Peer& peer, size_t route_size, Message& body, const Request& request, uint64_t wanted);
     void advance(Peer& peer);
     void begin_front(Peer& peer);
@@ -64,10 +71,12 @@ private:
     void make_ready(Peer& peer, Slot& slot);
     void park(Peer& peer);
     void forget(Peer& peer);
+    Connection& connection_of(std::string_view id);
 
     // What happens between messages.
     void read_mail();
     Slot* take_job(uint64_t id, Peer*& peer) noexcept;
+    Slot* slot_of(Peer& peer, uint64_t id) noexcept;
     void finish(const Finished& finished);
     static bool copy_reply(const Finished& finished, Answer& answer) noexcept;
     bool render_get(const Finished& finished, Answer& answer) noexcept;
@@ -94,9 +103,16 @@ private:
     uint64_t arrived_ = 0;
 
     Peers peers_;
-    std::unordered_map<uint64_t, Peer*> jobs_;
+    Connections connections_;
+    // Requests Python has; their peer is null once it has gone.
+    struct Owed {
+        Peer* peer;
+        size_t weight;
+    };
+    std::unordered_map<uint64_t, Owed> jobs_;
     std::vector<Peer*> waiting_, parked_;
-    size_t pending_ = 0, pending_bytes_ = 0;
+    // What waits for Python, and what waits for other reasons: neither keeps out the other.
+    Budget for_python_, for_reading_;
     uint64_t next_job_ = 0;
     uint64_t retry_at_ = 0, retry_after_ = 0;
     bool progress_ = false;  // something was sent since the last retry began

@@ -3,7 +3,10 @@
 #ifndef LAPLACE_MESSAGE_H
 #define LAPLACE_MESSAGE_H
 
+#include <atomic>
 #include <cstring>
+#include <memory>
+#include <new>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,6 +37,9 @@ public:
         zmq.msg_init(&msg_);
         return false;
     }
+    // Counts the content in `account` from now until libzmq has no more use for it, which
+    // libzmq may find in a thread of its own. Without memory, nothing happens.
+    void count_until_freed(const std::shared_ptr<std::atomic<size_t>>& account) noexcept;
     char* data() noexcept { return static_cast<char*>(zmq.msg_data(&msg_)); }
     size_t size() const noexcept { return zmq.msg_size(&msg_); }
     bool more() const noexcept { return zmq.msg_more(&msg_) != 0; }
@@ -41,8 +47,36 @@ public:
     zmq_msg* raw() noexcept { return &msg_; }
 
 private:
+    struct Counted;
     zmq_msg msg_;
 };
+
+struct Message::Counted {
+    Message content;
+    std::shared_ptr<std::atomic<size_t>> account;
+
+    static void release(void*, void* hint) {
+        Counted* counted = static_cast<Counted*>(hint);
+        counted->account->fetch_sub(counted->content.size());
+        delete counted;
+    }
+};
+
+inline void Message::count_until_freed(const std::shared_ptr<std::atomic<size_t>>& account) noexcept {
+    Counted* counted = new (std::nothrow) Counted{Message(), account};
+    if (counted == nullptr) return;
+    const size_t size = this->size();
+    counted->content = std::move(*this);
+    zmq_msg wrapped;
+    if (zmq.msg_init_data(&wrapped, counted->content.data(), size, &Counted::release, counted) != 0) {
+        *this = std::move(counted->content);
+        delete counted;
+        return;
+    }
+    account->fetch_add(size);
+    zmq.msg_move(&msg_, &wrapped);
+    zmq.msg_close(&wrapped);
+}
 
 // The routing frames of a request up to and including the first empty one,
 // echoed verbatim in front of its reply.

@@ -3,8 +3,10 @@
 #ifndef LAPLACE_PEERS_H
 #define LAPLACE_PEERS_H
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <string>
 #include <unordered_map>
 
@@ -25,7 +27,8 @@ enum class SlotState {
     held,     // not begun: earlier requests of this peer come first
     queued,   // Python has it
     waiting,  // for a look at live data
-    ready     // answer complete, to be sent
+    ready,    // answer complete, to be sent
+    dropped   // its peer does not read: nothing will be sent
 };
 
 struct Slot {
@@ -38,14 +41,27 @@ struct Slot {
     uint64_t deadline = 0;  // of that wait, ns
     uint64_t arrived = 0;   // ns
     size_t weight = 0;      // bytes it counts against the pending limits, while charged
+    bool for_python = false;  // which of the two pending budgets it counts against
     Answer answer;
+};
+
+// What one connection holds of the server's memory. Several peers share it behind a
+// proxy, and its budget, so that no connection gains by inventing peers.
+struct Connection {
+    size_t pending = 0;
+    size_t pending_bytes = 0;
+    size_t parked_bytes = 0;
+    size_t peers = 0;
+    // Bytes of large replies that libzmq has and the network has not. libzmq frees them in
+    // its own threads, maybe after the connection is forgotten here.
+    std::shared_ptr<std::atomic<size_t>> in_flight = std::make_shared<std::atomic<size_t>>(0);
 };
 
 struct Peer {
     std::string key;
+    std::string connection_id;
+    Connection* connection = nullptr;
     std::deque<Slot> slots;
-    size_t pending_bytes = 0;
-    size_t parked_bytes = 0;
     bool waiting = false;  // listed in the loop's waiting peers
     bool parked = false;   // listed in the loop's parked peers
 };
@@ -65,6 +81,7 @@ inline void peer_key(Message* frames, size_t delimiter, std::string& key) {
 }
 
 using Peers = std::unordered_map<std::string, Peer>;
+using Connections = std::unordered_map<std::string, Connection>;
 
 }  // namespace laplace
 

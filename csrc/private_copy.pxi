@@ -28,6 +28,8 @@ cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object value, int* overflow) except? -1
     unsigned long long PyLong_AsUnsignedLongLong(object value) except? 18446744073709551615
     object PyUnicode_FromObject(object value)
+    bint PyUnicode_IS_ASCII(object value)
+    const char* PyUnicode_AsUTF8AndSize(object value, Py_ssize_t* size) except NULL
     # On the pointer: an object argument could be counted once more by the call.
     Py_ssize_t Py_REFCNT(PyObject* value) noexcept
 
@@ -50,14 +52,26 @@ cdef class Walk:
     """One pass over somebody's data."""
 
     cdef bint owned             # nobody but the server refers to any container seen so far
-    cdef bint for_orjson        # False: leave numbers and arrays as the standard library wants
     cdef Py_ssize_t array_bytes
+    cdef dict arrays            # by id: an array and its copy, so that it is copied once
     cdef list path              # where a failure is, innermost first
 
-    def __cinit__(self, bint for_orjson=True):
+    def __cinit__(self, dict arrays=None):
         self.owned = True
-        self.for_orjson = for_orjson
+        self.arrays = {} if arrays is None else arrays
         self.path = []
+
+
+cdef bint is_utf8(text) except -1:
+    """Whether a str can be UTF-8: lone surrogates cannot, and orjson refuses them."""
+    cdef Py_ssize_t size
+    if PyUnicode_IS_ASCII(text):
+        return True
+    try:
+        PyUnicode_AsUTF8AndSize(text, &size)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 cdef inline bint is_plain(PyObject* item) except -1:
@@ -66,7 +80,9 @@ cdef inline bint is_plain(PyObject* item) except -1:
     value = <object>item
     if PyFloat_CheckExact(value):
         return isfinite(PyFloat_AS_DOUBLE(value))
-    if PyUnicode_CheckExact(value) or value is None or PyBool_Check(value):
+    if PyUnicode_CheckExact(value):
+        return PyUnicode_IS_ASCII(value) or is_utf8(value)
+    if value is None or PyBool_Check(value):
         return True
     if PyLong_CheckExact(value):
         PyLong_AsLongLongAndOverflow(value, &overflow)
@@ -74,28 +90,34 @@ cdef inline bint is_plain(PyObject* item) except -1:
     return False
 
 
-cdef dict copy_dict(dict source, Walk walk, int depth):
-    if depth > DEEPEST:
-        raise TypeError(f"nested deeper than {DEEPEST} levels (or in a circle)")
+cdef object copy_dict(dict source, Walk walk, int depth):
     cdef dict private = PyDict_Copy(source)
     cdef Py_ssize_t position = 0
     cdef PyObject* key = NULL
     cdef PyObject* item = NULL
     cdef bint plain_keys = True
+    cdef bint utf8_keys = True
     while PyDict_Next(private, &position, &key, &item):
         if not PyUnicode_CheckExact(<object>key):
             plain_keys = False
+        elif not is_utf8(<object>key):
+            utf8_keys = False
         if not is_plain(item):
             try:
                 changed = copy_value(item, INSIDE, walk, depth + 1)
-            except TypeError:
+            except Exception:
                 walk.path.append(<object>key)
                 raise
             # Allowed during PyDict_Next: the key is there already.
             PyDict_SetItem(private, <object>key, changed)
-    if plain_keys:
+    if not plain_keys:
+        private = {text_of_key(name): value for name, value in private.items()}
+        utf8_keys = all([is_utf8(name) for name in private])
+    if utf8_keys:
         return private
-    return {text_of_key(name): value for name, value in private.items()}
+    members = [json.dumps(name).encode() + b":" + dumps(value, None, OPTIONS)
+               for name, value in private.items()]
+    return orjson.Fragment(b"{" + b",".join(members) + b"}")
 
 
 cdef list copy_list(list source, Walk walk, int depth):
@@ -104,8 +126,6 @@ cdef list copy_list(list source, Walk walk, int depth):
 
 cdef list make_plain(list private, Walk walk, int depth):
     """Replace what is not plain in a list that nobody else has."""
-    if depth > DEEPEST:
-        raise TypeError(f"nested deeper than {DEEPEST} levels (or in a circle)")
     cdef Py_ssize_t i
     cdef PyObject* item
     for i in range(len(private)):
@@ -113,7 +133,7 @@ cdef list make_plain(list private, Walk walk, int depth):
         if not is_plain(item):
             try:
                 private[i] = copy_value(item, INSIDE, walk, depth + 1)
-            except TypeError:
+            except Exception:
                 walk.path.append(i)
                 raise
     return private
@@ -151,6 +171,8 @@ cdef object copy_value(PyObject* item, Py_ssize_t expected, Walk walk, int depth
     cdef Py_ssize_t references = Py_REFCNT(item)
     cdef bint owned_before
     value = <object>item
+    if depth > DEEPEST:
+        raise TypeError(f"nested deeper than {DEEPEST} levels (or in a circle)")
     if PyDict_CheckExact(value):
         walk.owned = walk.owned and references <= expected
         return copy_dict(<dict>value, walk, depth)
@@ -176,11 +198,12 @@ cdef object copy_value(PyObject* item, Py_ssize_t expected, Walk walk, int depth
         walk.owned = owned_before
         return private
     if isinstance(value, float):
-        return float_text(value, walk)
+        return float_text(value)
     if isinstance(value, int):
-        return long_integer_text(value, walk)
+        return long_integer_text(value)
     if isinstance(value, str):
-        return PyUnicode_FromObject(value)
+        text = PyUnicode_FromObject(value)
+        return text if is_utf8(text) else orjson.Fragment(json.dumps(text).encode())
     if isinstance(value, dict):
         walk.owned = False
         return copy_dict(dict(value.items()), walk, depth)
@@ -190,6 +213,8 @@ cdef object copy_value(PyObject* item, Py_ssize_t expected, Walk walk, int depth
     if is_array(value):
         return copy_array(value, walk, depth)
     if is_numpy_scalar(value):
+        if value.dtype.kind in "Mm":
+            return copy_array(sys.modules["numpy"].asarray(value), walk, depth)
         scalar = value.item()
         if is_numpy_scalar(scalar):  # longdouble: item() gives itself
             scalar = float(scalar)
@@ -200,7 +225,7 @@ cdef object copy_value(PyObject* item, Py_ssize_t expected, Walk walk, int depth
     if isinstance(value, uuid.UUID):
         return str(value)
     if isinstance(value, decimal.Decimal):
-        return float_text(float(value), walk)
+        return float_text(float(value))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         walk.owned = False
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
@@ -218,21 +243,18 @@ cdef bint holds_no_container(tuple value) except -1:
     return True
 
 
-cdef object float_text(value, Walk walk):
+cdef object float_text(value):
     cdef double number = value
-    if not walk.for_orjson or isfinite(number):
+    if isfinite(number):
         return number
     return NAN_TEXT if isnan(number) else INFINITY_TEXT if number > 0 else MINUS_INFINITY_TEXT
 
 
-cdef object long_integer_text(value, Walk walk):
+cdef object long_integer_text(value):
     number = int(value)
-    if not walk.for_orjson or -0x8000000000000000 <= number <= 0xFFFFFFFFFFFFFFFF:
+    if -0x8000000000000000 <= number <= 0xFFFFFFFFFFFFFFFF:
         return number
-    try:
-        return orjson.Fragment(int.__repr__(number).encode())
-    except ValueError as too_long:  # more digits than the interpreter converts
-        raise TypeError(str(too_long)) from None
+    return orjson.Fragment(int.__repr__(number).encode())
 
 
 cdef object numpy_type(str name):
@@ -254,57 +276,70 @@ cdef bint is_numpy_scalar(value) except -1:
 cdef object copy_array(value, Walk walk, int depth):
     """An array as one that orjson writes, or as lists where it cannot.
 
-    Arrays are values: what is sent is what they held now, whoever changes them later.
+    Arrays are values: what is sent is what they held at the door, whoever changes them later.
     """
+    known = walk.arrays.get(id(value))
+    if known is not None and known[0] is value:
+        private = known[1]
+    else:
+        private = array_copy(value, walk, depth)
+        # The array is kept, too, so that no other one gets its id.
+        walk.arrays[id(value)] = value, private
+    walk.array_bytes += getattr(private, "nbytes", 0)
+    return private
+
+
+cdef object array_copy(value, Walk walk, int depth):
     numpy = sys.modules["numpy"]
     cdef str kind = value.dtype.kind
     cdef bint owned_before = walk.owned
     if kind == "M":
-        value = numpy.datetime_as_string(value).astype(object)
+        value = numpy.asarray(numpy.datetime_as_string(value))
     elif kind not in "biufUO":
-        raise TypeError(f"an array of {value.dtype} cannot be written as JSON")
-    elif type(value) is numpy.ndarray and kind in "biuf" and value.ndim > 0 and walk.for_orjson:
+        raise TypeError(f"a {type(value).__name__} of {value.dtype} cannot be written as JSON")
+    elif type(value) is numpy.ndarray and kind in "biuf" and value.ndim > 0:
         dtype = value.dtype
-        wide = numpy.dtype("f8") if dtype.itemsize > 8 else dtype.newbyteorder("=")
-        value = numpy.array(value, dtype=wide, order="C", copy=True, subok=False)
+        if kind == "f" and dtype.itemsize not in (4, 8):
+            dtype = numpy.dtype("f4" if dtype.itemsize < 4 else "f8")
+        value = numpy.array(value, dtype=dtype.newbyteorder("="), order="C", copy=True, subok=False)
         if kind != "f" or numpy.isfinite(value).all():
-            walk.array_bytes += value.nbytes
             return value
     # The lists are new, so nobody else has them, but an array of objects may hold what is not.
     lists = value.tolist()
     private = lists if is_plain(<PyObject*>lists) else copy_value(
-        <PyObject*>lists, INSIDE, walk, depth)
+        <PyObject*>lists, INSIDE, walk, depth + 1)
     walk.owned = owned_before and kind != "O"
     return private
 
 
-cdef str where(Walk walk, str name):
-    return name + "".join([f"[{step!r}]" for step in reversed(walk.path)])
+cdef str shown(value, write=repr):
+    """What a value or an exception says of itself; its type where it does not."""
+    try:
+        return write(value)
+    except Exception:
+        return f"<{type(value).__name__}>"
 
 
-cdef dict copy_document(source, bint exclusive, Walk walk):
+cdef object copy_document(source, bint exclusive, Walk walk):
     """A private copy of a whole document; `walk.owned` tells whether it can still change.
 
-    `exclusive`: nobody but the server refers to `source` itself.
+    `exclusive`: nobody but the server refers to `source` itself. Whatever goes wrong with
+    somebody's values is a TypeError that names the place.
     """
     walk.owned = exclusive and PyDict_CheckExact(source)
     try:
         if PyDict_CheckExact(source):
             return copy_dict(<dict>source, walk, 1)
         return copy_dict(dict(source.items()), walk, 1)
-    except TypeError as problem:
-        raise TypeError(f"{where(walk, 'data')}: {problem}") from None
+    except MemoryError:
+        raise
+    except Exception as problem:
+        place = "data" + "".join([f"[{shown(step)}]" for step in reversed(walk.path)])
+        raise TypeError(f"{place}: {shown(problem, str)}") from None
 
 
-cdef bytes encode(dict private, source):
-    """JSON text of a private copy; `source` is walked anew where orjson refuses."""
+cdef bytes encode(private):
     try:
         return dumps(private, None, OPTIONS)
-    except orjson.JSONEncodeError:
-        pass
-    # Lone surrogates in a text: the standard library writes them as escapes.
-    plain = copy_document(source, False, Walk(False))
-    try:
-        return json.dumps(plain).encode()
-    except ValueError as problem:
-        raise TypeError(f"data: {problem}") from None
+    except orjson.JSONEncodeError as problem:
+        raise TypeError(f"data: {shown(problem, str)}") from None

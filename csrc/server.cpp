@@ -224,6 +224,7 @@ void Server::watch_connections(void* monitor) noexcept {
         }
         first = !frame.more();
     }
+    shared.counters.connections.store(0, std::memory_order_relaxed);
     zmq.close(monitor);
 }
 

@@ -72,6 +72,7 @@ load_status load_zmq(const char* path, bool only_loaded, const char** missing) n
         {"zmq_send", slot_of(found.send)},
         {"zmq_msg_init", slot_of(found.msg_init)},
         {"zmq_msg_init_size", slot_of(found.msg_init_size)},
+        {"zmq_msg_init_data", slot_of(found.msg_init_data)},
         {"zmq_msg_close", slot_of(found.msg_close)},
         {"zmq_msg_move", slot_of(found.msg_move)},
         {"zmq_msg_copy", slot_of(found.msg_copy)},

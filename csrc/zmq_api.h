@@ -67,6 +67,7 @@ struct zmq_api {
     int (*send)(void* socket, const void* data, size_t size, int flags);
     int (*msg_init)(zmq_msg* msg);
     int (*msg_init_size)(zmq_msg* msg, size_t size);
+    int (*msg_init_data)(zmq_msg* msg, void* data, size_t size, void (*free)(void*, void*), void* hint);
     int (*msg_close)(zmq_msg* msg);
     int (*msg_move)(zmq_msg* to, zmq_msg* from);
     int (*msg_copy)(zmq_msg* to, zmq_msg* from);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from typing import TYPE_CHECKING, Any
@@ -53,12 +54,21 @@ def serve(server: ServerLHC, job: int, body: bytes, strict: bool, one_frame: boo
         if server._core.is_live(_core.DATA):
             server._core.look(_core.DATA)
     except BaseException as problem:  # a handler must not end the server, whatever it raises
-        log.exception("[Server %s] A request could not be handled.", server.name)
         if not socket.answered:
-            socket.send_error(f"{type(problem).__name__}: {problem}")
+            socket.send_error(f"{type(problem).__name__}: {_text_of(problem)}")
+        # Nor may a log handler that fails, such as one whose window is gone.
+        with contextlib.suppress(BaseException):
+            log.exception("[Server %s] A request could not be handled.", server.name)
     finally:
         socket.hand_over(job, command)
         socket.close()
+
+
+def _text_of(problem: BaseException) -> str:
+    try:
+        return str(problem)
+    except BaseException:
+        return "(it cannot be shown)"
 
 
 def _decode_or_refuse(server: ServerLHC, body: bytes, strict: bool, one_frame: bool) -> Any:

@@ -64,6 +64,10 @@ class ReplySocket:
             self._server._core.finish_get(job, target, version, command)
         elif self._reply is not None:
             self._server._core.finish(job, self._reply, command, self._error)
+        else:  # even the error could not be written; the peer must not wait for ever
+            text = "The request could not be handled."
+            reply = make_error(self._server.name, "UNKNOWN", cmd="UNKNOWN", error_msg=text)
+            self._server._core.finish(job, json.dumps(reply).encode(), command, ErrorKind.HANDLER)
 
     @property
     def _server(self) -> ServerLHC:

@@ -152,6 +152,7 @@ class ServerLHC(threading.Thread):
         self._command_names: list[Any] = [""]
         self._handlers = HandlerTable(BUILTIN_HANDLERS)
         self.socket = ReplySocket(self)
+        self._info_lock = threading.Lock()
         self._running = _Running(self)
         # What runs in the ServerLHC thread now: a callback's name, or a command.
         self._running_code: Any = None
@@ -253,7 +254,8 @@ class ServerLHC(threading.Thread):
 
     def _set_info(self, key: str, value: Any) -> None:
         # A new dict: one that a look is just copying stays as it is.
-        self._core.set_info({**self._core.read(_core.INFO), key: value})
+        with self._info_lock:
+            self._core.set_info({**self._core.read(_core.INFO), key: value})
 
     # ---- address
 
@@ -280,7 +282,8 @@ class ServerLHC(threading.Thread):
     def _resolve(self, address: str) -> tuple[str, str, str]:
         given_host, _, port = address.removeprefix("tcp://").rpartition(":")
         host, _, bound_port = self._core.endpoint().removeprefix("tcp://").rpartition(":")
-        if not port.isdigit() or int(port) == 0:
+        # "*", "0", and numbers beyond 65535, of which libzmq takes the last 16 bits.
+        if not port.isdigit() or int(port) != int(bound_port):
             port = bound_port
         ip = get_ip(self.name) if host in ("0.0.0.0", "[::]") else host
         return f"tcp://{given_host}:{port}", ip, port
@@ -477,13 +480,16 @@ class ServerLHC(threading.Thread):
         _running_cores.add(core)
         try:
             refresher.start()
-            log.info("[Server %s] Listening on %s.", self.name, self.address)
-            log.info("[Server %s] Clients connect to %s.", self.name, self.address_for_client)
+            with contextlib.suppress(Exception):
+                log.info("[Server %s] Listening on %s.", self.name, self.address)
+                log.info("[Server %s] Clients connect to %s.", self.name, self.address_for_client)
             while (job := core.next_job()) is not None:
-                if job == _core.LOG:
-                    self._log_answers()
-                else:
-                    serve(self, *job)
+                # What a log handler raises must not end the server.
+                with contextlib.suppress(BaseException):
+                    if job == _core.LOG:
+                        self._log_answers()
+                    else:
+                        serve(self, *job)
         finally:
             self._stopped = True
             core.request_stop()

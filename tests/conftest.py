@@ -56,6 +56,12 @@ class Resources:
         return ", ".join(faults)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def shared_context() -> None:
+    """pyzmq's shared context, for clients that use it: its threads are no test's leftovers."""
+    zmq.Context.instance().socket(zmq.REQ).close()
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that leaves threads or sockets; those of wider fixtures were there before."""

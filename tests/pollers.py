@@ -18,7 +18,8 @@ client = RawClient(context, sys.argv[1])
 client.request("PING")
 print("ready", flush=True)
 for line in sys.stdin:
-    seconds, *commands = json.loads(line)
+    delay, seconds, *commands = json.loads(line)
+    time.sleep(delay)
     waits, replies = [], []
     end = time.perf_counter() + seconds
     while not waits or time.perf_counter() < end:
@@ -45,9 +46,12 @@ class Poller:
         self.child = make_child(SCRIPT, f"tcp://127.0.0.1:{int(port)}")
         assert self.child.hear() == "ready"
 
-    def begin(self, seconds: float, *commands: str) -> None:
-        """Send these commands one after another, for so long (at least once)."""
-        self.child.tell(json.dumps([seconds, *commands]))
+    def begin(self, seconds: float, *commands: str, delay_s: float = 0.0) -> None:
+        """Send these commands one after another, for so long (at least once).
+
+        ``delay_s`` is time to take the GIL first: who holds it cannot say that he does.
+        """
+        self.child.tell(json.dumps([delay_s, seconds, *commands]))
 
     def result(self) -> Seen:
         return Seen(*json.loads(self.child.hear()))

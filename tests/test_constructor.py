@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 import zmq
-from conftest import Connect, MakeServer
 
 import laplace_server
+from conftest import Connect, MakeServer
 from laplace_server.server_lhc import ServerLHC
 
 
@@ -155,7 +155,8 @@ def test_a_taken_port_raises_and_the_next_works(make_server: MakeServer, connect
             second = make_server(address=f"tcp://127.0.0.1:{port}", data={"second": 1})
             break
         except zmq.ZMQError as problem:
-            assert problem.errno == zmq.EADDRINUSE
+            if problem.errno != zmq.EADDRINUSE:
+                raise
     assert second.server_port == str(port) != first.server_port
     assert connect(second).get() == {"second": 1}
     assert connect(first).get() == {"first": 1}
@@ -177,11 +178,9 @@ def test_a_port_taken_by_another_program(make_server: MakeServer) -> None:
         ("tcp://127.0.0.1", zmq.EINVAL),
         ("tcp://127.0.0.1:", zmq.EINVAL),
         ("tcp://127.0.0.1:x", zmq.EINVAL),
-        ("tcp://127.0.0.1:70000", zmq.EINVAL),
         ("tcp://no such host:5555", None),
         ("tcp://192.0.2.1:5555", None),
         ("tcp://é:5555", None),
-        ("tcp://127.0.0.1:*\x00x", None),
         ("tcp://\ud800:5555", None),
     ],
 )
@@ -193,6 +192,18 @@ def test_an_address_that_cannot_be_bound(
     if errno is not None:
         assert isinstance(caught.value, zmq.ZMQError)
         assert caught.value.errno == errno
+
+
+def test_the_port_told_is_the_port_bound(make_server: MakeServer, connect: Connect) -> None:
+    """libzmq takes ports beyond 65535 and binds another one."""
+    port = free_port()
+    try:
+        server = make_server(address=f"tcp://127.0.0.1:{port + 65536}")
+    except (zmq.ZMQError, ValueError):
+        assert can_bind(port)
+    else:
+        assert int(server.server_port) == port
+        assert connect(server).request("PING")["error_msg"] is None
 
 
 def test_ports_with_leading_zeros(make_server: MakeServer, connect: Connect) -> None:
@@ -207,10 +218,10 @@ def test_ports_with_leading_zeros(make_server: MakeServer, connect: Connect) -> 
         make_server(address=f"tcp://*:{port}")
 
 
-@pytest.mark.parametrize("address", ["tcp://*:*", "tcp://0.0.0.0:*", "tcp://127.0.0.1:0", "tcp://*:0"])
-def test_a_port_the_system_chooses(
-    make_server: MakeServer, connect: Connect, address: str
-) -> None:
+@pytest.mark.parametrize(
+    "address", ["tcp://*:*", "tcp://0.0.0.0:*", "tcp://127.0.0.1:0", "tcp://*:0"]
+)
+def test_a_port_the_system_chooses(make_server: MakeServer, connect: Connect, address: str) -> None:
     server = make_server(address=address)
     assert int(server.server_port) > 0
     assert server.address.endswith(f":{server.server_port}")
@@ -229,6 +240,7 @@ def test_what_a_client_is_told_to_connect_to(
     client.connect(server.address_for_client)
     client.send_json({"from": "c", "cmd": "GET", "version": "0.2.2", "payload": {}})
     assert json.loads(client.recv())["payload"] == {"data": {"a": 1}}
+    client.close()
 
 
 def test_ipv6(make_server: MakeServer, context: zmq.Context[Any]) -> None:
@@ -244,6 +256,7 @@ def test_ipv6(make_server: MakeServer, context: zmq.Context[Any]) -> None:
     client.connect(server.address_for_client)
     client.send_json({"from": "c", "cmd": "PING", "version": "0.2.2", "payload": {}})
     assert json.loads(client.recv())["payload"] == {"PING": "PONG"}
+    client.close()
 
 
 def test_requests_sent_before_the_start_are_answered(

@@ -17,18 +17,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Connect, MakeServer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from isolated import environment, run_script
 
+from conftest import Connect, MakeServer
 from laplace_server import ServerLHC, _core
 
 UTC = datetime.timezone.utc
 INFINITY, NAN = math.inf, math.nan
 DEEPEST = 250
 
-Point = namedtuple("Point", "x y")  # noqa: PYI024 - the untyped one is what programs use
+Point = namedtuple("Point", "x y")
 
 
 class Colour(enum.Enum):
@@ -141,7 +141,7 @@ STANDARD: list[Any] = [
     -INFINITY,
     "",
     "text",
-    "\x00\x1f\"\\/\u2028\u2029é€𝄞",
+    '\x00\x1f"\\/\u2028\u2029é€𝄞',
     "\ud800",
     "a\udfffb",
     [],
@@ -166,7 +166,7 @@ STANDARD: list[Any] = [
     Number.TWO,
     Flags.A | Flags.B,
     Word.YES,
-    {1: "int", 2.5: "float", True: "bool", None: "null", "s": "str"},
+    {1: "int", 2.5: "float", False: "bool", None: "null", "s": "str"},
     {2**70: 0, NAN: 1, INFINITY: 2, -INFINITY: 3, -0.0: 4, 1e16: 5},
     {"1": "text", 1: "number"},
     {Text("key"): 1, Whole(3): 2},
@@ -229,7 +229,7 @@ def test_a_nanosecond_time_is_read_like_the_same_time_in_an_array() -> None:
 DTYPES = ["b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "g", "q", "Q"]
 
 
-def grid(dtype: str, byte_order: str = "=") -> np.ndarray[Any, Any]:
+def grid(dtype: str, byte_order: Any = "=") -> np.ndarray[Any, Any]:
     values = (np.arange(24).reshape(4, 6) - (0 if dtype[0] in "ubQ" else 12)) * 0.5
     return values.astype(np.dtype(dtype).newbyteorder(byte_order))
 
@@ -281,8 +281,9 @@ def test_floats_in_arrays_come_back_to_the_bit() -> None:
 def test_odd_arrays() -> None:
     masked = np.ma.masked_array([1.0, 2.0, NAN], mask=[False, True, False])
     assert same(as_read(masked), [1.0, None, NAN])
-    assert same(as_read(np.array([1, "a", None, [NAN], 2**80], dtype=object)),
-                [1, "a", None, [NAN], 2**80])
+    assert same(
+        as_read(np.array([1, "a", None, [NAN], 2**80], dtype=object)), [1, "a", None, [NAN], 2**80]
+    )
     assert as_read(np.array({"a": np.arange(2)}, dtype=object)) == {"a": [0, 1]}
     assert as_read(np.array(["a", "bc"])) == ["a", "bc"]
     assert as_read(np.array([["2024-01-01", "NaT"]], "M8[D]")) == [["2024-01-01", "NaT"]]

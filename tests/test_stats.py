@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 import pytest
 import zmq
-from conftest import Connect, MakeServer, eventually
 from hypothesis import given
 from hypothesis import strategies as st
 from isolated import Child
 from pollers import Poller
 
+from conftest import Connect, MakeServer, eventually
 from laplace_server import ServerLHC, _core
 from laplace_server.stats import CommandStats, ErrorKind, LatencyHistogram, upper_bound
 
@@ -45,6 +45,8 @@ def test_answers_by_command(make_server: MakeServer, connect: Connect) -> None:
     for cmd, count in requests.items():
         for _ in range(count):
             client.request(cmd, {"positions": 1})
+    # What is counted is counted after the reply has left.
+    assert eventually(lambda: server.stats().python_latency.total == 5)
     stats = server.stats()
     counts = {name: (c.native, c.python) for name, c in stats.commands.items()}
     wanted = {"PING": (3, 0), "INFO": (2, 0), "GET": (4, 0), "SET": (0, 2), "SCAN": (0, 1)}
@@ -54,7 +56,7 @@ def test_answers_by_command(make_server: MakeServer, connect: Connect) -> None:
     assert stats.python_latency.total == 5
     server.set_on_get(lambda: None)
     client.request("GET")
-    assert server.stats().commands["GET"] == CommandStats(4, 1)
+    assert eventually(lambda: server.stats().commands["GET"] == CommandStats(4, 1))
 
 
 def test_bytes(make_server: MakeServer, connect: Connect) -> None:
@@ -100,8 +102,11 @@ def test_errors_by_kind(make_server: MakeServer, connect: Connect) -> None:
     dealer.socket.send(b"no empty frame")
     dealer.send("PING")
     dealer.receive()
-    errors = {kind: count for kind, count in server.stats().errors.items() if count}
-    assert errors == {
+
+    def errors() -> dict[ErrorKind, int]:
+        return {kind: count for kind, count in server.stats().errors.items() if count}
+
+    wanted = {
         ErrorKind.MALFORMED: 5,
         ErrorKind.VERSION: 1,
         ErrorKind.UNKNOWN_COMMAND: 1,
@@ -111,6 +116,7 @@ def test_errors_by_kind(make_server: MakeServer, connect: Connect) -> None:
         ErrorKind.DATA: 1,
         ErrorKind.NO_DELIMITER: 1,
     }
+    assert eventually(lambda: errors() == wanted), errors()
 
 
 class Small(ServerLHC):
@@ -138,7 +144,7 @@ def test_the_queue_is_counted_and_bounded(make_server: MakeServer, connect: Conn
     for client in clients[3:]:
         assert "busy" in client.request("SET", {"positions": 1})["error_msg"].lower()
         assert client.request("PING")["error_msg"] is None
-    assert server.stats().errors[ErrorKind.BUSY] == 2
+    assert eventually(lambda: server.stats().errors[ErrorKind.BUSY] == 2)
     release.set()
     for client in clients[:3]:
         assert client.receive()["error_msg"] is None
@@ -176,9 +182,14 @@ def test_looks_are_counted(make_server: MakeServer, connect: Connect) -> None:
 def test_latency_of_a_slow_callback(make_server: MakeServer, connect: Connect) -> None:
     server = make_server()
     client = connect(server)
-    server.set_on_position_changed(lambda positions: threading.Event().wait(0.05) or None)
+
+    def on_set(positions: object) -> None:
+        threading.Event().wait(0.05)
+
+    server.set_on_position_changed(on_set)
     client.request("SET", {"positions": 1})
     client.request("PING")
+    assert eventually(lambda: server.stats().native_latency.total == 1)
     stats = server.stats()
     assert 0.05 <= stats.python_latency.quantile(1.0) < 1.0
     assert 0 < stats.native_latency.quantile(1.0) < 0.05
@@ -210,6 +221,7 @@ def test_reading_while_everything_happens_stalls_nobody(
 def test_stats_outlive_the_server(make_server: MakeServer, connect: Connect) -> None:
     server = make_server()
     connect(server).request("PING")
+    assert server.stats().connections == 1
     server.stop()
     stats = server.stats()
     assert stats.commands["PING"].native == 1

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import laplace_server
+
 HERE = Path(__file__).parent
+WHERE = Path(laplace_server.__file__).parents[1]
 
 
 def run_mypy(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = dict(os.environ)
+    if "site-packages" not in WHERE.parts:  # mypy does not follow an editable install by itself
+        environment["MYPYPATH"] = str(WHERE)
     # In a folder without settings: `--strict` means what it means to anybody.
     return subprocess.run(
-        [sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, check=False
+        [sys.executable, "-m", *command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 

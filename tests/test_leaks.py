@@ -1,0 +1,179 @@
+"""Nothing stays behind: threads, files and memory, over many servers, connections and requests.
+
+Each test runs in a fresh process, so that what others left does not count.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from raw_peers import run_script
+
+HEAD = """
+    import gc, os, random, sys, threading
+    sys.path.insert(0, os.environ["LAPLACE_TESTS"])
+    import psutil, zmq
+    from raw_peers import Peer, RawPeer, ask, connect_tcp, request, wait_until
+    from laplace_server import ServerLHC
+    count = int(sys.argv[1])
+    me = psutil.Process()
+
+    def make(**arguments):
+        return ServerLHC("device", "tcp://127.0.0.1:*", 1, "MOTOR", **arguments)
+
+    def held():
+        gc.collect()
+        return me.num_threads(), me.num_fds() if hasattr(me, "num_fds") else 0
+
+    def grown(before):
+        return (me.memory_info().rss - before) / 2**20
+"""
+
+START_STOP = """
+    def cycle(i):
+        server = make(data={"x": [i] * 100})
+        if i % 4:
+            server.start()
+        if i % 4 > 1:
+            with Peer(server) as peer:
+                assert peer.ask("GET")["payload"]["data"]["x"][0] == i
+                if i % 4 == 3:
+                    peer.ask("STOP")
+                    server.join()
+        server.stop()
+        assert not server.is_alive()
+
+    for i in range(min(count, 200)):
+        cycle(i)
+    before, rss = held(), me.memory_info().rss
+    for i in range(count):
+        cycle(i)
+    wait_until(lambda: held() <= before, f"threads and files are gone: {before} {held()}")
+    assert threading.active_count() == 1
+    assert grown(rss) < 16, grown(rss)
+"""
+
+NEVER_STOPPED = """
+    for i in range(count + 50):
+        if i == 50:
+            before, rss = held(), me.memory_info().rss
+        server = make(data={"x": [i] * 100})
+        server.me = server
+        del server
+        if i % 20 == 19:
+            gc.collect()
+    wait_until(lambda: held() <= before, "threads and files are gone")
+    assert grown(rss) < 16, grown(rss)
+"""
+
+ABORTED = """
+    with make(data={"x": "x" * 1000}) as server, Peer(server) as steady:
+        def abort(i):
+            kind = i % 5
+            if kind == 0:
+                connect_tcp(server).close()
+            elif kind == 1:
+                with connect_tcp(server) as connection:
+                    connection.sendall(random.randbytes(100))
+            elif kind == 2:
+                with connect_tcp(server) as connection:
+                    connection.sendall(RawPeer.GREETING[:40])
+            elif kind == 3:
+                with RawPeer(server) as peer:
+                    for cmd in ("GET", "SET", "PING"):
+                        peer.send(request(cmd, {"positions": 1}))
+            else:
+                with RawPeer(server) as peer:
+                    peer.socket.sendall(peer.message([b"", request("PING")])[:-3])
+
+        for i in range(min(count, 500)):
+            abort(i)
+        wait_until(lambda: server.stats().connections <= 1, "they are gone")
+        steady.ask("PING")
+        before, rss = held(), me.memory_info().rss
+        for i in range(count):
+            abort(i)
+            if i % 100 == 0:
+                assert steady.ask("SET", {"positions": i})["error_msg"] is None
+        wait_until(lambda: server.stats().connections == 1, f"gone: {server.stats()}")
+        wait_until(lambda: server.stats().queue_depth == 0, "nothing waits")
+        wait_until(lambda: held() <= before, "threads and files are gone")
+        assert server.stats().parked_bytes == 0
+        assert server.stats().queue_bytes == 0
+        assert grown(rss) < 16, grown(rss)
+        assert steady.ask("GET")["error_msg"] is None
+"""
+
+REQUESTS = """
+    bodies = [
+        request("PING"), request("GET"), request("INFO"), request("NOPE"), b"not json", b"",
+        request("SET", {"positions": [1.5] * 20}), request("ECHO", {"x": "x" * 500}),
+        request("FAIL"), request("GET", sender={"a": [1]}), request("PING", version="1"),
+    ]
+
+    def fail(server, message, target):
+        raise ValueError("as asked")
+
+    import logging
+    logging.getLogger("laplace.server").disabled = True
+    with make() as server, Peer(server, zmq.DEALER) as peer:
+        server.set_on_position_changed(lambda p: server.set_data({"x": p}))
+        server.register_handler("ECHO", lambda s, m, t: m["payload"])
+        server.register_handler("FAIL", fail)
+
+        def ask_many(number):
+            for start in range(0, number, 500):
+                for i in range(500):
+                    peer.send(bodies[(start + i) % len(bodies)])
+                for i in range(500):
+                    peer.receive_frames()
+
+        ask_many(20_000)
+        before, rss = held(), me.memory_info().rss
+        ask_many(count)
+        assert held() <= before
+        assert grown(rss) < 16, grown(rss)
+        assert server.stats().queue_depth == 0
+"""
+
+NEW_DATA = """
+    with make() as server, Peer(server) as peer:
+        for i in range(count + 200):
+            if i == 200:
+                rss = me.memory_info().rss
+            data = {"x": [float(i)] * 1000, "nested": [{"y": (1, 2, None)}, "text" * 10]}
+            server.set_data(data, copy=bool(i % 3))
+            assert peer.ask("GET")["payload"]["data"]["x"][0] == i
+            if i % 10 == 0:
+                try:
+                    server.set_data({"x": [object()]})
+                except TypeError:
+                    pass
+            server.set_name_list([str(i)])
+            server.set_on_get(None)
+        assert grown(rss) < 16, grown(rss)
+"""
+
+slow = pytest.mark.slow
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        pytest.param(START_STOP, 100, id="100 starts and stops"),
+        pytest.param(NEVER_STOPPED, 100, id="100 dropped"),
+        pytest.param(ABORTED, 500, id="500 aborted connections"),
+        pytest.param(REQUESTS, 20_000, id="20k requests"),
+        pytest.param(NEW_DATA, 1_000, id="1k new data"),
+        pytest.param(START_STOP, 10_000, id="10k starts and stops", marks=slow),
+        pytest.param(NEVER_STOPPED, 5_000, id="5k dropped", marks=slow),
+        pytest.param(ABORTED, 10_000, id="10k aborted connections", marks=slow),
+        pytest.param(REQUESTS, 200_000, id="200k requests", marks=slow),
+        pytest.param(NEW_DATA, 30_000, id="30k new data", marks=slow),
+    ],
+)
+def test_nothing_stays_behind(source, count):
+    environment = {"LAPLACE_TESTS": os.path.dirname(__file__)}
+    run_script(HEAD + source, str(count), timeout_s=180, environment=environment)
