@@ -78,7 +78,7 @@ cdef object described(const ls_value& value):
 
 
 def scan_envelope(bytes data not None):
-    """What the loop sees of a request: (verdict, {member: None or (text, kind, truth, escaped)})."""
+    """What the loop sees: (verdict, {member: None or (text, kind, truth, escaped)})."""
     cdef ls_envelope found
     cdef int verdict = ls_scan(PyBytes_AS_STRING(data), <size_t>PyBytes_GET_SIZE(data), &found)
     return verdict, {
@@ -221,7 +221,8 @@ cdef class Core:
         table.unknown = cpp(texts["unknown"])
         table.busy = cpp(texts["busy"])
         table.stopping = cpp(texts["stopping"])
-        self.here().shared.set_table(<shared_ptr[const DispatchTable]>make_shared[DispatchTable](table))
+        cdef shared_ptr[DispatchTable] published = make_shared[DispatchTable](table)
+        self.here().shared.set_table(<shared_ptr[const DispatchTable]>published)
 
     def set_take_after_get(self, bint take):
         self.here().shared.take_after_get.store(take)
@@ -315,7 +316,7 @@ cdef class Core:
             text = encode(private)
         except BaseException as problem:  # somebody's values: they may raise anything
             error = True
-            text = json.dumps(shown(problem, str)).encode()
+            text = json.dumps(shown(problem, str) or type(problem).__name__).encode()
             walk.owned = False
         cdef bint live = not walk.owned or document.reads != reads
         server.finish_look(which, look, shared_text(text), error, live)

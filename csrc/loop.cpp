@@ -259,6 +259,7 @@ void Loop::abandon(Answer& answer, int kind) noexcept {
     if (answer.taken) shared_.documents.put_back(DOCUMENT_DATA, answer.taken);
     answer.taken = Taken{};
     add(shared_.counters.errors[static_cast<size_t>(kind)]);
+    if (answer.error != ERROR_NONE) add(shared_.counters.errors[static_cast<size_t>(answer.error)]);
 }
 
 void Loop::log(const Request& request) {

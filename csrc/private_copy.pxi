@@ -213,7 +213,9 @@ cdef object copy_value(PyObject* item, Py_ssize_t expected, Walk walk, int depth
     if is_array(value):
         return copy_array(value, walk, depth)
     if is_numpy_scalar(value):
-        if value.dtype.kind in "Mm":
+        if value.dtype.kind == "m":
+            raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
+        if value.dtype.kind == "M":
             return copy_array(sys.modules["numpy"].asarray(value), walk, depth)
         scalar = value.item()
         if is_numpy_scalar(scalar):  # longdouble: item() gives itself
@@ -283,8 +285,9 @@ cdef object copy_array(value, Walk walk, int depth):
         private = known[1]
     else:
         private = array_copy(value, walk, depth)
-        # The array is kept, too, so that no other one gets its id.
-        walk.arrays[id(value)] = value, private
+        if value.dtype.kind != "O":  # that is a container, to be looked into each time
+            # The array is kept, too, so that no other one gets its id.
+            walk.arrays[id(value)] = value, private
     walk.array_bytes += getattr(private, "nbytes", 0)
     return private
 
@@ -296,7 +299,7 @@ cdef object array_copy(value, Walk walk, int depth):
     if kind == "M":
         value = numpy.asarray(numpy.datetime_as_string(value))
     elif kind not in "biufUO":
-        raise TypeError(f"a {type(value).__name__} of {value.dtype} cannot be written as JSON")
+        raise TypeError(f"an array of {value.dtype} cannot be written as JSON")
     elif type(value) is numpy.ndarray and kind in "biuf" and value.ndim > 0:
         dtype = value.dtype
         if kind == "f" and dtype.itemsize not in (4, 8):

@@ -13,7 +13,7 @@ class HandlerTable(MutableMapping[Hashable, Callable[..., Any]]):
     """
 
     def __init__(self, handlers: Mapping[str, Callable[..., Any]]) -> None:
-        self._handlers: dict[Hashable, Callable[..., Any]] = dict(handlers)
+        self._handlers: dict[Hashable, Callable[..., Any]] = {**handlers}
         self.on_change: Callable[[], None] = lambda: None
 
     def __getitem__(self, cmd: Hashable) -> Callable[..., Any]:

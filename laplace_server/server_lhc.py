@@ -154,7 +154,7 @@ class ServerLHC(threading.Thread):
         self.socket = ReplySocket(self)
         self._info_lock = threading.Lock()
         self._running = _Running(self)
-        # What runs in the ServerLHC thread now: a callback's name, or a command.
+        # What runs in the ServerLHC thread now: a command and perhaps its callback.
         self._running_code: Any = None
         self._stopped = False
 
@@ -389,7 +389,7 @@ class ServerLHC(threading.Thread):
         in_server_thread = threading.current_thread() is self
         outer = self._running_code
         if in_server_thread:
-            self._running_code = callback_name
+            self._running_code = f"{outer} ({callback_name})"
         try:
             callback(*args)
         except BaseException as problem:
@@ -535,7 +535,7 @@ class ServerLHC(threading.Thread):
             log.error("[Server %s] The loop has not ended in time.", self.name)
         elif running is not None:
             log.warning(
-                "[Server %s] Stopped while %r is still running; its thread ends with it.",
+                "[Server %s] Stopped while %s is still running; its thread ends with it.",
                 self.name,
                 running,
             )

@@ -259,7 +259,7 @@ def test_long_callback(caplog):
         gate.wait_begun()
         with caplog.at_level(logging.WARNING, logger=LOGGER_NAME):
             assert timed_stop(server) < 2
-        assert any("SET" in record.getMessage() for record in caplog.records)
+        assert any("on_position_changed" in record.getMessage() for record in caplog.records)
         assert server.is_alive()
         assert_port_is_free(server)
         assert timed_stop(server) < 2
