@@ -15,10 +15,11 @@ import statistics
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Iterator, NamedTuple
+from typing import Any, NamedTuple
 
 import zmq
 
@@ -143,7 +144,9 @@ def main() -> None:
             medians = [statistics.median(getattr(pair[i], what) for pair in pairs) for i in (0, 1)]
             text = f"{name if what == 'per_s' else '':36}"
             for median in medians:
-                text += f"{f'{median:,.0f}{unit}' if what == 'per_s' else f'{median:.3f}{unit}':>18}"
+                text += (
+                    f"{f'{median:,.0f}{unit}' if what == 'per_s' else f'{median:.3f}{unit}':>18}"
+                )
             if what == "per_s":
                 spread = f"({ratios[0]:.2f}, {ratios[-1]:.2f})"
                 text += f"{statistics.median(ratios):>12.2f} {spread:>15}"

@@ -23,6 +23,13 @@ void remove_from(std::vector<Value>& list, Value value) noexcept {
     list.erase(std::remove(list.begin(), list.end(), value), list.end());
 }
 
+// What libzmq will hold for a reply: its routing frames come from the peer, too.
+size_t size_with_route(const Message* route, size_t route_size, const Message& reply) noexcept {
+    size_t size = reply.size();
+    for (size_t i = 0; i < route_size; ++i) size += route[i].size();
+    return size;
+}
+
 }  // namespace
 
 Loop::Loop(Shared& shared, void* router, std::string wake_id)
@@ -216,7 +223,8 @@ void Loop::answer_error(const Request& request, const std::string& text, int kin
 }
 
 Loop::Sent Loop::send(Message* route, size_t route_size, Message& reply) {
-    const size_t size = reply.size();
+    const size_t reply_size = reply.size();
+    const size_t size = size_with_route(route, route_size, reply);
     Connection* counted = nullptr;
     if (size >= large_reply) {
         counted = &connection_of(route[0].view());
@@ -225,8 +233,11 @@ Loop::Sent Loop::send(Message* route, size_t route_size, Message& reply) {
     }
     for (size_t i = 0; i <= route_size; ++i) {
         const bool last = i == route_size;
-        if (last && counted != nullptr) reply.count_until_freed(counted->in_flight);
         Message& frame = last ? reply : route[i];
+        // The first frame is for the ROUTER itself and stays where it is if there is no room.
+        if (i > 0 && counted != nullptr && frame.size() >= large_reply / 2) {
+            frame.count_until_freed(counted->in_flight);
+        }
         const int flags = ZMQ_DONTWAIT | (last ? 0 : ZMQ_SNDMORE);
         while (zmq.msg_send(frame.raw(), router_, flags) < 0) {
             const int error = zmq.errno_();
@@ -237,13 +248,14 @@ Loop::Sent Loop::send(Message* route, size_t route_size, Message& reply) {
             return Sent::gone;
         }
     }
-    add(shared_.counters.bytes_out, size);
+    add(shared_.counters.bytes_out, reply_size);
     return Sent::yes;
 }
 
 void Loop::account(const Answer& answer, uint64_t arrived) noexcept {
     Counters& counters = shared_.counters;
-    const uint64_t took = now_ns() - arrived;
+    last_sent_ = now_ns();
+    const uint64_t took = last_sent_ - arrived;
     Counters::PerCommand& command = counters.commands[answer.command];
     if (answer.native) {
         add(command.native);
@@ -387,7 +399,6 @@ void Loop::advance(Peer& peer) {
             peer.slots.pop_front();
             continue;
         }
-        const size_t size = front.answer.reply.size();
         const Sent sent = send(front.route.data(), front.route.size(), front.answer.reply);
         if (sent == Sent::full) {
             park(peer);
@@ -395,7 +406,7 @@ void Loop::advance(Peer& peer) {
         }
         if (sent == Sent::gone) break;
         account(front.answer, front.arrived);
-        unpark(peer, size);
+        unpark(peer, front);
         peer.slots.pop_front();
         progress_ = true;
     }
@@ -427,6 +438,13 @@ void Loop::begin_front(Peer& peer) {
 }
 
 void Loop::enqueue(Peer& peer, Slot& slot, bool strict) {
+    if (!slot.for_python) {  // its command got a handler while it waited
+        const size_t weight = slot.weight;
+        discharge(peer, slot);
+        slot.for_python = true;
+        slot.weight = weight;
+        charge(peer, slot);
+    }
     Job job;
     job.id = ++next_job_;
     job.strict = strict;
@@ -459,20 +477,23 @@ void Loop::make_ready(Peer& peer, Slot& slot) {
     discharge(peer, slot);
     slot.body = Message();
     const size_t parked = peer.connection->parked_bytes;
-    if (parked > 0 && parked + slot.answer.reply.size() > shared_.config.limits.peer_parked_bytes) {
+    const size_t size = size_with_route(slot.route.data(), slot.route.size(), slot.answer.reply);
+    if (parked > 0 && parked + size > shared_.config.limits.peer_parked_bytes) {
         abandon(slot.answer, ERROR_REPLY_OVERFLOW);
         slot.answer.reply = Message();
+        slot.route.clear();
         slot.state = SlotState::dropped;
         return;
     }
     slot.state = SlotState::ready;
-    peer.connection->parked_bytes += slot.answer.reply.size();
-    shared_.counters.parked_bytes.fetch_add(slot.answer.reply.size(), std::memory_order_relaxed);
+    slot.parked = size;
+    peer.connection->parked_bytes += size;
+    shared_.counters.parked_bytes.fetch_add(size, std::memory_order_relaxed);
 }
 
-void Loop::unpark(Peer& peer, size_t bytes) noexcept {
-    peer.connection->parked_bytes -= bytes;
-    shared_.counters.parked_bytes.fetch_sub(bytes, std::memory_order_relaxed);
+void Loop::unpark(Peer& peer, const Slot& slot) noexcept {
+    peer.connection->parked_bytes -= slot.parked;
+    shared_.counters.parked_bytes.fetch_sub(slot.parked, std::memory_order_relaxed);
 }
 
 // It is owed nothing, or it has gone and its answers with it.
@@ -480,7 +501,7 @@ void Loop::forget(Peer& peer) {
     for (Slot& slot : peer.slots) {
         if (slot.state == SlotState::dropped) continue;
         abandon(slot.answer, ERROR_UNROUTABLE);
-        if (slot.state == SlotState::ready) unpark(peer, slot.answer.reply.size());
+        if (slot.state == SlotState::ready) unpark(peer, slot);
         if (slot.state == SlotState::queued) {
             jobs_[slot.id].peer = nullptr;  // still in the queue, and counted there
             --peer.connection->pending;
@@ -660,14 +681,15 @@ bool Loop::stopped(uint64_t now) {
         set_receive_timeout(0);
         int error = 0;
         while (now_ns() < now + drain_ns && receive(error)) on_message();
-        return false;
     }
     return peers_.empty() || now >= flush_deadline_;
 }
 
 int Loop::linger_ms() const noexcept {
+    const uint64_t flush = static_cast<uint64_t>(shared_.config.flush_ms) * ns_per_ms;
+    const uint64_t end = std::min(flush_deadline_, last_sent_ + flush);
     const uint64_t now = now_ns();
-    return now < flush_deadline_ ? static_cast<int>((flush_deadline_ - now) / ns_per_ms) : 0;
+    return now < end ? static_cast<int>((end - now) / ns_per_ms) : 0;
 }
 
 }  // namespace laplace

@@ -62,7 +62,7 @@ private:
     void discharge(Peer& peer, Slot& slot) noexcept;
     void release(Budget& budget, size_t weight) noexcept;
     void count_pending() noexcept;
-    void unpark(Peer& peer, size_t bytes) noexcept;
+    void unpark(Peer& peer, const Slot& slot) noexcept;
     void append(Peer& peer, size_t route_size, Message& body, const Request& request, uint64_t wanted);
     void advance(Peer& peer);
     void begin_front(Peer& peer);
@@ -101,6 +101,7 @@ private:
     Message nothing_;
     std::string key_;
     uint64_t arrived_ = 0;
+    uint64_t last_sent_ = 0;
 
     Peers peers_;
     Connections connections_;

@@ -41,6 +41,7 @@ struct Slot {
     uint64_t deadline = 0;  // of that wait, ns
     uint64_t arrived = 0;   // ns
     size_t weight = 0;      // bytes it counts against the pending limits, while charged
+    size_t parked = 0;      // bytes it counts as parked, while ready
     bool for_python = false;  // which of the two pending budgets it counts against
     Answer answer;
 };

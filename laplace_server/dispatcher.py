@@ -110,9 +110,7 @@ def _check_and_handle(server: ServerLHC, message: dict[str, Any]) -> None:
         log.error("[Server %s] Unknown command %r from %r.", server.name, cmd, target)
         socket.send_error("Unknown command", ErrorKind.UNKNOWN_COMMAND)
         return
-    log.log(
-        server._log_level_of(cmd), "[Server %s] Received %r from %r.", server.name, cmd, target
-    )
+    log.log(server._log_level_of(cmd), "[Server %s] Received %r from %r.", server.name, cmd, target)
     server._running_code = cmd
     try:
         payload = handler(server, message, target)

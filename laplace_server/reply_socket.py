@@ -103,7 +103,9 @@ class ReplySocket:
         self._check_open()
         self._send(bytes(data))
 
-    def send_string(self, u: str, flags: int = 0, copy: bool = True, encoding: str = "utf-8") -> None:
+    def send_string(
+        self, u: str, flags: int = 0, copy: bool = True, encoding: str = "utf-8"
+    ) -> None:
         """Send a text as the reply.
 
         Raises:

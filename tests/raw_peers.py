@@ -106,9 +106,12 @@ class Peer:
         self.send_frames([body] if self.kind == zmq.REQ else [b"", body])
 
     def receive_frames(self, seconds: float = PATIENCE_S) -> list[bytes]:
-        if not self.socket.poll(int(seconds * 1000)):
-            raise TimeoutError(f"no answer within {seconds:g} s")
-        return self.socket.recv_multipart()
+        # Not poll(): a correlating REQ is readable when all there is to read is out of date.
+        self.socket.rcvtimeo = int(seconds * 1000)
+        try:
+            return self.socket.recv_multipart()
+        except zmq.Again:
+            raise TimeoutError(f"no answer within {seconds:g} s") from None
 
     def receive(self, seconds: float = PATIENCE_S) -> Any:
         """The next reply, decoded."""
@@ -172,10 +175,14 @@ class RawPeer:
 
     def __init__(self, server: ServerLHC, routing_id: bytes | None = None) -> None:
         self.socket = connect_tcp(server)
-        self.socket.sendall(self.GREETING)
-        self.read_exactly(64)
-        self.socket.sendall(self.ready(routing_id))
-        self.read_frame()  # the server's READY
+        try:
+            self.socket.sendall(self.GREETING)
+            self.read_exactly(64)
+            self.socket.sendall(self.ready(routing_id))
+            self.read_frame()  # the server's READY
+        except BaseException:
+            self.socket.close()
+            raise
 
     @staticmethod
     def ready(routing_id: bytes | None = None) -> bytes:
@@ -219,7 +226,9 @@ class RawPeer:
 
     def read_frame(self) -> tuple[bytes, bool]:
         flags = self.read_exactly(1)[0]
-        size = struct.unpack(">Q", self.read_exactly(8))[0] if flags & 2 else self.read_exactly(1)[0]
+        size = (
+            struct.unpack(">Q", self.read_exactly(8))[0] if flags & 2 else self.read_exactly(1)[0]
+        )
         return self.read_exactly(size), bool(flags & 1)
 
     def receive_frames(self) -> list[bytes]:

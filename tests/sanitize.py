@@ -86,12 +86,18 @@ def run(kind: str, folder: Path, tests: list[str]) -> int:
         for text in re.split(r"(?m)^={18,}$", report.read_text(errors="replace")):
             if not re.search(r"WARNING|ERROR|runtime error", text):
                 continue
-            if OWN.search(text) or kind == "address":
+            # The accesses themselves; what follows says where memory and threads came from.
+            accesses = re.split(r"(?m)^  (?:Location|Mutex|Thread) ", text)[0]
+            # Messages pass between threads through libzmq, whose synchronisation is not seen.
+            ours = OWN.search(accesses) and "libzmq" not in accesses
+            if ours or kind == "address":
                 found += 1
                 print(text)
             else:
                 foreign += 1
-    print(f"{kind}: tests ended with {status}; {found} reports of our own code, {foreign} of others")
+    print(
+        f"{kind}: tests ended with {status}; {found} reports of our own code, {foreign} of others"
+    )
     return 1 if found else status
 
 

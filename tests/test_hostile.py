@@ -28,6 +28,7 @@ def servers():
                 current.append(stack.enter_context(serving(**arguments)))
             return current[-1]
 
+        get()
         yield get
 
 
@@ -258,7 +259,9 @@ def test_a_log_handler_that_raises_does_not_end_the_server(caplog):
         logger.removeHandler(handler)
 
 
-@pytest.mark.parametrize("problem", [Exception, SystemExit, KeyboardInterrupt, GeneratorExit, MemoryError])
+@pytest.mark.parametrize(
+    "problem", [Exception, SystemExit, KeyboardInterrupt, GeneratorExit, MemoryError]
+)
 def test_handlers_that_raise_anything(problem):
     def handler(server, message, target):
         raise problem("no")
@@ -362,9 +365,7 @@ def test_connections_are_counted_right_after_garbage():
                     connection.sendall(data)
                 except ConnectionError:
                     continue
-        wait_until(
-            lambda: server.stats().connections_total == len(GARBAGE), "all were accepted", 5
-        )
+        wait_until(lambda: server.stats().connections_total == len(GARBAGE), "all were accepted", 5)
         wait_until(lambda: server.stats().connections == 0, "all are gone", 5)
         with Peer(server) as peer:
             peer.ask("PING")

@@ -23,7 +23,20 @@ from raw_peers import PATIENCE_S, Gate, Peer, RawPeer, limited, request, serving
 
 from laplace_server.protocol import LOGGER_NAME
 
-KINDS = ("PING", "GET", "INFO", "SET", "SAVE", "ECHO", "NOPE", "version", "broken", "frames", "nan", "cmd")
+KINDS = (
+    "PING",
+    "GET",
+    "INFO",
+    "SET",
+    "SAVE",
+    "ECHO",
+    "NOPE",
+    "version",
+    "broken",
+    "frames",
+    "nan",
+    "cmd",
+)
 
 
 def frames_of(kind, number):
@@ -152,7 +165,9 @@ def test_busy_answers_stand_in_line():
         server.set_on_position_changed(gate)
         for number in range(1, 21):
             peer.send(request("SET", {"positions": number}, sender=number))
-        wait_until(lambda: server.stats().bytes_in > 20 * 60 and server.stats().parked_bytes, "read")
+        wait_until(
+            lambda: server.stats().bytes_in > 20 * 60 and server.stats().parked_bytes, "read"
+        )
         assert peer.silent(), "a later busy answer must not overtake"
         gate.open()
         replies = [peer.receive() for _ in range(20)]

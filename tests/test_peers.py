@@ -11,7 +11,18 @@ from typing import Any
 import psutil
 import pytest
 import zmq
-from raw_peers import PATIENCE_S, Gate, Peer, RawPeer, ask, limited, proxy, request, serving, wait_until
+from raw_peers import (
+    PATIENCE_S,
+    Gate,
+    Peer,
+    RawPeer,
+    ask,
+    limited,
+    proxy,
+    request,
+    serving,
+    wait_until,
+)
 
 from laplace_server import ServerLHC
 from laplace_server.stats import ErrorKind
@@ -328,7 +339,8 @@ def test_requests_of_leavers_still_count_as_queued():
                 sent += 8
                 leaver.send_frames([b"no delimiter"])
                 wait_until(
-                    lambda n=sent // 8: server.stats().errors[ErrorKind.NO_DELIMITER] == n, "received"
+                    lambda n=sent // 8: server.stats().errors[ErrorKind.NO_DELIMITER] == n,
+                    "received",
                 )
             wait_until(lambda: server.stats().connections == 0, "the connection is gone")
             gate.let_one_through()
@@ -374,13 +386,17 @@ def test_same_routing_id_reconnects():
                 assert peer.ask("SET", {"positions": i})["error_msg"] is None
                 assert peer.ask("GET")["payload"] == {"data": {"x": 1}}
             wait_until(lambda: server.stats().connections == 0, "the connection is gone")
+            ask(server, "PING")  # by now libzmq has given the id free
 
 
 def test_an_outside_peer_cannot_pose_as_the_wake_up():
     gate = Gate()
     with serving() as server:
         server.set_on_position_changed(gate)
-        with RawPeer(server, b"laplace-wake") as impostor, Peer(server, routing_id=b"laplace-wake") as req:
+        with (
+            RawPeer(server, b"laplace-wake") as impostor,
+            Peer(server, routing_id=b"laplace-wake") as req,
+        ):
             for _ in range(50):
                 impostor.send_frames([b""])
                 impostor.send_frames([b"", request("PING")])

@@ -68,7 +68,9 @@ def test_idle_server_stops_at_once(clients, attempt):
 def test_every_bind_address(host):
     server = make(f"tcp://{host}:*")
     server.start()
-    assert ask(f"tcp://127.0.0.{2 if host[-1] == '2' else 1}:{server.server_port}", "PING")["payload"]
+    assert ask(f"tcp://127.0.0.{2 if host[-1] == '2' else 1}:{server.server_port}", "PING")[
+        "payload"
+    ]
     assert timed_stop(server) < 2
     assert not server.is_alive()
     again = make(f"tcp://{host}:{server.server_port}")
@@ -277,7 +279,9 @@ def test_running_callback_may_finish_and_its_reply_is_sent():
         gate.wait_begun()
         stopper = threading.Thread(target=server.stop)
         stopper.start()
-        wait_until(lambda: "stopping" in (ask(server, "PING")["error_msg"] or ""), "the stop has begun")
+        wait_until(
+            lambda: "stopping" in (ask(server, "PING")["error_msg"] or ""), "the stop has begun"
+        )
         gate.open()
         assert peer.receive()["error_msg"] is None
         stopper.join(PATIENCE_S)
@@ -494,7 +498,9 @@ def test_server_outlives_the_main_thread_until_stop():
     import textwrap
 
     command = [sys.executable, "-c", textwrap.dedent(source)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         address = process.stdout.readline().strip()
         for i in range(20):
             assert ask(address, "SET", {"positions": [i]})["error_msg"] is None
