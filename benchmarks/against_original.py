@@ -52,7 +52,8 @@ def device(folder: str, settings: dict[str, Any]) -> Iterator[str]:
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     try:
         yield f"tcp://127.0.0.1:{int(process.stdout.readline())}"
     finally:

@@ -110,8 +110,7 @@ cdef class Document:
 
     cdef object source           # the dict handed over
     cdef uint64_t generation     # of the text made from it
-    cdef object unmade           # private copy that nobody can change, its text still to be
-                                 # made, or None
+    cdef object unmade           # private copy whose text is still to be made, or None
     cdef dict arrays             # copies of the arrays in it, made at the door
     cdef unsigned long reads     # how often references were handed out
     cdef object lock             # one look at a time, so that the newest wins

@@ -13,7 +13,8 @@ class HandlerTable(MutableMapping[Hashable, Callable[..., Any]]):
     """
 
     def __init__(self, handlers: Mapping[str, Callable[..., Any]]) -> None:
-        self._handlers: dict[Hashable, Callable[..., Any]] = {**handlers}
+        self._handlers: dict[Hashable, Callable[..., Any]] = {}
+        self._handlers.update(handlers.items())
         self.on_change: Callable[[], None] = lambda: None
 
     def __getitem__(self, cmd: Hashable) -> Callable[..., Any]:

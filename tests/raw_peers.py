@@ -295,6 +295,7 @@ def run_script(
     )
     if check and result.returncode != 0:
         raise AssertionError(
-            f"exit status {result.returncode}\n--- output\n{result.stdout}\n--- errors\n{result.stderr}"
+            f"exit status {result.returncode}\n--- output\n{result.stdout}\n"
+            f"--- errors\n{result.stderr}"
         )
     return result

@@ -1,4 +1,4 @@
-"""Whatever arrives, an error reply goes back or libzmq closes the connection; the server goes on."""
+"""Whatever comes, an error reply goes back or libzmq closes the connection; the server goes on."""
 
 from __future__ import annotations
 

@@ -408,8 +408,8 @@ def test_ctrl_c():
         from laplace_server import ServerLHC
         server = ServerLHC("device", "tcp://127.0.0.1:*", 1, "MOTOR")
         server.start()
-        print(server.address, flush=True)
         try:
+            print(server.address, flush=True)
             server.join()
         except KeyboardInterrupt:
             begun = time.monotonic()
