@@ -49,6 +49,14 @@ std::vector<Answered> Inbox::take_log() noexcept {
     return records;
 }
 
+void Inbox::shut() noexcept {
+    {
+        const Lock lock(mutex_);
+        closed_ = true;
+    }
+    ready_.notify_all();
+}
+
 std::deque<Job> Inbox::close() noexcept {
     std::deque<Job> unbegun;
     {

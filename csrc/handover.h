@@ -54,6 +54,8 @@ public:
     // close() has already handed its jobs back.
     Attention next(Job& job) noexcept;
     std::vector<Answered> take_log() noexcept;
+    // next() gives nothing more; what is queued waits for close().
+    void shut() noexcept;
     // No more jobs; those nobody began go back to the caller.
     std::deque<Job> close() noexcept;
 

@@ -230,6 +230,7 @@ void Server::watch_connections(void* monitor) noexcept {
 
 void Server::request_stop() noexcept {
     shared.stop_requested.store(true);
+    shared.inbox.shut();  // at once: what stands behind a STOP must not be begun
     {
         const std::lock_guard<std::mutex> lock(mutex_);
         if (life_ == Life::bound) {

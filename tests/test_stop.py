@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 
@@ -44,6 +46,16 @@ def free_port():
         return socket.bind_to_random_port("tcp://127.0.0.1")
 
 
+@contextlib.contextmanager
+def ended(process):
+    """A child process that does not outlive its test."""
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 @pytest.mark.parametrize("clients", ["none", "gone", "connected", "several"])
 @pytest.mark.parametrize("attempt", range(3))
 def test_idle_server_stops_at_once(clients, attempt):
@@ -68,9 +80,7 @@ def test_idle_server_stops_at_once(clients, attempt):
 def test_every_bind_address(host):
     server = make(f"tcp://{host}:*")
     server.start()
-    assert ask(f"tcp://127.0.0.{2 if host[-1] == '2' else 1}:{server.server_port}", "PING")[
-        "payload"
-    ]
+    assert ask(f"tcp://127.0.0.{2 if host[-1] == '2' else 1}:{server.server_port}", "PING")["payload"]
     assert timed_stop(server) < 2
     assert not server.is_alive()
     again = make(f"tcp://{host}:{server.server_port}")
@@ -279,9 +289,7 @@ def test_running_callback_may_finish_and_its_reply_is_sent():
         gate.wait_begun()
         stopper = threading.Thread(target=server.stop)
         stopper.start()
-        wait_until(
-            lambda: "stopping" in (ask(server, "PING")["error_msg"] or ""), "the stop has begun"
-        )
+        wait_until(lambda: "stopping" in (ask(server, "PING")["error_msg"] or ""), "the stop has begun")
         gate.open()
         assert peer.receive()["error_msg"] is None
         stopper.join(PATIENCE_S)
@@ -418,10 +426,8 @@ def test_ctrl_c():
             assert not server.is_alive()
             print("interrupted", flush=True)
     """
-    import textwrap
-
     command = [sys.executable, "-c", textwrap.dedent(source)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with ended(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)) as process:
         address = process.stdout.readline().strip()
         assert ask(address, "PING")["error_msg"] is None
         process.send_signal(signal.SIGINT)
@@ -495,12 +501,9 @@ def test_server_outlives_the_main_thread_until_stop():
         server.start()
         print(server.address, flush=True)
     """
-    import textwrap
-
     command = [sys.executable, "-c", textwrap.dedent(source)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    pipe = subprocess.PIPE
+    with ended(subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True)) as process:
         address = process.stdout.readline().strip()
         for i in range(20):
             assert ask(address, "SET", {"positions": [i]})["error_msg"] is None
