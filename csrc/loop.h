@@ -81,6 +81,7 @@ private:
     static bool copy_reply(const Finished& finished, Answer& answer) noexcept;
     bool render_get(const Finished& finished, Answer& answer) noexcept;
     void serve_waiting(uint64_t now);
+    void serve_waiting_peer(Peer& peer, uint64_t now);
     void retry_parked();
     int milliseconds_to_wait(uint64_t now) const noexcept;
     void set_receive_timeout(int milliseconds) noexcept;
@@ -89,6 +90,9 @@ private:
     void begin_stop();
     void refuse(uint64_t job, const Request& request);
     bool stopped(uint64_t now);
+
+    static constexpr uint64_t ns_per_ms = 1000000;
+    static constexpr uint64_t first_retry_ns = ns_per_ms;  // of parked replies; doubles from there
 
     Shared& shared_;
     void* const router_;
