@@ -29,11 +29,14 @@ Attention Inbox::next(Job& job) noexcept {
     Lock lock(mutex_);
     for (;;) {
         if (closed_) return Attention::closed;
-        if (log_ready_) {
+        // In turn, so that neither keeps the other waiting.
+        if (log_ready_ && (jobs_.empty() || !logged_last_)) {
             log_ready_ = false;
+            logged_last_ = true;
             return Attention::log;
         }
         if (!jobs_.empty()) {
+            logged_last_ = false;
             job = std::move(jobs_.front());
             jobs_.pop_front();
             return Attention::job;

@@ -65,6 +65,7 @@ private:
     std::deque<Job> jobs_;
     std::vector<Answered> log_;
     bool log_ready_ = false;
+    bool logged_last_ = false;
     bool closed_ = false;
 };
 

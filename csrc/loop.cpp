@@ -337,20 +337,24 @@ bool Loop::render_get(const Finished& finished, Answer& answer) noexcept {
 
 // Answers the reads whose look has been made, or whose time is over.
 void Loop::serve_waiting(uint64_t now) {
-    std::vector<Peer*> batch;
+    std::vector<Peer*> batch, unserved;
+    unserved.reserve(waiting_.size());
     batch.swap(waiting_);
-    waiting_.reserve(batch.size());
     for (Peer* peer : batch) {
         try {
-            serve_waiting_peer(*peer, now);
+            if (!serve_waiting_peer(*peer, now)) unserved.push_back(peer);
         } catch (const std::bad_alloc&) {
             add(shared_.counters.errors[ERROR_NO_MEMORY]);
             forget(*peer);
         }
     }
+    // In the order they came, so that the first in line is the first due; those that
+    // began to wait meanwhile come last.
+    waiting_.insert(waiting_.begin(), unserved.begin(), unserved.end());
 }
 
-void Loop::serve_waiting_peer(Peer& peer, uint64_t now) {
+// False: it has to wait on.
+bool Loop::serve_waiting_peer(Peer& peer, uint64_t now) {
     Slot& slot = peer.slots.front();
     const Request request = inspect(slot.body, slot.one_frame);
     const bool is_get = request.command != nullptr && request.command->action == ACTION_GET;
@@ -360,8 +364,7 @@ void Loop::serve_waiting_peer(Peer& peer, uint64_t now) {
     Content content;
     if (!shared_.documents.read(which, take, slot.wanted, content, &answer.taken)) {
         if (now < slot.deadline && !stopping_) {
-            waiting_.push_back(&peer);
-            return;
+            return false;
         }
         shared_.documents.read_newest(which, take, content, &answer.taken);
         add(shared_.counters.stale_gets);
@@ -374,6 +377,7 @@ void Loop::serve_waiting_peer(Peer& peer, uint64_t now) {
         slot.state = SlotState::held;  // its handler was changed meanwhile: begin anew
     }
     advance(peer);
+    return true;
 }
 
 void Loop::retry_parked() {

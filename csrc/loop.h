@@ -81,7 +81,7 @@ private:
     static bool copy_reply(const Finished& finished, Answer& answer) noexcept;
     bool render_get(const Finished& finished, Answer& answer) noexcept;
     void serve_waiting(uint64_t now);
-    void serve_waiting_peer(Peer& peer, uint64_t now);
+    bool serve_waiting_peer(Peer& peer, uint64_t now);
     void retry_parked();
     int milliseconds_to_wait(uint64_t now) const noexcept;
     void set_receive_timeout(int milliseconds) noexcept;

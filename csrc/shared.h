@@ -70,7 +70,10 @@ struct Shared {
     void wake() noexcept {
         if (mail_.exchange(true)) return;
         const std::lock_guard<std::mutex> lock(wake_mutex_);
-        if (wake_socket_ != nullptr) zmq.send(wake_socket_, "", 0, ZMQ_DONTWAIT);
+        if (wake_socket_ == nullptr) return;
+        // A full pipe is as good: the loop has wake-ups to read then.
+        while (zmq.send(wake_socket_, "", 0, ZMQ_DONTWAIT) < 0 && zmq.errno_() == EINTR) {
+        }
     }
     bool take_mail() noexcept { return mail_.load() && mail_.exchange(false); }
     // The sender's end of the loop's wake-up; null when the loop has ended.

@@ -60,7 +60,10 @@ def serve(server: ServerLHC, job: int, body: bytes, strict: bool, one_frame: boo
         with contextlib.suppress(BaseException):
             log.exception("[Server %s] A request could not be handled.", server.name)
     finally:
-        socket.hand_over(job, command)
+        try:
+            socket.hand_over(job, command)
+        except BaseException:  # no memory, most likely; the peer must not wait for ever
+            server._core.finish(job, socket.last_resort, command, ErrorKind.HANDLER)
         socket.close()
 
 

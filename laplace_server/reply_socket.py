@@ -30,6 +30,10 @@ class ReplySocket:
         self._server_reference = weakref.ref(server)
         self._open = False
         self.close()
+        text = "The request could not be handled."
+        reply = make_error(server.name, "UNKNOWN", cmd="UNKNOWN", error_msg=text)
+        # Made beforehand, for when no other reply can be made.
+        self.last_resort = json.dumps(reply).encode()
 
     # The dispatcher's side.
 
@@ -65,9 +69,7 @@ class ReplySocket:
         elif self._reply is not None:
             self._server._core.finish(job, self._reply, command, self._error)
         else:  # even the error could not be written; the peer must not wait for ever
-            text = "The request could not be handled."
-            reply = make_error(self._server.name, "UNKNOWN", cmd="UNKNOWN", error_msg=text)
-            self._server._core.finish(job, json.dumps(reply).encode(), command, ErrorKind.HANDLER)
+            self._server._core.finish(job, self.last_resort, command, ErrorKind.HANDLER)
 
     @property
     def _server(self) -> ServerLHC:

@@ -152,7 +152,8 @@ class ServerLHC(threading.Thread):
         self._command_names: list[Any] = [""]
         self._handlers = HandlerTable(BUILTIN_HANDLERS)
         self.socket = ReplySocket(self)
-        self._info_lock = threading.Lock()
+        # Attributes and handlers are changed by several threads and read as a whole.
+        self._change_lock = threading.RLock()
         self._running = _Running(self)
         # What runs in the ServerLHC thread now: a command and perhaps its callback.
         self._running_code: Any = None
@@ -254,7 +255,7 @@ class ServerLHC(threading.Thread):
 
     def _set_info(self, key: str, value: Any) -> None:
         # A new dict: one that a look is just copying stays as it is.
-        with self._info_lock:
+        with self._change_lock:
             self._core.set_info({**self._core.read(_core.INFO), key: value})
 
     # ---- address
@@ -426,19 +427,20 @@ class ServerLHC(threading.Thread):
         return 0
 
     def _publish_table(self) -> None:
-        commands = []
-        for cmd, handler in self._handlers.items():
-            if cmd not in self._command_names and len(self._command_names) < _core.MAX_COMMANDS:
-                self._command_names.append(cmd)
-            builtin = handler is BUILTIN_HANDLERS.get(cmd)  # type: ignore[call-overload]
-            action = _NATIVE.get(cmd, 0) if builtin else 0  # type: ignore[call-overload]
-            if cmd == CMD_GET and self._on_get is not None:
-                action = 0
-            if isinstance(cmd, str):  # anything else only Python can compare
-                name = cmd.encode("utf-8", "surrogatepass")
-                commands.append((name, action, self._command_index(cmd)))
-        versions = [version.encode() for version in self.accepted_versions]
-        self._core.set_table(commands, versions, reply_templates(self.name), reply_texts())
+        with self._change_lock:
+            commands = []
+            for cmd, handler in self._handlers.items():
+                if cmd not in self._command_names and len(self._command_names) < _core.MAX_COMMANDS:
+                    self._command_names.append(cmd)
+                builtin = handler is BUILTIN_HANDLERS.get(cmd)  # type: ignore[call-overload]
+                action = _NATIVE.get(cmd, 0) if builtin else 0  # type: ignore[call-overload]
+                if cmd == CMD_GET and self._on_get is not None:
+                    action = 0
+                if isinstance(cmd, str):  # anything else only Python can compare
+                    name = cmd.encode("utf-8", "surrogatepass")
+                    commands.append((name, action, self._command_index(cmd)))
+            versions = [version.encode() for version in self.accepted_versions]
+            self._core.set_table(commands, versions, reply_templates(self.name), reply_texts())
 
     def _log_level_of(self, cmd: str) -> int:
         return logging.DEBUG if cmd in _POLLED else logging.INFO
