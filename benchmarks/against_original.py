@@ -1,10 +1,12 @@
-"""Reads per second of this package and of laplace-server 0.2.0, treated alike.
+"""Reads per second of this package, of laplace-server 0.2.0 and of a bare echo, treated alike.
 
     python benchmarks/against_original.py [--rounds 5] [--seconds 1.0]
 
-One server is alive at a time, in turn; one client in lockstep (plain pyzmq) reads it and checks
-every answer. Each row gives the medians over the rounds and the ratio, with its least and largest
-value over the rounds as the noise.
+One server is alive at a time, in turn; one compiled client in lockstep reads it and compares every
+answer with the first, which is looked at here. Each row gives medians over the rounds, and the
+ratio of reads to those of 0.2.0 with its least and largest value over the rounds as the noise. The
+echo (same libzmq, no Python, nothing looked at) is the limit; beside a computing thread it has a
+spinning process for company. At last: the longest read while another client's callback takes 2 s.
 """
 
 from __future__ import annotations
@@ -14,19 +16,17 @@ import json
 import statistics
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import zmq
+from lockstep import HERE, Found, libzmq, lockstep, program
 
-HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
-from original import original_path  # noqa: E402
+from original import original_path
 
 ROWS: dict[str, dict[str, Any]] = {
     "GET, idle": {},
@@ -38,28 +38,34 @@ ROWS: dict[str, dict[str, Any]] = {
 }
 
 
-class Found(NamedTuple):
-    per_s: float
-    p50_ms: float
-    p99_ms: float
+@contextmanager
+def process(*command: str) -> Iterator[str]:
+    """Run a server that prints its port and ends with its standard input; gives its address."""
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert server.stdin is not None
+    assert server.stdout is not None
+    try:
+        yield f"tcp://127.0.0.1:{int(server.stdout.readline())}"
+    finally:
+        server.stdin.close()
+        server.wait(10)
+        server.stdout.close()
+
+
+def device(folder: str, settings: dict[str, Any]) -> Any:
+    """Serve from the package in ``folder``, or the installed one where that is empty."""
+    program_file = str(HERE / "device_process.py")
+    return process(sys.executable, program_file, folder, json.dumps(settings))
 
 
 @contextmanager
-def device(folder: str, settings: dict[str, Any]) -> Iterator[str]:
-    process = subprocess.Popen(
-        [sys.executable, str(HERE / "device_process.py"), folder, json.dumps(settings)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        yield f"tcp://127.0.0.1:{int(process.stdout.readline())}"
-    finally:
-        process.stdin.close()
-        process.wait(10)
-        process.stdout.close()
+def echo(settings: dict[str, Any]) -> Iterator[str]:
+    with ExitStack() as stack:
+        if settings.get("busy"):
+            spinning = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            stack.callback(spinning.wait)
+            stack.callback(spinning.kill)
+        yield stack.enter_context(process(program("echo"), libzmq()))
 
 
 def message(cmd: str) -> bytes:
@@ -68,92 +74,65 @@ def message(cmd: str) -> bytes:
     return json.dumps({**fields, "error_msg": None, "msg": None}).encode()
 
 
-def lockstep(address: str, cmd: str, seconds: float) -> Found:
-    context = zmq.Context()
-    socket = context.socket(zmq.REQ)
-    socket.linger = 0
-    socket.rcvtimeo = 5000
-    socket.connect(address)
-    request = message(cmd)
-    socket.send(request)
-    first = json.loads(socket.recv())
-    assert first["error_msg"] is None, first
-    latencies, end = [], perf_counter() + seconds
-    while (asked := perf_counter()) < end:
-        socket.send(request)
-        reply = socket.recv()
-        latencies.append(perf_counter() - asked)
-        assert json.loads(reply)["payload"] == first["payload"]
-    socket.close()
-    context.term()
-    latencies.sort()
-    total = sum(latencies)  # the check of the answer is the client's time, not the server's
-    return Found(
-        len(latencies) / total,
-        1e3 * latencies[len(latencies) // 2],
-        1e3 * latencies[len(latencies) * 99 // 100],
-    )
+def measure(server: Any, settings: dict[str, Any], seconds: float) -> Found:
+    with server as address:
+        found, reply = lockstep(address, message(settings.get("cmd", "GET")), seconds)
+    if reply["error_msg"] is not None:
+        raise RuntimeError(f"not an answer to measure: {reply}")
+    return found
 
 
-def measure(folder: str, settings: dict[str, Any], seconds: float) -> Found:
-    with device(folder, settings) as address:
-        return lockstep(address, settings.get("cmd", "GET"), seconds)
-
-
-def slow_callback(folder: str, data: str) -> float:
+def longest_read_beside_a_callback(data: str) -> float:
     """Longest GET (ms) of one client while another one's SET callback takes 2 s."""
-    with device(folder, {"callback_s": 2.0, "data": data}) as address:
-        context = zmq.Context()
-        setter = context.socket(zmq.REQ)
-        setter.linger = 0
-        setter.connect(address)
+    with device("", {"callback_s": 2.0, "data": data}) as address, zmq.Context() as context:
+        setter, reader = context.socket(zmq.REQ), context.socket(zmq.REQ)
+        for socket in (setter, reader):
+            socket.linger = 0
+            socket.rcvtimeo = 5000
+            socket.connect(address)
         setter.send(message("SET"))
         longest = 0.0
-        reader = context.socket(zmq.REQ)
-        reader.linger = 0
-        reader.rcvtimeo = 5000
-        reader.connect(address)
-        done = threading.Event()
-        while not done.is_set():
+        while not setter.poll(5):
             asked = perf_counter()
             reader.send(message("GET"))
             reader.recv()
             longest = max(longest, perf_counter() - asked)
-            if setter.poll(5):
-                done.set()
         setter.close()
         reader.close()
-        context.term()
-        return longest * 1e3
+    return longest * 1e3
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0)
     options = parser.parse_args()
     original = str(original_path())
-    print(f"{'':36}{'0.2.0':>18}{'ours':>18}{'ratio (least, largest)':>28}")
+    print(f"{'reads/s (p50, p99 in us)':36}{'0.2.0':>26}{'ours':>26}{'echo':>26}   ours / 0.2.0")
     for name, settings in ROWS.items():
-        pairs = []
-        for _ in range(options.rounds):
-            theirs = measure(original, settings, options.seconds)
-            ours = measure("", settings, options.seconds)
-            pairs.append((theirs, ours))
-        ratios = sorted(ours.per_s / theirs.per_s for theirs, ours in pairs)
-        for what, unit in (("per_s", "/s"), ("p50_ms", " ms p50"), ("p99_ms", " ms p99")):
-            medians = [statistics.median(getattr(pair[i], what) for pair in pairs) for i in (0, 1)]
-            text = f"{name if what == 'per_s' else '':36}"
-            for median in medians:
-                text += (
-                    f"{f'{median:,.0f}{unit}' if what == 'per_s' else f'{median:.3f}{unit}':>18}"
-                )
-            if what == "per_s":
-                spread = f"({ratios[0]:.2f}, {ratios[-1]:.2f})"
-                text += f"{statistics.median(ratios):>12.2f} {spread:>15}"
-            print(text, flush=True)
+        rounds = [
+            (
+                measure(device(original, settings), settings, options.seconds),
+                measure(device("", settings), settings, options.seconds),
+                measure(echo(settings), settings, options.seconds),
+            )
+            for _ in range(options.rounds)
+        ]
+        ratios = sorted(ours.per_s / theirs.per_s for theirs, ours, _ in rounds)
+        text = f"{name:36}"
+        for column in range(3):
+            per_s, p50, p99, _ = (
+                statistics.median(figures)
+                for figures in zip(*(each[column] for each in rounds), strict=True)
+            )
+            text += f"{per_s:>10,.0f} {f'({p50:,.0f}, {p99:,.0f})':>15}"
+        print(
+            f"{text}   {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})",
+            flush=True,
+        )
     for data in ("frozen", "live"):
-        print(f"longest GET beside a 2 s SET callback, {data}: {slow_callback('', data):.1f} ms")
+        longest = longest_read_beside_a_callback(data)
+        print(f"longest GET beside a 2 s SET callback, {data} data: {longest:.1f} ms")
 
 
 if __name__ == "__main__":
