@@ -459,6 +459,9 @@ def test_data_let_go_later_is_frozen_at_last(make_server: MakeServer, connect: C
     assert becomes_frozen(server, client)
 
 
+@pytest.mark.skipif(
+    not (3, 11) <= sys.version_info < (3, 14), reason="references at the door tell on 3.11 to 3.13"
+)
 def test_a_fresh_dict_is_frozen_at_the_door(make_server: MakeServer, connect: Connect) -> None:
     server = make_server()
     client = connect(server)
