@@ -131,7 +131,7 @@ cdef class Core:
     cdef object __weakref__
 
     def __cinit__(self, *, bytes address, long long max_message_bytes, int refresh_timeout_ms,
-                  dict limits):
+                  int spin_us, dict limits):
         self.server = NULL
         self.forks = fork_count()
         self.data = Document()
@@ -141,6 +141,7 @@ cdef class Core:
         config.address = cpp(address)
         config.max_message_bytes = max_message_bytes
         config.refresh_timeout_ms = refresh_timeout_ms
+        config.spin_us = spin_us
         config.limits.pending = limits["pending"]
         config.limits.pending_bytes = limits["pending_bytes"]
         config.limits.peer_pending = limits["peer_pending"]

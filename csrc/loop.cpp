@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <new>
+#include <thread>
 #include <utility>
 
 namespace laplace {
@@ -17,7 +18,8 @@ constexpr int errors_in_a_row = 100;            // of receiving, before the loop
 }  // namespace
 
 Loop::Loop(Shared& shared, void* router, std::string wake_id)
-    : shared_(shared), router_(router), wake_id_(std::move(wake_id)), table_(shared.table()), frames_(8) {}
+    : shared_(shared), router_(router), wake_id_(std::move(wake_id)), table_(shared.table()), frames_(8),
+      spin_(static_cast<uint64_t>(shared.config.spin_us) * ns_per_us) {}
 
 // ---- receiving
 
@@ -61,26 +63,33 @@ void Loop::refresh_table() noexcept {
 
 bool Loop::receive(int& error) {
     frame_count_ = 0;
-    int flags = 0;
+    bool spinning = receive_timeout_ != 0;
     for (;;) {
         if (frame_count_ == frames_.size()) frames_.resize(2 * frames_.size());
         Message& frame = frames_[frame_count_];
-        if (zmq.msg_recv(frame.raw(), router_, flags) < 0) {
+        if (spinning) spinning = spin_.again(now_ns());
+        if (zmq.msg_recv(frame.raw(), router_, spinning ? ZMQ_DONTWAIT : 0) < 0) {
             error = zmq.errno_();
+            if (spinning && error == EAGAIN) {
+                std::this_thread::yield();
+                continue;
+            }
             // A message arrives whole or not at all; an interrupted frame is asked for again.
             if (error == EINTR && frame_count_ > 0) continue;
             return false;
         }
+        spinning = false;
         ++frame_count_;
         if (!frame.more()) break;
     }
+    arrived_ = now_ns();
+    spin_.over(arrived_);
     error = 0;
     return true;
 }
 
 void Loop::on_message() {
     if (frame_count_ == 2 && frames_[0].view() == wake_id_) return;
-    arrived_ = now_ns();
     uint64_t bytes = 0;
     for (size_t i = 1; i < frame_count_; ++i) bytes += frames_[i].size();
     add(shared_.counters.bytes_in, bytes);

@@ -11,6 +11,7 @@
 
 #include "peers.h"
 #include "shared.h"
+#include "spin.h"
 
 namespace laplace {
 
@@ -91,7 +92,8 @@ private:
     void refuse(uint64_t job, const Request& request);
     bool stopped(uint64_t now);
 
-    static constexpr uint64_t ns_per_ms = 1000000;
+    static constexpr uint64_t ns_per_us = 1000;
+    static constexpr uint64_t ns_per_ms = 1000 * ns_per_us;
     static constexpr uint64_t first_retry_ns = ns_per_ms;  // of parked replies; doubles from there
 
     Shared& shared_;
@@ -102,6 +104,7 @@ private:
 
     std::vector<Message> frames_;
     size_t frame_count_ = 0;
+    Spin spin_;
     Message nothing_;
     std::string key_;
     uint64_t arrived_ = 0;

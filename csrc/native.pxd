@@ -158,6 +158,7 @@ cdef extern from "shared.h" namespace "laplace" nogil:
         string address
         int64_t max_message_bytes
         int refresh_timeout_ms
+        int spin_us
         int callback_grace_ms
         int flush_ms
         Limits limits

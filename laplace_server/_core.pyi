@@ -98,12 +98,13 @@ class Core:
         address: bytes,
         max_message_bytes: int,
         refresh_timeout_ms: int,
+        spin_us: int,
         limits: _Limits | dict[str, int],
     ) -> Core:
         """Bind to ``address``.
 
         ``max_message_bytes`` -1 is no limit; ``refresh_timeout_ms`` is how long a read of live data
-        waits for a look at it.
+        waits for a look at it, ``spin_us`` how long the loop waits for a message before it sleeps.
 
         Raises:
             zmq.ZMQError: the address cannot be bound.

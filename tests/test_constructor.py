@@ -63,6 +63,7 @@ def test_names_and_defaults() -> None:
         "max_message_bytes": 64 << 20,
         "remote_stop": True,
         "refresh_timeout_ms": 100,
+        "spin_us": 200,
     }
 
 
@@ -119,6 +120,9 @@ def test_all_arguments_by_position(make_server: MakeServer, connect: Connect) ->
         ({"name_list": [object()]}, TypeError, "name_list"),
         ({"refresh_timeout_ms": -1}, ValueError, "refresh_timeout_ms"),
         ({"refresh_timeout_ms": "1"}, TypeError, ""),
+        ({"spin_us": -1}, ValueError, "spin_us"),
+        ({"spin_us": 1001}, ValueError, "spin_us"),
+        ({"spin_us": "1"}, TypeError, ""),
         ({"max_message_bytes": "1"}, TypeError, ""),
         ({"accepted_versions": ()}, ValueError, "accepted_versions"),
         ({"accepted_versions": 1}, TypeError, ""),

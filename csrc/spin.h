@@ -1,0 +1,47 @@
+// When to ask the socket again instead of sleeping. A sleeping thread on a sleeping
+// core takes tens of microseconds to wake, as long as the rest of an answer.
+#ifndef LAPLACE_SPIN_H
+#define LAPLACE_SPIN_H
+
+#include <cstdint>
+
+namespace laplace {
+
+// Asks again for up to `longest` ns, but only after a wait that was no longer, so a
+// server that is read now and then sleeps at once. Between two questions the caller
+// yields; where that takes long, somebody else needs the core, and it is left alone.
+class Spin {
+public:
+    static constexpr uint64_t crowded_ns = 100000;
+    static constexpr uint64_t retreat_ns = 20000000;
+
+    explicit Spin(uint64_t longest) noexcept : longest_(longest) {}
+
+    // Before each question: true, ask without sleeping; false, sleep.
+    bool again(uint64_t now) noexcept {
+        if (!waiting_) {
+            waiting_ = true;
+            began_ = now;
+        } else if (spinning_ && now - asked_ > crowded_ns) {
+            retreat_until_ = now + retreat_ns;
+        }
+        asked_ = now;
+        spinning_ = brisk_ && now >= retreat_until_ && now - began_ < longest_;
+        return spinning_;
+    }
+
+    // Something came.
+    void over(uint64_t now) noexcept {
+        brisk_ = waiting_ && now - began_ < longest_;
+        waiting_ = false;
+    }
+
+private:
+    const uint64_t longest_;
+    uint64_t began_ = 0, asked_ = 0, retreat_until_ = 0;
+    bool waiting_ = false, spinning_ = false, brisk_ = false;
+};
+
+}  // namespace laplace
+
+#endif
