@@ -341,9 +341,11 @@ cdef class Core:
         """Block for work: (id, body, strict, one_frame), LOG, or None when the server ends."""
         cdef Server* server = self.here()
         cdef Job job
-        cdef Attention attention
-        with nogil:
-            attention = server.shared.inbox.next(job)
+        cdef Attention attention = Attention.closed
+        # Giving the GIL away may cost a switch interval, so only where there is need to wait.
+        if not server.shared.inbox.try_next(job, attention):
+            with nogil:
+                attention = server.shared.inbox.next(job)
         if attention == Attention.closed:
             return None
         if attention == Attention.log:

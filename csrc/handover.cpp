@@ -25,24 +25,36 @@ bool Inbox::push_log(Answered&& record) {
     return true;
 }
 
-Attention Inbox::next(Job& job) noexcept {
-    Lock lock(mutex_);
-    for (;;) {
-        if (closed_) return Attention::closed;
-        // In turn, so that neither keeps the other waiting.
-        if (log_ready_ && (jobs_.empty() || !logged_last_)) {
-            log_ready_ = false;
-            logged_last_ = true;
-            return Attention::log;
-        }
-        if (!jobs_.empty()) {
-            logged_last_ = false;
-            job = std::move(jobs_.front());
-            jobs_.pop_front();
-            return Attention::job;
-        }
-        ready_.wait(lock);
+bool Inbox::next_locked(Job& job, Attention& attention) noexcept {
+    if (closed_) {
+        attention = Attention::closed;
+        return true;
     }
+    // In turn, so that neither keeps the other waiting.
+    if (log_ready_ && (jobs_.empty() || !logged_last_)) {
+        log_ready_ = false;
+        logged_last_ = true;
+        attention = Attention::log;
+        return true;
+    }
+    if (jobs_.empty()) return false;
+    logged_last_ = false;
+    job = std::move(jobs_.front());
+    jobs_.pop_front();
+    attention = Attention::job;
+    return true;
+}
+
+bool Inbox::try_next(Job& job, Attention& attention) noexcept {
+    const Lock lock(mutex_, std::try_to_lock);
+    return lock && next_locked(job, attention);
+}
+
+Attention Inbox::next(Job& job) noexcept {
+    Attention attention;
+    Lock lock(mutex_);
+    while (!next_locked(job, attention)) ready_.wait(lock);
+    return attention;
 }
 
 std::vector<Answered> Inbox::take_log() noexcept {

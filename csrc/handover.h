@@ -50,6 +50,8 @@ public:
     void push(Job&& job);
     // False: the log queue is full and the record was dropped.
     bool push_log(Answered&& record);
+    // What there is to do now, without waiting; false for nothing.
+    bool try_next(Job& job, Attention& attention) noexcept;
     // Blocks until there is something to do. A closed inbox is drained of nothing:
     // close() has already handed its jobs back.
     Attention next(Job& job) noexcept;
@@ -60,6 +62,8 @@ public:
     std::deque<Job> close() noexcept;
 
 private:
+    bool next_locked(Job& job, Attention& attention) noexcept;
+
     std::mutex mutex_;
     std::condition_variable ready_;
     std::deque<Job> jobs_;

@@ -44,7 +44,7 @@ int Loop::run() noexcept {
                 on_message();
             }
         } catch (const std::bad_alloc&) {
-            add(shared_.counters.errors[ERROR_NO_MEMORY]);
+            tally(shared_.counters.errors[ERROR_NO_MEMORY]);
         }
         if (error == 0 || error == EAGAIN || error == EINTR) {
             failures = 0;
@@ -57,30 +57,23 @@ int Loop::run() noexcept {
 void Loop::refresh_table() noexcept {
     const uint64_t epoch = shared_.table_epoch.load(std::memory_order_acquire);
     if (epoch == table_epoch_) return;
+    replies_.clear();
     table_ = shared_.table();
     table_epoch_ = epoch;
 }
 
 bool Loop::receive(int& error) {
     frame_count_ = 0;
-    bool spinning = receive_timeout_ != 0;
-    for (;;) {
+    if (!await_frame(error)) return false;
+    frame_count_ = 1;
+    // A message arrives whole or not at all.
+    while (frames_[frame_count_ - 1].more()) {
         if (frame_count_ == frames_.size()) frames_.resize(2 * frames_.size());
-        Message& frame = frames_[frame_count_];
-        if (spinning) spinning = spin_.again(now_ns());
-        if (zmq.msg_recv(frame.raw(), router_, spinning ? ZMQ_DONTWAIT : 0) < 0) {
+        while (zmq.msg_recv(frames_[frame_count_].raw(), router_, 0) < 0) {
             error = zmq.errno_();
-            if (spinning && error == EAGAIN) {
-                std::this_thread::yield();
-                continue;
-            }
-            // A message arrives whole or not at all; an interrupted frame is asked for again.
-            if (error == EINTR && frame_count_ > 0) continue;
-            return false;
+            if (error != EINTR) return false;
         }
-        spinning = false;
         ++frame_count_;
-        if (!frame.more()) break;
     }
     arrived_ = now_ns();
     spin_.over(arrived_);
@@ -88,16 +81,41 @@ bool Loop::receive(int& error) {
     return true;
 }
 
+// The first frame of a message; false without one: time-out, mail, a signal, a fault.
+bool Loop::await_frame(int& error) {
+    zmq_msg* const frame = frames_[0].raw();
+    const bool may_sleep = receive_timeout_ != 0;
+    if (may_sleep && spin_.brisk() && jobs_.size() < 2) {
+        do {
+            if (zmq.msg_recv(frame, router_, ZMQ_DONTWAIT) >= 0) return true;
+            error = zmq.errno_();
+            if (error != EAGAIN) return false;
+            if (shared_.has_mail()) {
+                spin_.over(now_ns());
+                return false;
+            }
+            std::this_thread::yield();
+        } while (spin_.again(now_ns()));
+    } else {
+        spin_.again(now_ns());
+    }
+    if (may_sleep && !shared_.fall_asleep()) return false;
+    const int received = zmq.msg_recv(frame, router_, 0);
+    error = received < 0 ? zmq.errno_() : 0;
+    shared_.awake();
+    return received >= 0;
+}
+
 void Loop::on_message() {
     if (frame_count_ == 2 && frames_[0].view() == wake_id_) return;
     uint64_t bytes = 0;
     for (size_t i = 1; i < frame_count_; ++i) bytes += frames_[i].size();
-    add(shared_.counters.bytes_in, bytes);
+    tally(shared_.counters.bytes_in, bytes);
 
     size_t delimiter = 1;
     while (delimiter < frame_count_ && frames_[delimiter].size() != 0) ++delimiter;
     if (delimiter >= frame_count_) {
-        add(shared_.counters.errors[ERROR_NO_DELIMITER]);
+        tally(shared_.counters.errors[ERROR_NO_DELIMITER]);
         return;
     }
     const size_t route_size = delimiter + 1;
@@ -196,7 +214,10 @@ void Loop::answer_document(const Request& request, const Content& content, Answe
     const ReplyTemplate& text = request.command->action == ACTION_PING   ? table_->ping
                                 : request.command->action == ACTION_INFO ? table_->info
                                                                          : table_->get;
-    if (!text.render(fillings, answer.reply)) {
+    // What is given to one reply only will not be asked for again.
+    const bool made = answer.taken ? text.render(fillings, answer.reply)
+                                   : replies_.render(text, content.text, fillings, answer.reply);
+    if (!made) {
         if (answer.taken) shared_.documents.put_back(DOCUMENT_DATA, answer.taken);
         answer.taken = Taken{};
         throw std::bad_alloc();
@@ -241,7 +262,7 @@ Loop::Sent Loop::send(Message* route, size_t route_size, Message& reply) {
             return Sent::gone;
         }
     }
-    add(shared_.counters.bytes_out, reply_size);
+    tally(shared_.counters.bytes_out, reply_size);
     return Sent::yes;
 }
 
@@ -251,20 +272,20 @@ void Loop::account(const Answer& answer, uint64_t arrived) noexcept {
     const uint64_t took = last_sent_ - arrived;
     Counters::PerCommand& command = counters.commands[answer.command];
     if (answer.native) {
-        add(command.native);
+        tally(command.native);
         counters.native_latency.record(took);
     } else {
-        add(command.python);
+        tally(command.python);
         counters.python_latency.record(took);
     }
-    if (answer.error != ERROR_NONE) add(counters.errors[static_cast<size_t>(answer.error)]);
+    if (answer.error != ERROR_NONE) tally(counters.errors[static_cast<size_t>(answer.error)]);
 }
 
 void Loop::abandon(Answer& answer, int kind) noexcept {
     if (answer.taken) shared_.documents.put_back(DOCUMENT_DATA, answer.taken);
     answer.taken = Taken{};
-    add(shared_.counters.errors[static_cast<size_t>(kind)]);
-    if (answer.error != ERROR_NONE) add(shared_.counters.errors[static_cast<size_t>(answer.error)]);
+    tally(shared_.counters.errors[static_cast<size_t>(kind)]);
+    if (answer.error != ERROR_NONE) tally(shared_.counters.errors[static_cast<size_t>(answer.error)]);
 }
 
 void Loop::log(const Request& request) {
@@ -272,7 +293,7 @@ void Loop::log(const Request& request) {
     Answered record;
     record.command = request.command->index;
     record.from = std::string(DispatchTable::text(request.envelope.from).substr(0, Inbox::from_limit));
-    if (!shared_.inbox.push_log(std::move(record))) add(shared_.counters.errors[ERROR_LOG_DROPPED]);
+    if (!shared_.inbox.push_log(std::move(record))) tally(shared_.counters.errors[ERROR_LOG_DROPPED]);
 }
 
 // ---- between messages
@@ -282,7 +303,7 @@ void Loop::read_mail() {
         try {
             finish(finished);
         } catch (const std::bad_alloc&) {
-            add(shared_.counters.errors[ERROR_NO_MEMORY]);
+            tally(shared_.counters.errors[ERROR_NO_MEMORY]);
         }
     }
     if (shared_.stop_requested.load() && !stopping_) begin_stop();
@@ -353,7 +374,7 @@ void Loop::serve_waiting(uint64_t now) {
         try {
             if (!serve_waiting_peer(*peer, now)) unserved.push_back(peer);
         } catch (const std::bad_alloc&) {
-            add(shared_.counters.errors[ERROR_NO_MEMORY]);
+            tally(shared_.counters.errors[ERROR_NO_MEMORY]);
             forget(*peer);
         }
     }
@@ -376,7 +397,7 @@ bool Loop::serve_waiting_peer(Peer& peer, uint64_t now) {
             return false;
         }
         shared_.documents.read_newest(which, take, content, &answer.taken);
-        add(shared_.counters.stale_gets);
+        tally(shared_.counters.stale_gets);
     }
     peer.waiting = false;
     if (request.command != nullptr && request.command->action != ACTION_PYTHON) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "peers.h"
+#include "reply_cache.h"
 #include "shared.h"
 #include "spin.h"
 
@@ -41,6 +42,7 @@ private:
     // Receiving.
     void refresh_table() noexcept;
     bool receive(int& error);
+    bool await_frame(int& error);
     void on_message();
     Request inspect(Message& body, bool one_frame) const noexcept;
 
@@ -105,6 +107,7 @@ private:
     std::vector<Message> frames_;
     size_t frame_count_ = 0;
     Spin spin_;
+    ReplyCache replies_;
     Message nothing_;
     std::string key_;
     uint64_t arrived_ = 0;

@@ -37,6 +37,8 @@ public:
         zmq.msg_init(&msg_);
         return false;
     }
+    // Refers to the same bytes as another, which neither may change from now on.
+    [[nodiscard]] bool share(Message& other) noexcept { return zmq.msg_copy(&msg_, &other.msg_) == 0; }
     // Counts the content in `account` from now until libzmq has no more use for it, which
     // libzmq may find in a thread of its own. Without memory, nothing happens.
     void count_until_freed(const std::shared_ptr<std::atomic<size_t>>& account) noexcept;

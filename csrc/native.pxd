@@ -143,6 +143,7 @@ cdef extern from "handover.h" namespace "laplace" nogil:
         log
         closed
     cdef cppclass Inbox:
+        bint try_next(Job& job, Attention& attention) noexcept
         Attention next(Job& job) noexcept
         vector[Answered] take_log() noexcept
 

@@ -67,16 +67,27 @@ struct Shared {
     }
     std::atomic<uint64_t> table_epoch{0};
 
-    // Makes the loop look at its mail: from any thread, coalesced.
+    // Makes the loop look at its mail: from any thread, coalesced. A message is needed
+    // only where it sleeps; awake, it looks before it falls asleep.
     void wake() noexcept {
-        if (mail_.exchange(true)) return;
+        if (mail_.exchange(true) || !asleep_.exchange(false)) return;
         const std::lock_guard<std::mutex> lock(wake_mutex_);
         if (wake_socket_ == nullptr) return;
         // A full pipe is as good: the loop has wake-ups to read then.
         while (zmq.send(wake_socket_, "", 0, ZMQ_DONTWAIT) < 0 && zmq.errno_() == EINTR) {
         }
     }
+    // The loop's side.
+    bool has_mail() const noexcept { return mail_.load(); }
     bool take_mail() noexcept { return mail_.load() && mail_.exchange(false); }
+    // False: there is mail, so it must not sleep.
+    bool fall_asleep() noexcept {
+        asleep_.store(true);
+        if (!mail_.load()) return true;
+        asleep_.store(false);
+        return false;
+    }
+    void awake() noexcept { asleep_.store(false, std::memory_order_relaxed); }
     // The sender's end of the loop's wake-up; null when the loop has ended.
     void set_wake_socket(void* socket) noexcept {
         const std::lock_guard<std::mutex> lock(wake_mutex_);
@@ -86,7 +97,7 @@ struct Shared {
 private:
     std::mutex table_mutex_;
     std::shared_ptr<const DispatchTable> table_ = std::make_shared<const DispatchTable>();
-    std::atomic<bool> mail_{false};
+    std::atomic<bool> mail_{false}, asleep_{false};
     std::mutex wake_mutex_;
     void* wake_socket_ = nullptr;
 };

@@ -17,7 +17,10 @@ public:
 
     explicit Spin(uint64_t longest) noexcept : longest_(longest) {}
 
-    // Before each question: true, ask without sleeping; false, sleep.
+    // Whether to ask for the first time without sleeping. Where not, again() begins the wait.
+    bool brisk() const noexcept { return brisk_; }
+
+    // Nothing is there: true, ask again without sleeping; false, sleep.
     bool again(uint64_t now) noexcept {
         if (!waiting_) {
             waiting_ = true;
@@ -32,8 +35,8 @@ public:
 
     // Something came.
     void over(uint64_t now) noexcept {
-        brisk_ = waiting_ && now - began_ < longest_;
-        waiting_ = false;
+        brisk_ = longest_ > 0 && now >= retreat_until_ && (!waiting_ || now - began_ < longest_);
+        waiting_ = spinning_ = false;
     }
 
 private:

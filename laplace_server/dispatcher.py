@@ -11,6 +11,7 @@ import orjson
 
 from laplace_server import _core
 from laplace_server.protocol import LOGGER_NAME, PROTOCOL_VERSION, make_message
+from laplace_server.reply_socket import UNKNOWN
 from laplace_server.stats import ErrorKind
 from laplace_server.validations import validate_message
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from laplace_server.server_lhc import ServerLHC
 
 log = logging.getLogger(LOGGER_NAME)
-
-UNKNOWN = "UNKNOWN"
 
 
 def decode(body: bytes, strict: bool) -> Any:
@@ -47,7 +46,7 @@ def serve(server: ServerLHC, job: int, body: bytes, strict: bool, one_frame: boo
         message = _decode_or_refuse(server, body, strict, one_frame)
         if socket.answered:
             return
-        command = server._command_index(socket._cmd)
+        command = server._command_index(socket.cmd)
         _check_and_handle(server, message)
         # SET, then GET: the next read shows what the callback did, even where no look at the
         # data can be made in time.
@@ -76,29 +75,27 @@ def _text_of(problem: BaseException) -> str:
 
 def _decode_or_refuse(server: ServerLHC, body: bytes, strict: bool, one_frame: bool) -> Any:
     socket = server.socket
-    socket.open(UNKNOWN, UNKNOWN, None)
+    socket.open()
     if not one_frame:
         return _refuse(server, "A request must be one frame.", ErrorKind.MALFORMED)
     try:
         message = decode(body, strict)
     except (ValueError, RecursionError) as problem:
         return _refuse(server, f"Message is not valid JSON: {problem}.", ErrorKind.MALFORMED)
-    target, cmd = UNKNOWN, UNKNOWN
     if isinstance(message, dict):
-        target, cmd = message.get("from", UNKNOWN), message.get("cmd", UNKNOWN)
-    socket.open(target, cmd, None)
+        socket.address(message.get("from", UNKNOWN), message.get("cmd", UNKNOWN))
     problem_text = validate_message(message, accepted_versions=server.accepted_versions)
     if problem_text is not None:
         mismatch = problem_text.startswith("Protocol version mismatch")
         kind = ErrorKind.VERSION if mismatch else ErrorKind.MALFORMED
         return _refuse(server, problem_text, kind)
-    socket.open(target, cmd, message["version"])
+    socket.version = message["version"]
     return message
 
 
 def _refuse(server: ServerLHC, text: str, kind: ErrorKind) -> None:
     socket = server.socket
-    log.error("[Server %s] Refused a message from %r: %s", server.name, socket._target, text)
+    log.error("[Server %s] Refused a message from %r: %s", server.name, socket.target, text)
     socket.send_error(text, kind)
 
 

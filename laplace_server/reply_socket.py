@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from laplace_server.server_lhc import ServerLHC
 
 
+UNKNOWN = "UNKNOWN"
+
+
 class ReplySocket:
     """Sends the one reply to the request that the ServerLHC thread is handling.
 
@@ -28,32 +31,34 @@ class ReplySocket:
     def __init__(self, server: ServerLHC) -> None:
         # Weak: a server that nobody holds goes at once, and its port with it.
         self._server_reference = weakref.ref(server)
-        self._open = False
+        self.open()
         self.close()
         text = "The request could not be handled."
-        reply = make_error(server.name, "UNKNOWN", cmd="UNKNOWN", error_msg=text)
+        reply = make_error(server.name, UNKNOWN, cmd=UNKNOWN, error_msg=text)
         # Made beforehand, for when no other reply can be made.
         self.last_resort = json.dumps(reply).encode()
 
     # The dispatcher's side.
 
-    def open(self, target: Any, cmd: Any, version: Any) -> None:
-        """A request is about to be handled: who asked, what, and in which protocol version."""
-        self._target = target
-        self._cmd = cmd
-        self._version = version
+    def open(self) -> None:
+        """A request is about to be handled; nothing is known of it yet."""
+        self.target: Any = UNKNOWN
+        self.cmd: Any = UNKNOWN
+        self.version: Any = None
         self._reply: bytes | None = None
         self._error = ErrorKind.NONE
         self._sends_data = False
         self._open = True
 
+    def address(self, target: Any, cmd: Any) -> None:
+        """The request says who asked, and what."""
+        self.target = target
+        self.cmd = cmd
+
     def close(self) -> None:
         """No request is being handled."""
-        self._target = self._cmd = self._version = None
-        self._reply = None
-        self._error = ErrorKind.NONE
-        self._sends_data = False
         self._open = False
+        self.target = self.cmd = self._reply = None
 
     @property
     def answered(self) -> bool:
@@ -63,8 +68,8 @@ class ReplySocket:
     def hand_over(self, job: int, command: int) -> None:
         """Give the reply to the loop."""
         if self._sends_data:
-            target = json.dumps(self._target).encode()
-            version = json.dumps(self._version).encode()
+            target = json.dumps(self.target).encode()
+            version = json.dumps(self.version).encode()
             self._server._core.finish_get(job, target, version, command)
         elif self._reply is not None:
             self._server._core.finish(job, self._reply, command, self._error)
@@ -88,9 +93,10 @@ class ReplySocket:
         """
         self._check_open()
         if isinstance(obj, Mapping):
-            reply = dict(obj)
-            if reply.get("version") == PROTOCOL_VERSION and self._version is not None:
-                reply["version"] = self._version
+            # A private copy of what is not a plain dict; ``encode_json`` makes its own.
+            reply: dict[Any, Any] = obj if type(obj) is dict else dict(obj)
+            if self.version != PROTOCOL_VERSION and reply.get("version") == PROTOCOL_VERSION:
+                reply = {**reply, "version": self.version or PROTOCOL_VERSION}
             failed = reply.get("error_msg") is not None
             self._send(_core.encode_json(reply), ErrorKind.HANDLER if failed else ErrorKind.NONE)
         else:
@@ -119,15 +125,15 @@ class ReplySocket:
     def send_error(self, text: str, kind: ErrorKind = ErrorKind.HANDLER) -> None:
         """Send an error reply to whoever asked."""
         self._check_open()
-        reply = make_error(self._server.name, self._target, cmd=self._cmd, error_msg=text)
-        if self._version is not None:
-            reply["version"] = self._version
+        reply = make_error(self._server.name, self.target, cmd=self.cmd, error_msg=text)
+        if self.version is not None:
+            reply["version"] = self.version
         self._send(_core.encode_json(reply), kind)
 
     def send_data(self) -> None:
         """Answer a GET with the data as it is when the handler has returned."""
         self._check_open()
-        if self._cmd != CMD_GET:
+        if self.cmd != CMD_GET:
             raise zmq.ZMQError(zmq.EFSM, "only a GET is answered with the data")
         self._sends_data = True
 

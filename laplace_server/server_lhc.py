@@ -157,6 +157,7 @@ class ServerLHC(threading.Thread):
         self._on_get: Callback | None = None
 
         self._command_names: list[Any] = [""]
+        self._command_numbers: dict[Any, int] = {}
         self._handlers = HandlerTable(BUILTIN_HANDLERS)
         self.socket = ReplySocket(self)
         # Attributes and handlers are changed by several threads and read as a whole.
@@ -430,16 +431,19 @@ class ServerLHC(threading.Thread):
 
     def _command_index(self, cmd: Any) -> int:
         """Number under which a command is counted; 0 for what is no command."""
-        with contextlib.suppress(ValueError):
-            return self._command_names.index(cmd)
-        return 0
+        try:
+            return self._command_numbers.get(cmd, 0)
+        except TypeError:  # a list or an object
+            return 0
 
     def _publish_table(self) -> None:
         with self._change_lock:
             commands = []
             for cmd, handler in self._handlers.items():
-                if cmd not in self._command_names and len(self._command_names) < _core.MAX_COMMANDS:
-                    self._command_names.append(cmd)
+                names = self._command_names
+                if cmd not in self._command_numbers and len(names) < _core.MAX_COMMANDS:
+                    self._command_numbers[cmd] = len(names)
+                    names.append(cmd)
                 builtin = handler is BUILTIN_HANDLERS.get(cmd)  # type: ignore[call-overload]
                 action = _NATIVE.get(cmd, 0) if builtin else 0  # type: ignore[call-overload]
                 if cmd == CMD_GET and self._on_get is not None:
@@ -494,12 +498,13 @@ class ServerLHC(threading.Thread):
                 log.info("[Server %s] Listening on %s.", self.name, self.address)
                 log.info("[Server %s] Clients connect to %s.", self.name, self.address_for_client)
             while (job := core.next_job()) is not None:
-                # What a log handler raises must not end the server.
-                with contextlib.suppress(BaseException):
-                    if job == _core.LOG:
+                try:
+                    if job is _core.LOG:
                         self._log_answers()
                     else:
                         serve(self, *job)
+                except BaseException:
+                    pass  # what a log handler raises must not end the server
         finally:
             self._stopped = True
             core.request_stop()

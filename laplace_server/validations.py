@@ -65,7 +65,10 @@ def validate_message(
     for field in ("version", "cmd", "from"):
         if not message.get(field):
             return f"'message' must contain '{field}' field."
-    accepted = _versions(accepted_versions)
+    # The server's own are a tuple already.
+    accepted = (
+        accepted_versions if isinstance(accepted_versions, tuple) else _versions(accepted_versions)
+    )
     version = message["version"]
     if version not in accepted:
         expected = " or ".join(accepted)

@@ -15,8 +15,6 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-import pytest
-
 REQUIREMENT = "laplace-server==0.2.0"
 
 
@@ -29,6 +27,8 @@ def require_original() -> Path:
 
     LAPLACE_SKIP_ORIGINAL=1 skips the test instead, for machines without a package index.
     """
+    import pytest  # here, since the benchmarks use this module without the tests' tools
+
     if os.environ.get("LAPLACE_SKIP_ORIGINAL") == "1":
         pytest.skip("LAPLACE_SKIP_ORIGINAL=1: not compared with the original")
     try:

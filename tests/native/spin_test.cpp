@@ -28,6 +28,11 @@ void check(bool holds, const char* condition, int line) {
 int wait(Spin& spin, uint64_t& now, uint64_t length) {
     int sleeps = 0;
     const uint64_t end = now + length;
+    if (!spin.brisk()) {
+        CHECK(!spin.again(now));
+        now = end;
+        ++sleeps;
+    }
     while (now < end) {
         if (spin.again(now)) {
             now += us;
@@ -43,7 +48,9 @@ int wait(Spin& spin, uint64_t& now, uint64_t length) {
 void sleeps_at_first_and_after_a_long_wait() {
     Spin spin(longest);
     uint64_t now = 1;
+    CHECK(!spin.brisk());
     CHECK(wait(spin, now, 10 * us) == 1);   // nothing is known yet
+    CHECK(spin.brisk());
     CHECK(wait(spin, now, 10 * us) == 0);   // the last wait was short
     CHECK(wait(spin, now, 199 * us) == 0);
     CHECK(wait(spin, now, 300 * us) == 1);  // spins its time, then sleeps
@@ -55,6 +62,7 @@ void a_seldom_read_server_never_spins() {
     Spin spin(longest);
     uint64_t now = 1;
     for (int i = 0; i < 100; ++i) {
+        CHECK(!spin.brisk());
         CHECK(!spin.again(now));
         now += 250 * us;
         spin.over(now);
@@ -99,6 +107,18 @@ void a_long_sleep_is_no_sign_of_a_crowd() {
     CHECK(wait(spin, now, us) == 0);
 }
 
+void what_is_there_at_once_keeps_it_brisk() {
+    Spin spin(longest);
+    uint64_t now = 1;
+    wait(spin, now, us);
+    for (int i = 0; i < 10; ++i) {
+        CHECK(spin.brisk());
+        now += 10000 * us;  // of work, not of waiting
+        spin.over(now);
+    }
+    CHECK(wait(spin, now, 10 * us) == 0);
+}
+
 void zero_always_sleeps() {
     Spin spin(0);
     uint64_t now = 1;
@@ -113,6 +133,7 @@ int main() {
     never_spins_longer_than_told();
     leaves_a_crowded_core_alone();
     a_long_sleep_is_no_sign_of_a_crowd();
+    what_is_there_at_once_keeps_it_brisk();
     zero_always_sleeps();
     std::printf("%d checks, %d failed\n", checks, failures);
     return failures == 0 ? 0 : 1;

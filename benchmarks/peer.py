@@ -1,0 +1,114 @@
+"""Runs one of the compared servers, or clients of it, as a process of its own.
+
+    python peer.py serve PEER WORK               prints its address; ends with its standard input
+    python peer.py load PEER WORK ADDRESS THREADS SECONDS
+        prints "ready", waits for a line, asks, and prints what the clients saw, as JSON
+
+PEER is a module of ``peers``, WORK a JSON object with the fields of ``peers.work.Work``. Clients
+are in lockstep, one per thread; every answer is checked before it is counted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import threading
+import time
+from typing import Any
+
+from peers.work import Client, Work, values
+
+WARM_UP = 0.1  # of the time
+
+
+def serve(peer: Any, work: Work) -> None:
+    """Serve until standard input closes."""
+    print(peer.serve(work), flush=True)
+    sys.stdin.read()
+    # Several of the peers, the original among them, do not end in an orderly way.
+    os._exit(0)
+
+
+def is_right(answer: Any, work: Work) -> bool:
+    """Tell whether an answer is what ``peers.work`` publishes."""
+    if work.command:
+        return answer is True
+    expected = {
+        json.dumps(values(work.floats, turn)) for turn in range(8 if work.publish_hz else 1)
+    }
+    return json.dumps(list(map(float, answer))) in expected
+
+
+def load(peer: Any, work: Work, address: str, threads: int, seconds: float) -> dict[str, Any]:
+    """Request as often as possible from every thread for ``seconds``."""
+    took: list[list[float]] = [[] for _ in range(threads)]
+    faults: list[BaseException] = []
+    totals: list[int] = []
+    ready = threading.Barrier(threads + 1)
+    go = threading.Event()
+
+    def run(mine: list[float]) -> None:
+        try:
+            client: Client = peer.client(address, work)
+            first = client.request()
+            if not is_right(first, work):
+                raise ValueError(f"a wrong answer: {first}")
+            ready.wait(60)
+            go.wait()
+            start = time.perf_counter()
+            begin, end = start + WARM_UP * seconds, start + (1 + WARM_UP) * seconds
+            asked, total = time.perf_counter(), 1
+            while asked < end:
+                answer = client.request()
+                answered = time.perf_counter()
+                # All answers must have the right length; one in a hundred is looked at whole.
+                if total % 100 == 0 and not is_right(answer, work):
+                    raise ValueError(f"a wrong answer: {answer}")
+                if not work.command and len(answer) != work.floats:
+                    raise ValueError(f"a wrong answer: {answer}")
+                total += 1
+                if begin <= answered < end:
+                    mine.append(answered - asked)
+                asked = time.perf_counter()
+            totals.append(total)
+            client.close()
+        except BaseException as fault:
+            faults.append(fault)
+            ready.abort()
+
+    runners = [threading.Thread(target=run, args=(mine,)) for mine in took]
+    for runner in runners:
+        runner.start()
+    try:
+        ready.wait(60)
+        print("ready", flush=True)
+        sys.stdin.readline()
+    except threading.BrokenBarrierError:
+        pass  # a thread has failed
+    go.set()
+    for runner in runners:
+        runner.join()
+    if faults:
+        raise faults[0]
+    return {
+        "total": sum(totals),
+        "took_us": [round(1e6 * each, 2) for mine in took for each in mine],
+    }
+
+
+def main() -> None:
+    """Run as the command line says."""
+    action, name, work_text, *rest = sys.argv[1:]
+    peer, work = importlib.import_module(f"peers.{name}"), Work(**json.loads(work_text))
+    if action == "serve":
+        serve(peer, work)
+    else:
+        address, threads, seconds = rest
+        print(json.dumps(load(peer, work, address, int(threads), float(seconds))), flush=True)
+        os._exit(0)  # some clients' libraries do not end their threads
+
+
+if __name__ == "__main__":
+    main()
