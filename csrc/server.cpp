@@ -21,6 +21,7 @@ constexpr char wake_endpoint[] = "inproc://laplace-wake";
 constexpr char monitor_endpoint[] = "inproc://laplace-monitor";
 // Taken before any outside peer can connect, and libzmq refuses it to later ones.
 constexpr char wake_id[] = "laplace-wake";
+constexpr char zap_domain[] = "laplace";
 // Replies libzmq holds for one peer before the loop parks more on its own account.
 constexpr int send_high_water = 256;
 constexpr int keepalive_idle_s = 60;
@@ -107,6 +108,11 @@ int Server::open() noexcept {
     for (const auto& option : options) {
         if (const int error = set_option(option[0], option[1])) return error;
     }
+    // A domain without a handler changes nothing for peers of ZMTP 3 (libzmq 4, 2013) and refuses
+    // older ones. Anything but ZMTP looks like ZMTP 1.0, and a greeting of that kind that arrives
+    // while the socket closes fails an assertion in libzmq (zmtp_engine, push_msg), which would
+    // take the whole program with it.
+    if (zmq.setsockopt(router_, ZMQ_ZAP_DOMAIN, zap_domain, sizeof zap_domain - 1) != 0) return zmq.errno_();
     const int64_t limit = shared.config.max_message_bytes;
     if (zmq.setsockopt(router_, ZMQ_MAXMSGSIZE, &limit, sizeof limit) != 0) return zmq.errno_();
 

@@ -357,6 +357,20 @@ def test_garbage_on_the_port(server, name, closes):
         connection.close()
 
 
+@pytest.mark.parametrize("name", ["HTTP", "TLS", "NULs", "old ZMTP 2", "ZMTP 1", "random"])
+def test_what_is_older_than_zmtp_3_is_refused(server, name):
+    """libzmq aborts the process when such a greeting arrives while the socket closes."""
+    with connect_tcp(server) as connection:
+        connection.settimeout(PATIENCE_S)
+        try:
+            connection.sendall(GARBAGE[name])
+            while connection.recv(1000):  # libzmq's own greeting, then the end
+                pass
+        except ConnectionError:
+            pass
+    still_serves(server)
+
+
 def test_connections_are_counted_right_after_garbage():
     with serving() as server:
         for data in GARBAGE.values():

@@ -1,0 +1,81 @@
+"""Replies are kept and shared with the next one alike; what is not alike must not be."""
+
+from __future__ import annotations
+
+import pytest
+import zmq
+from raw_peers import Peer, RawPeer, limited, request, serving, wait_until
+
+ALIKE = [f"a{number % 10}{'x' * (number // 10)}z" for number in range(40)]
+
+
+def test_every_client_is_named():
+    """Names of equal length and ending share a place in the cache."""
+    with serving(data={"x": 1}) as server, Peer(server) as peer:
+        for _ in range(3):
+            for name in ["bench", "Bench", "b", "é", *ALIKE, {"a": "z"}, 5, [5]]:
+                peer.send(request("GET", sender=name))
+                reply = peer.receive()
+                assert reply["to"] == name
+                assert reply["payload"] == {"data": {"x": 1}}
+
+
+def test_every_version_and_command_has_its_own():
+    with serving(data={"x": 1}, accepted_versions=("0.2.2", "0.2.1")) as server:
+        with Peer(server) as peer:
+            for _ in range(3):
+                for version in ("0.2.2", "0.2.1"):
+                    for cmd in ("GET", "PING", "INFO"):
+                        peer.send(request(cmd, version=version))
+                        reply = peer.receive()
+                        assert (reply["cmd"], reply["version"]) == (cmd, version)
+                        assert reply["error_msg"] is None
+                        assert (reply["payload"] == {"data": {"x": 1}}) == (cmd == "GET")
+
+
+def test_new_data_a_new_name_and_new_info_show_at_once():
+    with serving() as server, Peer(server) as peer:
+        for number in range(50):
+            server.set_data({"x": number}, copy=True)
+            server.name = f"device {number}"
+            server.freedom = number
+            for _ in range(2):
+                reply = peer.ask("GET")
+                assert reply["payload"] == {"data": {"x": number}}
+                assert reply["from"] == f"device {number}"
+                assert peer.ask("INFO")["payload"]["freedom"] == number
+
+
+@pytest.mark.parametrize("size", [10, 30_000, 70_000, 262_000, 263_000, 1_000_000])
+def test_every_size(size):
+    """Shared up to 256 KiB; counted until libzmq frees them from 64 KiB on."""
+    with serving() as server, Peer(server) as peer:
+        for text in ("a", "b", "a"):
+            server.set_data({"x": text * size}, copy=True)
+            for _ in range(3):
+                assert peer.ask("GET")["payload"] == {"data": {"x": text * size}}
+
+
+def test_what_is_given_away_once_is_not_kept():
+    with serving(data={"x": 1}, empty_data_after_get=True) as server, Peer(server) as peer:
+        assert peer.ask("GET")["payload"] == {"data": {"x": 1}}
+        for number in range(5):
+            assert peer.ask("GET")["payload"] == {"data": {}}
+            server.set_data({"x": number}, copy=True)
+            assert peer.ask("GET")["payload"] == {"data": {"x": number}}
+
+
+def test_a_shared_reply_outlives_its_cache_and_its_server():
+    """Replies parked for a client that reads late hold what was true when they were made."""
+    asked = 60
+    with serving(kind=limited(peer_parked_bytes=1 << 30)) as server:
+        with RawPeer(server) as late, Peer(server, zmq.REQ) as peer:
+            for number in range(asked):
+                server.set_data({"x": number, "pad": "p" * 200_000}, copy=True)
+                late.send(request("GET"))
+                done = number + 1
+                wait_until(lambda done=done: server.stats().commands["GET"].native >= done, "made")
+            server.set_data({}, copy=True)
+            assert peer.ask("GET")["payload"] == {"data": {}}
+            for number in range(asked):
+                assert late.receive()["payload"]["data"]["x"] == number
