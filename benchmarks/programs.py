@@ -78,7 +78,7 @@ def running(*command: str, path: str = "") -> Iterator[Server]:
     try:
         address = server.stdout.readline().strip()
         if not address:
-            raise RuntimeError(f"{' '.join(command[:3])} did not start")
+            raise RuntimeError("the server did not start")
         yield Server(address, psutil.Process(server.pid))
     finally:
         server.stdin.close()

@@ -100,14 +100,17 @@ def _empty(measured: dict[str, Any]) -> list[str]:
 
 
 def write(measured: dict[str, Any], folder: Path) -> None:
-    """Write ``performance.md`` and its plots into ``folder``."""
+    """Write ``performance.md`` into ``folder``, and its plots into ``folder/performance``."""
     rows = [row for row in ROWS if row.key in measured["results"]]
     load = [row for row in rows if row.kind == "load"]
     outcomes = bars.outcomes(measured["results"])
     missed = sum(not each.met for each in outcomes)
     machine = measured["machine"]
     lines = ["# Performance", "", *INTRODUCTION.splitlines(), ""]
-    lines += [f"![{name}]({name}.png)\n" for name in plots.draw(measured, folder)]
+    lines += [
+        f"![{name}](performance/{name}.png)\n"
+        for name in plots.draw(measured, folder / "performance")
+    ]
     lines += ["## Bars", ""]
     lines += [f"{len(outcomes) - missed} of {len(outcomes)} are met, {missed} missed.", ""]
     lines += _bars_table(outcomes)

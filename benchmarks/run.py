@@ -102,7 +102,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, help="measured per run; default 0.6; 0.4 if short")
     parser.add_argument("--rows", nargs="*", help="keys of rows; names that begin so are meant too")
     parser.add_argument("--peers", nargs="*", help="only these")
-    parser.add_argument("--output", type=Path, default=Path("benchmark-report"), help="folder")
+    parser.add_argument(
+        "--output", type=Path, default=Path("benchmark-report"), help="folder of the report"
+    )
     options = parser.parse_args()
     rows = [row for row in ROWS if row.short or not options.short]
     if options.rows:
@@ -118,8 +120,9 @@ def main() -> int:
     rounds = options.rounds or (3 if options.short else 5)
     seconds = options.seconds or (0.4 if options.short else 0.6)
     measured = run(rows, rounds, seconds, lambda text: print(text, flush=True))
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "results.json").write_text(json.dumps(measured, indent=1) + "\n")
+    folder = options.output / "performance"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text(json.dumps(measured) + "\n")
     print()
     print(report.bars_as_text(bars.outcomes(measured["results"])))
     if not options.short:

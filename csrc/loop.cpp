@@ -85,6 +85,7 @@ bool Loop::receive(int& error) {
 bool Loop::await_frame(int& error) {
     zmq_msg* const frame = frames_[0].raw();
     const bool may_sleep = receive_timeout_ != 0;
+    // With several requests in Python's hands, the cores have better things to do.
     if (may_sleep && spin_.brisk() && jobs_.size() < 2) {
         do {
             if (zmq.msg_recv(frame, router_, ZMQ_DONTWAIT) >= 0) return true;
@@ -97,7 +98,7 @@ bool Loop::await_frame(int& error) {
             std::this_thread::yield();
         } while (spin_.again(now_ns()));
     } else {
-        spin_.again(now_ns());
+        spin_.sleep(now_ns());
     }
     if (may_sleep && !shared_.fall_asleep()) return false;
     const int received = zmq.msg_recv(frame, router_, 0);

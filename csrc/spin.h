@@ -17,17 +17,20 @@ public:
 
     explicit Spin(uint64_t longest) noexcept : longest_(longest) {}
 
-    // Whether to ask for the first time without sleeping. Where not, again() begins the wait.
+    // Whether to ask for the first time without sleeping.
     bool brisk() const noexcept { return brisk_; }
+
+    // A wait begins, or goes on, asleep.
+    void sleep(uint64_t now) noexcept {
+        if (!waiting_) began_ = now;
+        waiting_ = true;
+        spinning_ = false;
+    }
 
     // Nothing is there: true, ask again without sleeping; false, sleep.
     bool again(uint64_t now) noexcept {
-        if (!waiting_) {
-            waiting_ = true;
-            began_ = now;
-        } else if (spinning_ && now - asked_ > crowded_ns) {
-            retreat_until_ = now + retreat_ns;
-        }
+        if (spinning_ && now - asked_ > crowded_ns) retreat_until_ = now + retreat_ns;
+        sleep(now);
         asked_ = now;
         spinning_ = brisk_ && now >= retreat_until_ && now - began_ < longest_;
         return spinning_;

@@ -43,7 +43,7 @@ def test_a_row_of_each_kind(tmp_path: Path) -> None:
     command += ["--output", str(tmp_path), "--peers", *peers, "--rows", *rows]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    results = json.loads((tmp_path / "results.json").read_text())["results"]
+    results = json.loads((tmp_path / "performance" / "results.json").read_text())["results"]
     assert set(rows) <= set(results)
     for row, peers_found in results.items():
         assert {"laplace-server", "0.2.0"} <= set(peers_found)
@@ -52,7 +52,7 @@ def test_a_row_of_each_kind(tmp_path: Path) -> None:
             assert all(figures[0][key] > 0 for key in ("per_s", "p50") if key in figures[0]), row
     report = (tmp_path / "performance.md").read_text()
     assert "| read of 2 floats, 1 client |" in report
-    assert (tmp_path / "reads.png").stat().st_size > 10_000
+    assert (tmp_path / "performance" / "reads.png").stat().st_size > 10_000
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ int wait(Spin& spin, uint64_t& now, uint64_t length) {
     int sleeps = 0;
     const uint64_t end = now + length;
     if (!spin.brisk()) {
-        CHECK(!spin.again(now));
+        spin.sleep(now);
         now = end;
         ++sleeps;
     }
@@ -64,6 +64,7 @@ void a_seldom_read_server_never_spins() {
     for (int i = 0; i < 100; ++i) {
         CHECK(!spin.brisk());
         CHECK(!spin.again(now));
+        spin.sleep(now);
         now += 250 * us;
         spin.over(now);
     }
@@ -119,6 +120,18 @@ void what_is_there_at_once_keeps_it_brisk() {
     CHECK(wait(spin, now, 10 * us) == 0);
 }
 
+void may_sleep_although_brisk() {
+    Spin spin(longest);
+    uint64_t now = 1;
+    wait(spin, now, us);
+    CHECK(spin.brisk());
+    spin.sleep(now);
+    now += 150 * us;
+    CHECK(spin.again(now));  // the sleep was no sign of a crowd, and not too long
+    now += 60 * us;
+    CHECK(!spin.again(now));
+}
+
 void zero_always_sleeps() {
     Spin spin(0);
     uint64_t now = 1;
@@ -133,6 +146,7 @@ int main() {
     never_spins_longer_than_told();
     leaves_a_crowded_core_alone();
     a_long_sleep_is_no_sign_of_a_crowd();
+    may_sleep_although_brisk();
     what_is_there_at_once_keeps_it_brisk();
     zero_always_sleeps();
     std::printf("%d checks, %d failed\n", checks, failures);
