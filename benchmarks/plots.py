@@ -12,6 +12,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
 from rows import ECHO, GROWTH, ORIGINAL, OURS, PEERS
 
 COLOURS = {OURS: "#c1440e", ORIGINAL: "#4c78a8", ECHO: "#999999"}
@@ -33,6 +34,7 @@ def _horizontal(axes: Axes, measured: dict[str, Any], row: str, figure: str, tit
     shown = sorted(((v, n) for n, v in found if v is not None), reverse=figure != "per_s")
     axes.barh([n for _, n in shown], [v for v, _ in shown], color=[_colour(n) for _, n in shown])
     axes.set_xscale("log")
+    axes.xaxis.set_minor_formatter(NullFormatter())  # the figures stand at the bars
     for place, (value, _) in enumerate(shown):
         axes.text(value, place, f" {value:,.0f}", va="center", fontsize=8)
     axes.margins(x=0.2)
@@ -92,6 +94,7 @@ def _growth(measured: dict[str, Any], path: Path) -> None:
                 )
         axes.set_xscale("log")
         axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel(label)
         axes.set_ylabel("reads/s")
         axes.grid(alpha=0.3)

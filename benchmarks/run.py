@@ -102,10 +102,14 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, help="measured per run; default 0.6; 0.4 if short")
     parser.add_argument("--rows", nargs="*", help="keys of rows; names that begin so are meant too")
     parser.add_argument("--peers", nargs="*", help="only these")
+    parser.add_argument("--again", type=Path, help="write the report of this results.json anew")
     parser.add_argument(
         "--output", type=Path, default=Path("benchmark-report"), help="folder of the report"
     )
     options = parser.parse_args()
+    if options.again:
+        report.write(json.loads(options.again.read_text()), options.output)
+        return 0
     rows = [row for row in ROWS if row.short or not options.short]
     if options.rows:
         rows = [row for row in ROWS if row.key.startswith(tuple(options.rows))]
