@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
@@ -25,8 +24,6 @@ pytestmark = [
 
 
 def test_a_row_of_each_kind(tmp_path: Path) -> None:
-    if importlib.util.find_spec("psutil") is None or importlib.util.find_spec("matplotlib") is None:
-        pytest.skip("needs the extra 'bench'")
     require_original()
     rows = [
         "read2x1",
