@@ -75,9 +75,14 @@ bool Loop::receive(int& error) {
         }
         ++frame_count_;
     }
+    error = 0;
+    if (frame_count_ == 2 && frames_[0].view() == wake_id_) {
+        frame_count_ = 0;  // a wake-up; run() reads the mail
+        spin_.mail();
+        return true;
+    }
     arrived_ = now_ns();
     spin_.over(arrived_);
-    error = 0;
     return true;
 }
 
@@ -87,16 +92,17 @@ bool Loop::await_frame(int& error) {
     const bool may_sleep = receive_timeout_ != 0;
     // With several requests in Python's hands, the cores have better things to do.
     if (may_sleep && spin_.brisk() && jobs_.size() < 2) {
-        do {
+        for (;;) {
             if (zmq.msg_recv(frame, router_, ZMQ_DONTWAIT) >= 0) return true;
             error = zmq.errno_();
             if (error != EAGAIN) return false;
             if (shared_.has_mail()) {
-                spin_.over(now_ns());
+                spin_.mail();
                 return false;
             }
+            if (!spin_.again(now_ns())) break;
             std::this_thread::yield();
-        } while (spin_.again(now_ns()));
+        }
     } else {
         spin_.sleep(now_ns());
     }
@@ -108,7 +114,7 @@ bool Loop::await_frame(int& error) {
 }
 
 void Loop::on_message() {
-    if (frame_count_ == 2 && frames_[0].view() == wake_id_) return;
+    if (frame_count_ == 0) return;
     uint64_t bytes = 0;
     for (size_t i = 1; i < frame_count_; ++i) bytes += frames_[i].size();
     tally(shared_.counters.bytes_in, bytes);

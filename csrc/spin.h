@@ -29,20 +29,28 @@ public:
 
     // Nothing is there: true, ask again without sleeping; false, sleep.
     bool again(uint64_t now) noexcept {
-        if (spinning_ && now - asked_ > crowded_ns) retreat_until_ = now + retreat_ns;
+        look_for_a_crowd(now);
         sleep(now);
         asked_ = now;
         spinning_ = brisk_ && now >= retreat_until_ && now - began_ < longest_;
         return spinning_;
     }
 
-    // Something came.
+    // The server's own mail came: no sign of how often clients ask.
+    void mail() noexcept { waiting_ = spinning_ = false; }
+
+    // A client's message came.
     void over(uint64_t now) noexcept {
+        look_for_a_crowd(now);
         brisk_ = longest_ > 0 && now >= retreat_until_ && (!waiting_ || now - began_ < longest_);
         waiting_ = spinning_ = false;
     }
 
 private:
+    void look_for_a_crowd(uint64_t now) noexcept {
+        if (spinning_ && now - asked_ > crowded_ns) retreat_until_ = now + retreat_ns;
+    }
+
     const uint64_t longest_;
     uint64_t began_ = 0, asked_ = 0, retreat_until_ = 0;
     bool waiting_ = false, spinning_ = false, brisk_ = false;

@@ -57,7 +57,7 @@ class ReplySocket:
 
     def close(self) -> None:
         """No request is being handled."""
-        self._open = False
+        self._open = self._sends_data = False
         self.target = self.cmd = self._reply = None
 
     @property

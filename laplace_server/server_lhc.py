@@ -157,7 +157,7 @@ class ServerLHC(threading.Thread):
         self._on_get: Callback | None = None
 
         self._command_names: list[Any] = [""]
-        self._command_numbers: dict[Any, int] = {}
+        self._command_numbers: dict[Any, int] = {"": 0}
         self._handlers = HandlerTable(BUILTIN_HANDLERS)
         self.socket = ReplySocket(self)
         # Attributes and handlers are changed by several threads and read as a whole.
@@ -442,8 +442,8 @@ class ServerLHC(threading.Thread):
             for cmd, handler in self._handlers.items():
                 names = self._command_names
                 if cmd not in self._command_numbers and len(names) < _core.MAX_COMMANDS:
-                    self._command_numbers[cmd] = len(names)
                     names.append(cmd)
+                    self._command_numbers[cmd] = len(names) - 1
                 builtin = handler is BUILTIN_HANDLERS.get(cmd)  # type: ignore[call-overload]
                 action = _NATIVE.get(cmd, 0) if builtin else 0  # type: ignore[call-overload]
                 if cmd == CMD_GET and self._on_get is not None:

@@ -132,6 +132,37 @@ void may_sleep_although_brisk() {
     CHECK(!spin.again(now));
 }
 
+void mail_is_no_message() {
+    Spin spin(longest);
+    uint64_t now = 1;
+    // Requests far apart, each with mail from Python shortly after it.
+    for (int i = 0; i < 10; ++i) {
+        CHECK(wait(spin, now, 1000 * us) == 1);
+        CHECK(!spin.brisk());
+        spin.sleep(now);
+        now += 20 * us;
+        spin.mail();
+        CHECK(!spin.brisk());
+    }
+    // Requests close to one another stay so.
+    CHECK(wait(spin, now, us) == 1);
+    CHECK(spin.brisk());
+    CHECK(spin.again(now));
+    spin.mail();
+    CHECK(spin.brisk());
+    CHECK(wait(spin, now, 100 * us) == 0);
+}
+
+void a_message_that_comes_in_a_crowd() {
+    Spin spin(longest);
+    uint64_t now = 1;
+    wait(spin, now, us);
+    CHECK(spin.again(now));
+    now += Spin::crowded_ns + 1;  // the yield took long, and then a message was there
+    spin.over(now);
+    CHECK(!spin.brisk());
+}
+
 void zero_always_sleeps() {
     Spin spin(0);
     uint64_t now = 1;
@@ -147,6 +178,8 @@ int main() {
     leaves_a_crowded_core_alone();
     a_long_sleep_is_no_sign_of_a_crowd();
     may_sleep_although_brisk();
+    mail_is_no_message();
+    a_message_that_comes_in_a_crowd();
     what_is_there_at_once_keeps_it_brisk();
     zero_always_sleeps();
     std::printf("%d checks, %d failed\n", checks, failures);
