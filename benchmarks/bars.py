@@ -22,15 +22,13 @@ class Bar:
     against: str
     at_least: bool
     limit: float
-    against_row: str = ""
-    """Where the other is measured in another row."""
     inverse: bool = False
     """The other's divided by ours: how many times faster."""
 
     def ratios(self, results: Results) -> list[float]:
         """One ratio for each round that has both."""
         ours = results.get(self.row, {}).get(OURS, [])
-        others = results.get(self.against_row or self.row, {}).get(self.against, [])
+        others = results.get(self.row, {}).get(self.against, [])
         pairs = [(a[self.figure], b[self.figure]) for a, b in zip(ours, others, strict=False)]
         if self.inverse:
             pairs = [(b, a) for a, b in pairs]

@@ -140,7 +140,8 @@ INTRODUCTION = """\
 `python benchmarks/run.py` measures this: every server in turn does the same work, one alive at a
 time, in several rounds. A table shows medians over the rounds. A bar compares two servers *within*
 a round, because machines change their mood between rounds; its median counts, and least to
-greatest tell how much noise there was.
+greatest tell how much noise there was. Ratios close to a bar fall on either side of it from run to
+run, above all on machines that others use too.
 
 How to read it. *0.2.0* is the original laplace-server. *echo* is the limit: a compiled loop over
 the same libzmq that looks at nothing and answers with as many bytes. What speaks ZeroMQ is asked by
