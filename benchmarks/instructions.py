@@ -23,7 +23,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CORE = HERE.parent / "csrc"
 STORED = HERE / "instructions.json"
-WORKS = {"scan": "scan of an envelope", "get": "native GET of two floats"}
+WORKS = {"scan": "scan of an envelope", "get": "repeated native GET of two floats"}
 TOLERANCE = 0.15  # compilers' versions and C libraries differ a little
 FEW, MANY = 1000, 3000
 SKIPPED = 77  # the status by which test programs say so

@@ -57,7 +57,7 @@ int Loop::run() noexcept {
 void Loop::refresh_table() noexcept {
     const uint64_t epoch = shared_.table_epoch.load(std::memory_order_acquire);
     if (epoch == table_epoch_) return;
-    replies_.clear();
+    repeats_.clear();
     table_ = shared_.table();
     table_epoch_ = epoch;
 }
@@ -173,10 +173,12 @@ void Loop::move_route(Slot& slot, size_t route_size) {
     for (size_t i = 0; i < route_size; ++i) slot.route.push_back(std::move(frames_[i]));
 }
 
-Loop::Request Loop::inspect(Message& body, bool one_frame) const noexcept {
+Request Loop::inspect(Message& body, bool one_frame) noexcept {
     Request request;
     request.one_frame = one_frame;
     if (!one_frame) return request;
+    request.body = body.view();
+    if (const Repeat* const repeat = repeats_.find(request.body)) return repeat->request;
     request.verdict = ls_scan(body.data(), body.size(), &request.envelope);
     request.command = table_->find(request.verdict, request.envelope);
     return request;
@@ -214,22 +216,33 @@ void Loop::answer_document(const Request& request, const Content& content, Answe
         answer_error(request, *content.text, ERROR_DATA, answer);
         return;
     }
-    Fillings fillings{};
-    fillings[HOLE_TO] = DispatchTable::text(request.envelope.from);
-    fillings[HOLE_VERSION] = DispatchTable::text(request.envelope.version);
-    if (content.text) fillings[HOLE_BODY] = *content.text;
-    const ReplyTemplate& text = request.command->action == ACTION_PING   ? table_->ping
-                                : request.command->action == ACTION_INFO ? table_->info
-                                                                         : table_->get;
-    // What is given to one reply only will not be asked for again.
-    const bool made = answer.taken ? text.render(fillings, answer.reply)
-                                   : replies_.render(text, content.text, fillings, answer.reply);
-    if (!made) {
+    if (!make_reply(request, content.text, answer)) {
         if (answer.taken) shared_.documents.put_back(DOCUMENT_DATA, answer.taken);
         answer.taken = Taken{};
         throw std::bad_alloc();
     }
     if (shared_.log_answers.load(std::memory_order_relaxed) || arrived_ - log_checked_ > log_check_ns) log(request);
+}
+
+// The reply that tells the text; false without memory.
+bool Loop::make_reply(const Request& request, const Text& text, Answer& answer) noexcept {
+    Repeat* const repeat = request.repeat;
+    if (repeat != nullptr && repeat->tells(text)) return answer.reply.share(repeat->reply);
+    Fillings fillings{};
+    fillings[HOLE_TO] = DispatchTable::text(request.envelope.from);
+    fillings[HOLE_VERSION] = DispatchTable::text(request.envelope.version);
+    if (text) fillings[HOLE_BODY] = *text;
+    const ReplyTemplate& pieces = request.command->action == ACTION_PING   ? table_->ping
+                                  : request.command->action == ACTION_INFO ? table_->info
+                                                                           : table_->get;
+    if (!pieces.render(fillings, answer.reply)) return false;
+    if (answer.taken) return true;  // told once: it will not be asked for again
+    if (repeat != nullptr) {
+        Repeats::renew(*repeat, text, answer.reply);
+    } else {
+        repeats_.keep(request, text, answer.reply);
+    }
+    return true;
 }
 
 void Loop::answer_error(const Request& request, const std::string& text, int kind, Answer& answer) {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "peers.h"
-#include "reply_cache.h"
+#include "repeats.h"
 #include "shared.h"
 #include "spin.h"
 
@@ -26,13 +26,6 @@ public:
     int linger_ms() const noexcept;
 
 private:
-    // What the scan and the table say of a request.
-    struct Request {
-        const Command* command = nullptr;
-        int verdict = LS_OPAQUE;
-        ls_envelope envelope{};
-        bool one_frame = true;
-    };
     struct Budget {
         size_t count = 0, bytes = 0;
     };
@@ -44,10 +37,11 @@ private:
     bool receive(int& error);
     bool await_frame(int& error);
     void on_message();
-    Request inspect(Message& body, bool one_frame) const noexcept;
+    Request inspect(Message& body, bool one_frame) noexcept;
 
     // Answering.
     Step begin(const Request& request, uint64_t& wanted, Answer& answer);
+    bool make_reply(const Request& request, const Text& text, Answer& answer) noexcept;
     void answer_document(const Request& request, const Content& content, Answer& answer);
     void answer_error(const Request& request, const std::string& text, int kind, Answer& answer);
     void answer_now(size_t route_size, Answer& answer);
@@ -107,7 +101,7 @@ private:
     std::vector<Message> frames_;
     size_t frame_count_ = 0;
     Spin spin_;
-    ReplyCache replies_;
+    Repeats repeats_;
     Message nothing_;
     std::string key_;
     uint64_t arrived_ = 0;

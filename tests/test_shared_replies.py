@@ -1,4 +1,4 @@
-"""Replies are kept and shared with the next one alike; what is not alike must not be."""
+"""Requests and their replies are kept for the next one alike; what is not alike must not be."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ALIKE = [f"a{number % 10}{'x' * (number // 10)}z" for number in range(40)]
 
 
 def test_every_client_is_named():
-    """Names of equal length and ending share a place in the cache."""
+    """There are more names than places."""
     with serving(data={"x": 1}) as server, Peer(server) as peer:
         for _ in range(3):
             for name in ["bench", "Bench", "b", "é", *ALIKE, {"a": "z"}, 5, [5]]:
@@ -54,6 +54,51 @@ def test_every_size(size):
             server.set_data({"x": text * size}, copy=True)
             for _ in range(3):
                 assert peer.ask("GET")["payload"] == {"data": {"x": text * size}}
+
+
+def test_bytes_that_differ_anywhere_are_another_request():
+    """Names of every length put the version, which is refused, at every offset of a word."""
+    with serving(data={"x": 1}) as server, Peer(server) as peer:
+        for length in [*range(1, 20), 390, 400, 410, 420, 3000]:
+            name = "n" * length
+            for _ in range(2):
+                for version, accepted in (("0.2.2", True), ("0.2.3", False), ("0.2.2", True)):
+                    peer.send(request("GET", sender=name, version=version))
+                    reply = peer.receive()
+                    assert reply["to"] == name
+                    assert (reply["error_msg"] is None) is accepted
+
+
+def test_a_known_request_goes_to_a_handler_registered_later():
+    with serving(data={"x": 1}) as server, Peer(server) as peer:
+        for _ in range(3):
+            assert peer.ask("GET")["payload"] == {"data": {"x": 1}}
+        server.on_get = lambda: server.set_data({"x": 2}, copy=True)
+        for _ in range(3):
+            assert peer.ask("GET")["payload"] == {"data": {"x": 2}}
+        server.on_get = None
+        server.set_data({"x": 3}, copy=True)
+        for _ in range(3):
+            assert peer.ask("GET")["payload"] == {"data": {"x": 3}}
+
+
+def test_a_known_request_behind_one_for_python_keeps_its_turn():
+    """What is known by its bytes still waits for what came before it from the same peer."""
+    done = []
+    with serving(data={"x": 1}) as server, Peer(server, zmq.DEALER) as peer:
+        peer.ask("GET")
+
+        def moved(positions: dict[str, int]) -> None:
+            done.append(positions)
+            server.set_data(positions, copy=True)
+
+        server.set_on_position_changed(moved)
+        for number in range(20):
+            peer.send(request("SET", {"positions": {"x": number}}))
+            peer.send(request("GET"))
+            peer.receive()
+            assert peer.receive()["payload"] == {"data": {"x": number}}
+    assert done == [{"x": number} for number in range(20)]
 
 
 def test_what_is_given_away_once_is_not_kept():
