@@ -2,16 +2,19 @@
 
 Switches, all off by default, set in the environment of a build:
 LAPLACE_DEBUG=1 (assertions, no optimisation), LAPLACE_SANITIZE=address,undefined
-(or thread), LAPLACE_WERROR=1 (warnings of csrc/ stop the build).
+(or thread), LAPLACE_WERROR=1 (warnings of csrc/ stop the build), and for wheels that carry a
+libzmq of their own LAPLACE_BUNDLE=FOLDER (the library and the licences of what is in it).
 """
 
 import os
+import re
 import sys
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 MSVC = sys.platform == "win32"
 HEADERS = sorted(str(path) for path in Path("csrc").glob("*.h"))
@@ -70,6 +73,30 @@ class BuildCore(build_ext):
         super().build_extension(ext)
 
 
+class BuildPython(build_py):
+    """Puts the files of LAPLACE_BUNDLE beside the package's modules."""
+
+    def bundle(self) -> dict[str, str]:
+        """Each file's place in the build, and where it comes from."""
+        if not switch("LAPLACE_BUNDLE"):
+            return {}
+        folder = Path(switch("LAPLACE_BUNDLE"))
+        files = sorted(path for path in folder.iterdir() if path.is_file())
+        if not any(re.search(r"zmq.*\.(dll|dylib|so)", path.name) for path in files):
+            raise SystemExit(f"LAPLACE_BUNDLE: there is no libzmq in {folder}")
+        target = Path(self.build_lib, "laplace_server", "bundled")
+        return {str(target / path.name): str(path) for path in files}
+
+    def run(self) -> None:
+        super().run()
+        for target, source in self.bundle().items():
+            self.mkpath(str(Path(target).parent))
+            self.copy_file(source, target)
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        return [*super().get_outputs(include_bytecode), *self.bundle()]
+
+
 core = Extension(
     "laplace_server._core",
     sources=["csrc/_core.pyx", *SOURCES],
@@ -81,7 +108,7 @@ core = Extension(
 )
 
 setup(
-    cmdclass={"build_ext": BuildCore},
+    cmdclass={"build_ext": BuildCore, "build_py": BuildPython},
     ext_modules=cythonize(
         [core],
         build_dir="build/cython",

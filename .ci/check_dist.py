@@ -1,12 +1,22 @@
-"""Check what an sdist and a wheel hold: check_dist.py CHECKOUT SDIST WHEEL..."""
+"""Check what an sdist and wheels hold: check_dist.py [--complete] CHECKOUT SDIST WHEEL...
 
+With --complete there must be one wheel for each identifier in docs/wheels.md, and no other.
+"""
+
+import re
 import subprocess
 import sys
 import tarfile
 import zipfile
+from collections import Counter
 from pathlib import Path, PurePosixPath
 
 SOURCES = {".pyx", ".pxd", ".pxi", ".c", ".cpp", ".h"}
+# What the Windows wheel brings: libzmq with its licences, and what delvewheel adds.
+BUNDLED = {"libzmq.dll", "libzmq-licence.txt", "libsodium-licence.txt"}
+REPAIRED = re.compile(
+    r"laplace_server\.libs/(msvcp140-[0-9a-f]+\.dll|\.load-order-laplace_server-\S+)"
+)
 
 
 def tracked(checkout: str) -> set[str]:
@@ -35,25 +45,58 @@ def check_wheel(checkout: str, wheel: str) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = {PurePosixPath(name) for name in archive.namelist() if not name.endswith("/")}
     package = {path for path in held if path.parts[0] == "laplace_server"}
-    modules = {path for path in package if path.suffix in (".so", ".pyd")}
+    bundled = {path for path in package if path.parts[1] == "bundled"}
+    modules = {path for path in package if path.suffix in (".so", ".pyd")} - bundled
     expected = {
         PurePosixPath(name) for name in tracked(checkout) if name.startswith("laplace_server/")
     }
     if len(modules) != 1:
         sys.exit(f"one compiled module expected, got {modules}")
-    if package - modules != expected:
+    if package - modules - bundled != expected:
         sys.exit(f"wrong in the wheel: {sorted(map(str, (package - modules) ^ expected))}")
-    others = [path for path in held - package if not path.parts[0].endswith(".dist-info")]
-    sources = [path for path in held if path.suffix in SOURCES]
+    windows = "-win_" in Path(wheel).name
+    if {path.name for path in bundled} != (BUNDLED if windows else set()):
+        sys.exit(f"wrong libzmq in {Path(wheel).name}: {sorted(map(str, bundled))}")
+    others = [
+        str(path)
+        for path in held - package
+        if not path.parts[0].endswith(".dist-info")
+        and not (windows and REPAIRED.fullmatch(str(path)))
+    ]
+    sources = [str(path) for path in held if path.suffix in SOURCES]
     if others or sources:
         sys.exit(f"should not be in the wheel: {others + sources}")
     if PurePosixPath("laplace_server/py.typed") not in package:
         sys.exit("py.typed is not in the wheel")
 
 
+def identifier(wheel: str) -> str:
+    """cibuildwheel's name for what a wheel is for: cp312-manylinux_x86_64."""
+    _, _, python, _, tags = Path(wheel).stem.split("-")
+    system = re.fullmatch(
+        r"(manylinux|musllinux|macosx|win)(?:_?\d+_\d+)?_(.+)", tags.split(".")[-1]
+    )
+    if system is None:
+        sys.exit(f"not repaired for a known system: {Path(wheel).name}")
+    return f"{python}-{system[1]}_{system[2]}"
+
+
+def check_complete(checkout: str, wheels: list[str]) -> None:
+    text = Path(checkout, "docs", "wheels.md").read_text(encoding="utf-8")
+    lists = re.findall(r"^```identifiers \w+\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    wanted = Counter(name for each in lists for name in each.split())
+    built = Counter(map(identifier, wheels))
+    if built != wanted:
+        sys.exit(f"missing: {sorted(wanted - built)}; not expected: {sorted(built - wanted)}")
+
+
 if __name__ == "__main__":
-    checkout, sdist, *wheels = sys.argv[1:]
+    arguments = sys.argv[1:]
+    complete = arguments[0] == "--complete"
+    checkout, sdist, *wheels = arguments[complete:]
     check_sdist(checkout, sdist)
     for wheel in wheels:
         check_wheel(checkout, wheel)
+    if complete:
+        check_complete(checkout, wheels)
     print(f"{Path(sdist).name} and {', '.join(Path(wheel).name for wheel in wheels)} are complete")

@@ -2,7 +2,11 @@
 
 #ifdef _WIN32
 #define WIN32_LEAN_AND_MEAN
+#define NOMINMAX
 #include <windows.h>
+
+#include <memory>
+#include <new>
 #else
 #include <dlfcn.h>
 #endif
@@ -14,13 +18,18 @@ zmq_api zmq;
 namespace {
 
 #ifdef _WIN32
+// Paths hold names of people and labs: UTF-8 must not go through the ANSI code page.
 void* open_library(const char* path, bool only_loaded) noexcept {
-    HMODULE module = nullptr;
+    const int size = MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, nullptr, 0);
+    if (size <= 0) return nullptr;
+    const std::unique_ptr<wchar_t[]> wide(new (std::nothrow) wchar_t[static_cast<size_t>(size)]);
+    if (wide == nullptr) return nullptr;
+    if (MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide.get(), size) != size) return nullptr;
     if (only_loaded) {
-        return GetModuleHandleExA(0, path, &module) ? module : nullptr;
+        HMODULE module = nullptr;
+        return GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_PIN, wide.get(), &module) ? module : nullptr;
     }
-    return LoadLibraryExA(path, nullptr, LOAD_LIBRARY_SEARCH_DEFAULT_DIRS |
-                                             LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR);
+    return LoadLibraryExW(wide.get(), nullptr, LOAD_LIBRARY_SEARCH_DEFAULT_DIRS | LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR);
 }
 
 void* find_symbol(void* library, const char* name) noexcept {

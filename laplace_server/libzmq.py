@@ -1,7 +1,7 @@
 """Which libzmq the compiled core uses: the one pyzmq has loaded, wherever it can be found.
 
 One process then holds one libzmq, and upgrading pyzmq upgrades it. pyzmq's Windows wheel hides
-its copy, so the Windows wheel of this package carries a DLL of its own.
+its copy, so the Windows wheel of this package carries a DLL of its own, in the folder ``bundled``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 ENVIRONMENT_VARIABLE = "LAPLACE_LIBZMQ"
+BUNDLED = Path(__file__).parent / "bundled"
 
 # (path, only if this process has loaded it already) -> "" or why it cannot be used
 Load = Callable[[str, bool], str]
@@ -33,6 +34,8 @@ def load(
     """
     explicit = environment.get(ENVIRONMENT_VARIABLE)
     if explicit:
+        if os.path.dirname(explicit):  # Windows takes whole paths only
+            explicit = os.path.abspath(explicit)
         problem = load_library(explicit, False)
         if problem:
             raise ImportError(
@@ -49,8 +52,8 @@ def load(
     raise ImportError(
         "laplace_server found no usable libzmq. Tried:\n"
         + "\n".join(tried)
-        + "\nReinstall pyzmq from its wheel (pip install --force-reinstall pyzmq), or set "
-        f"{ENVIRONMENT_VARIABLE} to the path of a libzmq 4.2 or later."
+        + f"\nReinstall {_provider()} from its wheel (pip install --force-reinstall "
+        f"{_provider()}), or set {ENVIRONMENT_VARIABLE} to the path of a libzmq 4.2 or later."
     )
 
 
@@ -59,11 +62,12 @@ def default_candidates() -> Iterator[tuple[str, str, bool]]:
     backend = pyzmq_backend()
     if backend is not None:
         yield "pyzmq's compiled module", backend, True
-    for bundled in sorted(Path(__file__).parent.glob(f"libzmq*{_suffix()}*")):
+    for bundled in sorted(BUNDLED.glob(f"*zmq*{_suffix()}*")):
         yield "bundled with laplace_server", str(bundled), False
-    system = ctypes.util.find_library("zmq")
-    if system is not None:
-        yield "the system's library", system, False
+    for name in ("zmq", "libzmq"):  # Windows knows the second
+        system = ctypes.util.find_library(name)
+        if system is not None:
+            yield "the system's library", system, False
 
 
 def pyzmq_backend() -> str | None:
@@ -76,6 +80,11 @@ def pyzmq_backend() -> str | None:
         if path is not None:
             return str(path)
     return None
+
+
+def _provider() -> str:
+    """Whose wheel brings the libzmq of this system."""
+    return "laplace-server" if sys.platform == "win32" else "pyzmq"
 
 
 def _suffix() -> str:

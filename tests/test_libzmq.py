@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,13 +53,23 @@ def test_the_best_that_works_is_used(problems: dict[str, str], found: str, tried
 
 def test_the_environment_goes_first_and_alone() -> None:
     fake = Fake()
-    chosen = {libzmq.ENVIRONMENT_VARIABLE: "/mine.so"}
-    assert libzmq.load(fake, environment=chosen, candidates=three) == "/mine.so"
-    assert fake.tried == [("/mine.so", False)]
-    fake = Fake(**{"/mine.so": "too old"})
-    with pytest.raises(ImportError, match=r"LAPLACE_LIBZMQ.*/mine.so \(too old\)"):
+    mine = os.path.abspath("/mine.so")
+    chosen = {libzmq.ENVIRONMENT_VARIABLE: mine}
+    assert libzmq.load(fake, environment=chosen, candidates=three) == mine
+    assert fake.tried == [(mine, False)]
+    fake = Fake(**{mine: "too old"})
+    with pytest.raises(ImportError, match=r"LAPLACE_LIBZMQ.*mine.so \(too old\)"):
         libzmq.load(fake, environment=chosen, candidates=three)
-    assert fake.tried == [("/mine.so", False)]
+    assert fake.tried == [(mine, False)]
+
+
+def test_the_environment_may_name_a_library_or_a_path() -> None:
+    """The system's loader searches a name; Windows takes no path that is not whole."""
+    relative = os.path.join("lib", "libzmq.so.5")
+    for given, tried in (("libzmq.so.5", "libzmq.so.5"), (relative, os.path.abspath(relative))):
+        fake = Fake()
+        libzmq.load(fake, environment={libzmq.ENVIRONMENT_VARIABLE: given}, candidates=three)
+        assert fake.tried == [(tried, False)]
 
 
 def test_an_empty_variable_counts_as_unset() -> None:
@@ -90,6 +101,81 @@ def test_pyzmq_comes_first_by_default() -> None:
     assert kind == "pyzmq's compiled module"
     assert path == libzmq.pyzmq_backend()
     assert only_loaded
+
+
+@pytest.mark.parametrize(
+    ("system", "library", "found_by"),
+    [
+        ("linux", "libzmq.so.5", "zmq"),
+        ("darwin", "libzmq.5.dylib", "zmq"),
+        ("win32", "libzmq.dll", "libzmq"),
+    ],
+)
+def test_the_order_is_pyzmq_bundled_system(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, system: str, library: str, found_by: str
+) -> None:
+    """As each system would see it; the licences beside a bundled library are no libraries."""
+    (tmp_path / library).write_bytes(b"")
+    (tmp_path / "libzmq-licence.txt").write_text("")
+    monkeypatch.setattr(libzmq, "BUNDLED", tmp_path)
+    monkeypatch.setattr(sys, "platform", system)
+    find: dict[str, str] = {found_by: f"/system/{library}"}
+    monkeypatch.setattr("ctypes.util.find_library", find.get)
+    kinds = [(path, only_loaded) for _, path, only_loaded in libzmq.default_candidates()]
+    assert kinds == [
+        (libzmq.pyzmq_backend(), True),
+        (str(tmp_path / library), False),
+        (f"/system/{library}", False),
+    ]
+
+
+def test_what_windows_finds_when_the_bundle_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """pyzmq's module is there but exports nothing, and nobody else has a libzmq."""
+    monkeypatch.setattr(libzmq, "BUNDLED", tmp_path)
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr("ctypes.util.find_library", lambda name: None)
+    backend = libzmq.pyzmq_backend()
+    assert backend is not None
+    fake = Fake(**{backend: "lacks zmq_version"})
+    with pytest.raises(ImportError) as caught:
+        libzmq.load(fake, environment={})
+    assert f"pyzmq's compiled module: {backend} (lacks zmq_version)" in str(caught.value)
+    assert "pip install --force-reinstall laplace-server" in str(caught.value)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="copies pyzmq's own libzmq")
+def test_a_bundled_library_serves(tmp_path: Path) -> None:
+    """As in a Windows wheel: pyzmq's module shows nothing, the folder `bundled` has a libzmq."""
+    output = run_script(
+        """
+        import pathlib, shutil, sys
+        import zmq
+        maps = [line for line in open("/proc/self/maps") if "libzmq" in line]
+        loaded = {line.split(maxsplit=5)[5].strip() for line in maps}
+        folder = pathlib.Path(sys.argv[1])
+        if not loaded:
+            print("none")
+            sys.exit()
+        for path in pathlib.Path(loaded.pop()).parent.iterdir():
+            if path.is_file():
+                shutil.copy(path, folder / path.name)
+        import laplace_server.libzmq as libzmq
+        from laplace_server import _core
+        libzmq.BUNDLED = folder
+        libzmq.pyzmq_backend = lambda: None
+        used = libzmq.load(_core.load_libzmq, environment={})
+        assert pathlib.Path(used).parent == folder, used
+        from laplace_server import ServerLHC
+        from laplace_server.client import ClientLHC
+        with ServerLHC("s", "tcp://127.0.0.1:*", 1, "MOTOR", {"x": 1}) as server:
+            with ClientLHC(server.address) as client:
+                print(client.get()["x"])
+        """,
+        str(tmp_path),
+    )
+    assert output.strip() in ("1", "none")
 
 
 def test_the_core_reports_what_cannot_be_used(tmp_path: Path) -> None:

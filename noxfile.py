@@ -1,0 +1,86 @@
+"""The verbs of a developer: `nox -l` lists them, CONTRIBUTING.md tells when to use which.
+
+A verb has a virtual environment of its own. `--force-venv-backend none` uses the active one
+instead, which must have the extra `dev`.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["lint", "test"]
+nox.options.reuse_existing_virtualenvs = True
+
+COMPILERS = ("g++", "clang++")
+WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build the sdist, and the wheel from it, into dist/; check what they hold."""
+    session.install("build", "twine", "check-wheel-contents")
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("python", "-m", "build", env={"LAPLACE_WERROR": "1"})
+    built = sorted(str(path) for path in Path("dist").iterdir())
+    session.run("python", ".ci/check_dist.py", ".", *reversed(built))
+    session.run("twine", "check", "--strict", *built)
+    session.run("check-wheel-contents", "dist")
+
+
+@nox.session(venv_backend="none")
+def rebuild(session: nox.Session) -> None:
+    """Compile what changed in csrc/ for an editable install of the active environment."""
+    session.run("python", "setup.py", "build_ext", "--inplace")
+
+
+@nox.session
+def test(session: nox.Session) -> None:
+    """Install the package with its tests' tools and run them: `nox -s test -- -k stop`."""
+    session.install(".[test]")
+    session.run("pytest", *session.posargs, env={"LAPLACE_TEST_INSTALLED": "1"})
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and types, the native code's warnings, and the workflows."""
+    session.install(".[dev]")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy", "--strict", "--cache-dir", f"{session.create_tmp()}/mypy")
+    session.run("cython-lint", "csrc")
+    for compiler in filter(shutil.which, COMPILERS):
+        for source in sorted(Path("csrc").glob("*.cpp")):
+            # With optimisation: some warnings need the data flow that it finds.
+            command = [compiler, "-std=c++17", "-O2", *WARNINGS, "-pthread", "-c", str(source)]
+            session.run(*command, "-o", os.devnull, external=True, silent=True)
+    session.run("zizmor", "--offline", "--no-progress", ".github")
+    workflows = sorted(str(path) for path in Path(".github/workflows").iterdir())
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
+    actions = sorted(str(path) for path in Path(".github/actions").glob("*/action.yml"))
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-actions", *actions)
+    dependabot = ".github/dependabot.yml"
+    session.run("check-jsonschema", "--builtin-schema", "vendor.dependabot", dependabot)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure against 0.2.0 and the others: `nox -s bench -- --short`."""
+    session.install(".[bench]")
+    session.run("python", "benchmarks/run.py", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Run the documents' examples; check their links, lists and figures."""
+    session.install(".[dev]")
+    session.run("pytest", "-q", "tests/test_package.py", "tests/test_examples.py")
+    session.run("pytest", "-q", "tests/test_wheels.py", "tests/test_docs.py")
+
+
+@nox.session
+def asan(session: nox.Session) -> None:
+    """Run the rough tests on a core built with address and undefined-behaviour sanitizers."""
+    session.install(".[dev]")
+    session.run("python", "tests/sanitize.py", *(session.posargs or ["address"]))
