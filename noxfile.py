@@ -1,7 +1,7 @@
 """The verbs of a developer: `nox -l` lists them, CONTRIBUTING.md tells when to use which.
 
-A verb has a virtual environment of its own. `--force-venv-backend none` uses the active one
-instead, which must have the extra `dev`.
+A verb has a virtual environment of its own. With `--force-venv-backend none` it uses the active
+one, into which it installs nothing.
 """
 
 import os
@@ -17,10 +17,16 @@ COMPILERS = ("g++", "clang++")
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 
 
+def install(session: nox.Session, *wanted: str) -> None:
+    """Install into the verb's own environment; the active one is left alone."""
+    if session.virtualenv.is_sandboxed:
+        session.install(*wanted)
+
+
 @nox.session
 def build(session: nox.Session) -> None:
     """Build the sdist, and the wheel from it, into dist/; check what they hold."""
-    session.install("build", "twine", "check-wheel-contents")
+    install(session, "build", "twine", "check-wheel-contents")
     shutil.rmtree("dist", ignore_errors=True)
     session.run("python", "-m", "build", env={"LAPLACE_WERROR": "1"})
     built = sorted(str(path) for path in Path("dist").iterdir())
@@ -38,14 +44,14 @@ def rebuild(session: nox.Session) -> None:
 @nox.session
 def test(session: nox.Session) -> None:
     """Install the package with its tests' tools and run them: `nox -s test -- -k stop`."""
-    session.install(".[test]")
+    install(session, ".[test]")
     session.run("pytest", *session.posargs, env={"LAPLACE_TEST_INSTALLED": "1"})
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and types, the native code's warnings, and the workflows."""
-    session.install(".[dev]")
+    install(session, ".[dev]")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy", "--strict", "--cache-dir", f"{session.create_tmp()}/mypy")
@@ -67,14 +73,14 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure against 0.2.0 and the others: `nox -s bench -- --short`."""
-    session.install(".[bench]")
+    install(session, ".[bench]")
     session.run("python", "benchmarks/run.py", *session.posargs)
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
     """Run the documents' examples; check their links, lists and figures."""
-    session.install(".[dev]")
+    install(session, ".[dev]")
     session.run("pytest", "-q", "tests/test_package.py", "tests/test_examples.py")
     session.run("pytest", "-q", "tests/test_wheels.py", "tests/test_docs.py")
 
@@ -82,5 +88,5 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def asan(session: nox.Session) -> None:
     """Run the rough tests on a core built with address and undefined-behaviour sanitizers."""
-    session.install(".[dev]")
+    install(session, ".[dev]")
     session.run("python", "tests/sanitize.py", *(session.posargs or ["address"]))

@@ -18,6 +18,7 @@ from setuptools.command.build_py import build_py
 
 MSVC = sys.platform == "win32"
 HEADERS = sorted(str(path) for path in Path("csrc").glob("*.h"))
+EXPORTS = "csrc/exports.map"
 SOURCES = sorted(str(path) for path in Path("csrc").glob("*.cpp"))
 
 
@@ -44,7 +45,9 @@ def link_args() -> list[str]:
         return []
     args = ["-pthread"]
     if sys.platform.startswith("linux"):
-        args.append("-ldl")
+        args += ["-ldl", f"-Wl,--version-script={EXPORTS}"]
+    elif sys.platform == "darwin":
+        args.append("-Wl,-exported_symbol,_PyInit__core")
     if switch("LAPLACE_SANITIZE"):
         args.append(f"-fsanitize={switch('LAPLACE_SANITIZE')}")
     return args
@@ -100,7 +103,7 @@ class BuildPython(build_py):
 core = Extension(
     "laplace_server._core",
     sources=["csrc/_core.pyx", *SOURCES],
-    depends=HEADERS,
+    depends=[*HEADERS, EXPORTS],
     include_dirs=["csrc"],
     language="c++",
     extra_compile_args=compile_args(),
