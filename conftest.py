@@ -46,8 +46,13 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def outside_the_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Run all tests in a folder of their own, which child processes inherit."""
+    """Run all tests in a folder of their own, which child processes inherit.
+
+    They are not to colour what tests read, wherever that is asked for.
+    """
     with pytest.MonkeyPatch.context() as patch:
+        for name in ("FORCE_COLOR", "CLICOLOR_FORCE", "MYPY_FORCE_COLOR", "TTY_COMPATIBLE"):
+            patch.delenv(name, raising=False)
         paths = os.environ.get("PYTHONPATH")
         if paths:
             absolute = [str(Path(entry).resolve()) for entry in paths.split(os.pathsep) if entry]

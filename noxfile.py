@@ -90,3 +90,10 @@ def asan(session: nox.Session) -> None:
     """Run the rough tests on a core built with address and undefined-behaviour sanitizers."""
     install(session, ".[dev]")
     session.run("python", "tests/sanitize.py", *(session.posargs or ["address"]))
+
+
+@nox.session
+def cross(session: nox.Session) -> None:
+    """Compile the core for every platform of the wheels; run it where an emulator is."""
+    install(session, "ziglang")
+    session.run("python", "tests/cross.py", *session.posargs)

@@ -173,7 +173,7 @@ int Server::start() noexcept {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (life_ != Life::bound) return EINVAL;
     try {
-        const SignalsBlocked blocked;
+        [[maybe_unused]] const SignalsBlocked blocked;  // does nothing on Windows
         if (!watcher_.joinable()) {
             watcher_ = std::thread([this, monitor = monitor_] { watch_connections(monitor); });
         }

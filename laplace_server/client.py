@@ -31,7 +31,7 @@ from typing import Any
 import orjson
 import zmq
 
-from laplace_server import protocol
+from laplace_server import json_text, protocol
 from laplace_server.errors import (
     ClientClosed,
     InvalidReply,
@@ -541,7 +541,7 @@ def _decoded(body: bytes) -> Any:
         reply = orjson.loads(body)
     except orjson.JSONDecodeError:
         # NaN and infinities, lone surrogates, deep nesting; or it is no JSON at all.
-        return json.loads(body.decode())
+        return json_text.loads(body)
     # orjson turns integers beyond 64 bits into floats without a word.
     try:
         if len(body) > _LARGE_REPLY and not _has_large_number(reply):
@@ -550,7 +550,7 @@ def _decoded(body: bytes) -> Any:
         # orjson nests deeper than Python calls may; the text tells as well.
         pass
     if _LONG_INTEGER in body.translate(_SKELETON):
-        return json.loads(body.decode())
+        return json_text.loads(body)
     return reply
 
 

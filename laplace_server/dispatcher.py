@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from laplace_server import _core
+from laplace_server import _core, json_text
 from laplace_server.protocol import LOGGER_NAME, PROTOCOL_VERSION, make_message
 from laplace_server.reply_socket import UNKNOWN
 from laplace_server.stats import ErrorKind
@@ -28,14 +27,14 @@ def decode(body: bytes, strict: bool) -> Any:
     the standard library or refuses.
 
     Raises:
-        ValueError: it is not JSON (RecursionError: nested too deeply).
+        ValueError, RecursionError: as ``json_text.loads`` does.
     """
     if strict:
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError:
             pass
-    return json.loads(body.decode("utf-8"))
+    return json_text.loads(body)
 
 
 def serve(server: ServerLHC, job: int, body: bytes, strict: bool, one_frame: bool) -> None:

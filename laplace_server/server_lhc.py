@@ -5,12 +5,15 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
+import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any
+
+import zmq
 
 from laplace_server import _core, handlers, libzmq
 from laplace_server.dispatcher import serve
@@ -35,6 +38,7 @@ from laplace_server.protocol import (
 )
 from laplace_server.reply_socket import ReplySocket
 from laplace_server.reply_templates import reply_templates, reply_texts
+from laplace_server.stacks import large_stacks
 from laplace_server.stats import ServerStats
 from laplace_server.validations import validate_address, validate_device, validate_freedom
 
@@ -66,6 +70,10 @@ _NATIVE = {CMD_PING: 1, CMD_INFO: 2, CMD_GET: 3}
 _POLLED = frozenset(_NATIVE)
 
 _STOP_TIMEOUT_S = 1.95
+
+# Windows keeps a port taken until the connections to the server before have ended as well, and
+# each of those has to be closed by its client, too.
+_BIND_PATIENCE_S = 0.5 if sys.platform == "win32" else 0.0
 
 # Servers whose loop runs, for the end of the process.
 _running_cores: weakref.WeakSet[_core.Core] = weakref.WeakSet()
@@ -167,13 +175,7 @@ class ServerLHC(threading.Thread):
         self._running_code: Any = None
         self._stopped = False
 
-        self._core = _core.Core(
-            address=address.encode(),
-            max_message_bytes=max_message_bytes,
-            refresh_timeout_ms=refresh_timeout_ms,
-            spin_us=spin_us,
-            limits=dict(self.limits),
-        )
+        self._core = self._bound_core(address)
         try:
             self.empty_data_after_get = empty_data_after_get
             self._core.set_data({} if data is None else data)
@@ -195,6 +197,22 @@ class ServerLHC(threading.Thread):
         except BaseException:
             self._core.request_stop()  # frees the port at once, whoever keeps the exception
             raise
+
+    def _bound_core(self, address: str) -> _core.Core:
+        deadline = time.monotonic() + _BIND_PATIENCE_S
+        while True:
+            try:
+                return _core.Core(
+                    address=address.encode(),
+                    max_message_bytes=self.max_message_bytes,
+                    refresh_timeout_ms=self.refresh_timeout_ms,
+                    spin_us=self.spin_us,
+                    limits=dict(self.limits),
+                )
+            except zmq.ZMQError as problem:
+                if problem.errno != zmq.EADDRINUSE or time.monotonic() >= deadline:
+                    raise
+            time.sleep(0.01)
 
     # ---- identity, as INFO shows it
 
@@ -475,7 +493,8 @@ class ServerLHC(threading.Thread):
             raise ForkedServerError("a server made before a fork works in the parent only")
         if self._stopped:
             raise RuntimeError(f"server {self.name!r} was stopped; make a new one")
-        super().start()
+        with large_stacks():
+            super().start()
 
     def run(self) -> None:
         """Serve until stopped. Called by ``start()`` in a thread of its own."""
@@ -493,7 +512,8 @@ class ServerLHC(threading.Thread):
             return
         _running_cores.add(core)
         try:
-            refresher.start()
+            with large_stacks():
+                refresher.start()
             with contextlib.suppress(Exception):
                 log.info("[Server %s] Listening on %s.", self.name, self.address)
                 log.info("[Server %s] Clients connect to %s.", self.name, self.address_for_client)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import psutil
 import pytest
 import zmq
 from isolated import Child
+from machine import OWN_THREADS, SLOWNESS, descriptors, native_threads, within
 from raw_client import RawClient
 
 from laplace_server import ServerLHC
 
-LIMIT_S = 10.0
+LIMIT_S = within(10)
 
 MakeServer = Callable[..., ServerLHC]
 Connect = Callable[..., RawClient]
@@ -33,6 +35,16 @@ def eventually(condition: Callable[[], Any], within_s: float = LIMIT_S) -> bool:
     return True
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give each test as much more time as the machine needs."""
+    if SLOWNESS == 1:
+        return
+    seconds = within(float(config.getini("timeout")))
+    for item in items:
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(seconds))
+
+
 class Resources:
     """What a test must give back: Python threads, native threads, file descriptors.
 
@@ -40,17 +52,16 @@ class Resources:
     """
 
     def __init__(self) -> None:
-        process = psutil.Process()
         self.threads = set(threading.enumerate())
-        self.native_threads = process.num_threads()
-        self.descriptors = process.num_fds() if hasattr(process, "num_fds") else 0
+        self.native_threads = native_threads()
+        self.descriptors = descriptors()
 
     def left_over(self, before: Resources) -> str:
         faults = []
         names = sorted(thread.name for thread in self.threads - before.threads)
         if names:
             faults.append(f"threads {names}")
-        elif self.native_threads > before.native_threads:
+        elif self.native_threads > before.native_threads + OWN_THREADS:
             faults.append(f"native threads {before.native_threads} -> {self.native_threads}")
         if self.descriptors > before.descriptors:
             faults.append(f"file descriptors {before.descriptors} -> {self.descriptors}")
@@ -65,9 +76,27 @@ def ctrl_c_works() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def enough_descriptors() -> None:
+    """macOS gives a process 256: fewer than twenty servers and their clients need."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+@pytest.fixture(scope="session", autouse=True)
 def shared_context() -> None:
-    """pyzmq's shared context, for clients that use it: its threads are no test's leftovers."""
+    """pyzmq's shared context, for clients that use it: its threads are no test's leftovers.
+
+    Nor is what some systems keep from the first look-up of a name on.
+    """
     zmq.Context.instance().socket(zmq.REQ).close()
+    with contextlib.suppress(OSError):
+        socket.getaddrinfo("localhost", None)
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +108,7 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     if not left:
         return
     gc.collect()
-    deadline = time.monotonic() + 5.0
+    deadline = time.monotonic() + LIMIT_S
     while left and time.monotonic() < deadline:
         time.sleep(0.01)
         left = Resources().left_over(before)
@@ -94,7 +123,11 @@ def eventually_fixture() -> Callable[..., bool]:
 
 @pytest.fixture
 def make_server(nothing_left_behind: None) -> Iterator[MakeServer]:
-    """Make servers on ports the system chooses, started unless told otherwise; all are stopped."""
+    """Make servers on ports the system chooses, started unless told otherwise; all are stopped.
+
+    Where the machine stands still for a moment, a look at live data comes late, but it comes:
+    unless a test says otherwise, a read waits for it.
+    """
     servers: list[ServerLHC] = []
 
     def make(*, start: bool = True, kind: type[ServerLHC] = ServerLHC, **arguments: Any) -> Any:
@@ -103,6 +136,7 @@ def make_server(nothing_left_behind: None) -> Iterator[MakeServer]:
             "address": "tcp://127.0.0.1:*",
             "freedom": 1,
             "device": "MOTOR",
+            "refresh_timeout_ms": 5000,
             **arguments,
         }
         server = kind(**given)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import time
 from pathlib import Path
 
 REQUIREMENT = "laplace-server==0.2.0"
@@ -93,10 +94,20 @@ def _install(target: Path) -> None:
             raise OriginalUnavailable(f"pip took more than {error.timeout} s.") from error
         if pip.returncode != 0:
             raise OriginalUnavailable(f"{' '.join(command)}\n{pip.stdout}{pip.stderr}")
-        try:
-            (scratch / "lib").rename(target)
-        except OSError:
-            if not target.is_dir():
-                raise
+        _rename(scratch / "lib", target)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _rename(built: Path, target: Path) -> None:
+    for attempt in range(20, -1, -1):
+        try:
+            built.rename(target)
+            return
+        except OSError as error:
+            if target.is_dir():
+                return
+            # Windows refuses while a virus scanner looks at the new files.
+            if not (isinstance(error, PermissionError) and attempt):
+                raise
+        time.sleep(0.5)

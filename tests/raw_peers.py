@@ -36,9 +36,12 @@ def request(cmd: Any, payload: Any = None, sender: Any = "tester", version: str 
 def serving(
     address: str = "tcp://127.0.0.1:*", kind: type[ServerLHC] = ServerLHC, **arguments: Any
 ) -> Iterator[ServerLHC]:
-    """A started server, stopped and gone at the end."""
-    arguments = {"name": "device", "freedom": 1, "device": "MOTOR", "data": {}, **arguments}
-    server = kind(address=address, **arguments)
+    """A started server, stopped and gone at the end.
+
+    Reads of live data wait for a look, also on a machine that stands still for a moment.
+    """
+    given = {"name": "device", "freedom": 1, "device": "MOTOR", "data": {}}
+    server = kind(address=address, **{**given, "refresh_timeout_ms": 5000, **arguments})
     server.start()
     try:
         yield server
@@ -64,6 +67,23 @@ def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENC
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
         time.sleep(0.002)
+
+
+def bind(socket: zmq.Socket[bytes], address: str) -> None:
+    """Bind to an address that has just been given back.
+
+    Windows may need a moment more, until the connections to it have ended on both sides.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            socket.bind(address)
+            return
+        except zmq.ZMQError as problem:
+            late = time.monotonic() > deadline
+            if sys.platform != "win32" or problem.errno != zmq.EADDRINUSE or late:
+                raise
+        time.sleep(0.02)
 
 
 class Peer:

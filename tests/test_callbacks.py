@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import zmq
 from isolated import Child
+from machine import within
 from pollers import Poller
 
 from conftest import Connect, MakeServer, eventually
@@ -19,7 +20,7 @@ from laplace_server.protocol import LOGGER_NAME
 from laplace_server.stats import ErrorKind
 
 # What a callback of another client may cost (s).
-PROMPT_S = 0.1
+PROMPT_S = within(0.1)
 # command, key of the payload, setter, attribute, reply text
 COMMANDS = [
     ("SET", "positions", "set_on_position_changed", "on_position_changed", "Positions updated."),
@@ -325,7 +326,8 @@ def test_a_slow_callback_delays_no_other_client(
     data = {"positions": [0]}
     server = make_server()
     server.set_data(data, copy=not live)
-    server.set_on_position_changed(wait_in(server, 2.0 if live else 1.0, computing))
+    seconds = 0.5 + within(1.5 if live else 0.5)
+    server.set_on_position_changed(wait_in(server, seconds, computing))
     poller = Poller(make_child, server.server_port)
     client = connect(server)
     client.send("SET", {"positions": [1]})

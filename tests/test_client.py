@@ -10,6 +10,7 @@ import pathlib
 import pickle
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -21,9 +22,10 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy
-import psutil
 import pytest
 import zmq
+from machine import MACOS, OWN_THREADS, native_threads
+from raw_peers import bind
 
 from laplace_server import ServerLHC, errors
 from laplace_server.client import ClientLHC
@@ -50,7 +52,7 @@ class ScriptedServer:
         self._socket = self._context.socket(zmq.ROUTER)
         self._socket.linger = 0
         self._socket.ipv6 = "[" in address
-        self._socket.bind(address)
+        bind(self._socket, address)
         self.address = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self._waiting: list[tuple[list[bytes], bytes]] = []
         self._wake = self._context.socket(zmq.PAIR)
@@ -61,8 +63,8 @@ class ScriptedServer:
 
     def _run(self) -> None:
         poller = zmq.Poller()
-        for socket in (self._socket, self._control):
-            poller.register(socket, zmq.POLLIN)
+        for each in (self._socket, self._control):
+            poller.register(each, zmq.POLLIN)
         while True:
             ready = dict(poller.poll())
             if self._control in ready:
@@ -100,8 +102,8 @@ class ScriptedServer:
         if self._thread.is_alive():
             self._wake.send(b"stop")
             self._thread.join(LIMIT_S)
-        for socket in (self._socket, self._wake, self._control):
-            socket.close()
+        for each in (self._socket, self._wake, self._control):
+            each.close()
         self._context.term()
 
 
@@ -163,8 +165,8 @@ def client(server: ServerLHC) -> Iterator[ClientLHC]:
 def unused_address() -> str:
     """Return an address of this machine where nobody listens."""
     context = zmq.Context()
-    with context.socket(zmq.REP) as socket:
-        port = socket.bind_to_random_port("tcp://127.0.0.1")
+    with context.socket(zmq.REP) as holder:
+        port = holder.bind_to_random_port("tcp://127.0.0.1")
     context.term()
     return f"tcp://127.0.0.1:{port}"
 
@@ -485,14 +487,15 @@ def test_an_answer_sent_twice_is_taken_once() -> None:
 
 def test_nothing_is_sent_twice() -> None:
     quiet = threading.Event()
-    quiet.set()
     with talking(lambda m: silence(m) if quiet.is_set() else echo(m)) as (server, client):
+        client.request("FIRST")  # so that no time is needed to connect
+        quiet.set()
         with pytest.raises(errors.RequestTimeout):
             client.set([1], timeout_s=0.3)
         quiet.clear()
         client.request("LAST")
-        seen = [server.received.get(timeout=LIMIT_S)["cmd"] for _ in range(2)]
-        assert seen == ["SET", "LAST"]
+        seen = [server.received.get(timeout=LIMIT_S)["cmd"] for _ in range(3)]
+        assert seen == ["FIRST", "SET", "LAST"]
         assert server.received.empty()
 
 
@@ -648,11 +651,6 @@ def test_close_races_with_requests() -> None:
             assert all(future.result(LIMIT_S) for future in asking)
 
 
-def native_threads() -> int:
-    count: int = psutil.Process().num_threads()
-    return count
-
-
 def test_nothing_is_left_behind() -> None:
     with ScriptedServer(silence) as server, ThreadPoolExecutor(1) as threads:
         threads.submit(int).result(LIMIT_S)
@@ -665,9 +663,9 @@ def test_nothing_is_left_behind() -> None:
             with pytest.raises(errors.ClientClosed):
                 waiting.result(LIMIT_S)
         deadline = time.monotonic() + LIMIT_S
-        while native_threads() > before and time.monotonic() < deadline:
+        while native_threads() > before + OWN_THREADS and time.monotonic() < deadline:
             threading.Event().wait(0.01)
-        assert native_threads() <= before
+        assert native_threads() <= before + OWN_THREADS
 
 
 def test_an_unclosed_client_warns(server: ServerLHC) -> None:
@@ -719,6 +717,7 @@ with ClientLHC(sys.argv[1], timeout_s=20) as client, ClientLHC(sys.argv[1]) as c
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.skipif(MACOS, reason="its libraries may abort a forked child that opens connections")
 def test_a_forked_child_has_connections_of_its_own(server: ServerLHC) -> None:
     done = run_script(FORK_SCRIPT, address_of(server))
     assert (done.stdout, done.stderr, done.returncode) == ("0\n", "", 0)
@@ -813,10 +812,14 @@ def test_wrong_timeouts(client: ClientLHC, seconds: float) -> None:
 
 def test_ipv6() -> None:
     try:
-        server = ScriptedServer(echo, "tcp://[::1]:*")
-    except zmq.ZMQError:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
         pytest.skip("this machine has no IPv6")
-    with server, ClientLHC(server.address, timeout_s=LIMIT_S) as client:
+    with (
+        ScriptedServer(echo, "tcp://[::1]:*") as server,
+        ClientLHC(server.address, timeout_s=LIMIT_S) as client,
+    ):
         assert client.request("ECHO", {"n": 6}) == {"n": 6}
 
 
@@ -846,8 +849,17 @@ def test_errors_pickle(error: errors.LaplaceError) -> None:
 ORIGINAL_SCRIPT = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
+import zmq
 from laplace_server import ServerLHC
-server = ServerLHC("original", sys.argv[2], 2, "MOTOR", {"x": float("nan"), "big": 2**70})
+until = time.monotonic() + 20
+while True:
+    try:
+        server = ServerLHC("original", sys.argv[2], 2, "MOTOR", {"x": float("nan"), "big": 2**70})
+        break
+    except zmq.ZMQError:  # one that was killed may hold its port for a moment
+        if time.monotonic() > until:
+            raise
+        time.sleep(0.05)
 seen = []
 server.set_on_position_changed(lambda p: time.sleep(3600) if p == ["sleep"] else seen.append(p))
 server.set_on_get(lambda: server.set_data({"seen": seen} if seen else server.data))
@@ -912,7 +924,8 @@ def test_original_killed_and_restarted(
         waiting = threads.submit(client.set, ["sleep"], timeout_s=1.0)
         with pytest.raises(errors.RequestTimeout):
             # The original does not answer anybody while its callback runs.
-            client.ping(timeout_s=0.5)
+            while True:
+                client.ping(timeout_s=0.5)
         first.kill()
         first.wait(LIMIT_S)
         with pytest.raises(errors.RequestTimeout):

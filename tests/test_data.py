@@ -20,16 +20,17 @@ import numpy as np
 import pytest
 import zmq
 from isolated import Child, run_script
+from machine import WINDOWS, within
 from pollers import Poller
 from raw_client import RawClient, message
 
-from conftest import Connect, MakeServer, eventually
+from conftest import LIMIT_S, Connect, MakeServer, eventually
 from laplace_server import ServerLHC
 from laplace_server.stats import ErrorKind
 
 MakeChild = Callable[..., Child]
 # What a client may wait while this process holds the GIL or runs a callback (s).
-PROMPT_S = 0.1
+PROMPT_S = within(0.1)
 
 
 def looks_during(server: ServerLHC, action: Callable[[], Any]) -> int:
@@ -38,7 +39,7 @@ def looks_during(server: ServerLHC, action: Callable[[], Any]) -> int:
     return server.stats().refreshes - before
 
 
-def becomes_frozen(server: ServerLHC, client: RawClient, within_s: float = 2.0) -> bool:
+def becomes_frozen(server: ServerLHC, client: RawClient, within_s: float = LIMIT_S) -> bool:
     """Whether reads stop causing looks at the data."""
     return eventually(
         lambda: looks_during(server, lambda: (client.get(), client.get())) == 0, within_s
@@ -47,10 +48,10 @@ def becomes_frozen(server: ServerLHC, client: RawClient, within_s: float = 2.0) 
 
 def hold_gil(seconds: float) -> None:
     # PyDLL keeps the GIL during the call, as a badly written driver does.
-    ctypes.PyDLL(None).usleep(int(seconds * 1e6))
-
-
-can_hold_gil = pytest.mark.skipif(sys.platform == "win32", reason="usleep is POSIX")
+    if WINDOWS:
+        ctypes.PyDLL("kernel32").Sleep(int(seconds * 1e3))
+    else:
+        ctypes.PyDLL(None).usleep(int(seconds * 1e6))
 
 
 # ---- aliases
@@ -591,7 +592,6 @@ def test_newer_data_replaces_what_was_never_made(make_server: MakeServer, connec
 # ---- the GIL held by somebody else
 
 
-@can_hold_gil
 @pytest.mark.parametrize("command", ["GET", "PING", "INFO"])
 def test_frozen_data_is_answered_while_the_gil_is_held(
     command: str, make_server: MakeServer, make_child: MakeChild
@@ -601,8 +601,8 @@ def test_frozen_data_is_answered_while_the_gil_is_held(
     poller.begin(0.0, "GET", "INFO")
     poller.result()
     before = server.stats().commands[command].native
-    poller.begin(0.2, command, delay_s=0.1)
-    hold_gil(0.5)
+    poller.begin(0.2, command, delay_s=within(0.1))
+    hold_gil(within(0.5))
     # All answered in that time: the count was read before the GIL was given away.
     answered = server.stats().commands[command].native - before
     seen = poller.result()
@@ -611,7 +611,6 @@ def test_frozen_data_is_answered_while_the_gil_is_held(
     assert seen.errors == 0
 
 
-@can_hold_gil
 def test_live_data_is_served_stale_when_no_look_can_be_made(
     make_server: MakeServer, make_child: MakeChild, connect: Connect
 ) -> None:
@@ -620,19 +619,19 @@ def test_live_data_is_served_stale_when_no_look_can_be_made(
     data = {"n": 0}
     server.set_data(data)
     assert connect(server).get() == {"n": 0}
-    assert server.stats().stale_gets == 0
-    poller.begin(0.2, "GET", delay_s=0.1)
+    before = server.stats().stale_gets
+    poller.begin(0.2, "GET", delay_s=within(0.1))
     data["n"] = 1
-    hold_gil(0.5)
-    stale = server.stats().stale_gets
+    hold_gil(within(0.5))
+    stale = server.stats().stale_gets - before
     seen = poller.result()
     assert seen.longest_s < 0.04 + PROMPT_S
     assert 0 < stale <= seen.answers
     assert seen.errors == 0
-    assert connect(server).get() == {"n": 1}
+    client = connect(server)
+    assert eventually(lambda: client.get() == {"n": 1})
 
 
-@can_hold_gil
 def test_a_long_time_out_waits_for_the_look(make_server: MakeServer, make_child: MakeChild) -> None:
     server = make_server(refresh_timeout_ms=20_000)
     poller = Poller(make_child, server.server_port)
@@ -641,8 +640,8 @@ def test_a_long_time_out_waits_for_the_look(make_server: MakeServer, make_child:
     poller.begin(0.0, "GET")
     poller.result()
     data["n"] = 1
-    poller.begin(0.0, "GET", delay_s=0.1)
-    hold_gil(0.4)
+    poller.begin(0.0, "GET", delay_s=within(0.1))
+    hold_gil(within(0.4))
     seen = poller.result()
     assert seen.first["payload"]["data"] == {"n": 1}
     assert seen.longest_s > PROMPT_S
@@ -985,7 +984,7 @@ def test_a_value_whose_reply_is_refused_is_put_back(
     server.set_on_get(on_get)
     impatient = connect(server, kind=zmq.DEALER)
     impatient.send("GET")
-    assert asked.wait(5)
+    assert asked.wait(20)
     impatient.close()
     assert gone(server)
     answer.set()
@@ -996,7 +995,6 @@ def test_a_value_whose_reply_is_refused_is_put_back(
     assert [client.get(), client.get()] == [{"n": 1}, {}]
 
 
-@can_hold_gil
 def test_a_value_whose_reader_left_before_the_look_is_put_back(
     make_server: MakeServer, connect: Connect, make_child: MakeChild
 ) -> None:
@@ -1012,17 +1010,18 @@ def test_a_value_whose_reader_left_before_the_look_is_put_back(
         client.request("PING")
         print("ready", flush=True)
         sys.stdin.readline()
-        time.sleep(0.1)  # until the other side holds the GIL and cannot say so
+        time.sleep(float(sys.argv[2]))  # until the other side holds the GIL and cannot say so
         client.socket.linger = 1000
         client.send("GET")
         client.close()
         context.term()
         """,
         f"tcp://127.0.0.1:{server.server_port}",
+        str(within(0.1)),
     )
     assert child.hear() == "ready"
     child.tell("go")
-    hold_gil(0.5)  # no look before it has gone
+    hold_gil(within(0.5))  # no look before it has gone
     assert gone(server)
     client = connect(server)
     assert [client.get(), client.get()] == [{"n": 1}, {}]

@@ -19,6 +19,7 @@ from differential.describe import describe
 from differential.peers import Frames, Outcome, ServerProcess
 from differential.random_frames import random_frame
 from hypothesis import HealthCheck, given, settings
+from machine import within
 from original import require_original
 
 from laplace_server import protocol
@@ -256,8 +257,8 @@ def test_info_shows_what_is_now_and_stop_ends(
         servers.compare(frames.envelope("payload", cmd='"STOP"'))
         servers.compare(PING)
         servers.compare(frames.envelope(cmd='"STOP"', from_='["é", 1e400]', payload="null"))
-        assert not servers.theirs.alive(wait_s=3)
-        assert not servers.ours.alive(wait_s=3)
+        assert not servers.theirs.alive(wait_s=within(3))
+        assert not servers.ours.alive(wait_s=within(3))
 
 
 @pytest.fixture(scope="module")
@@ -316,7 +317,7 @@ def test_handlers_that_leave_the_original_silent(
 def test_handlers_that_send_twice(handler_pair: Pair) -> None:
     theirs, ours = handler_pair.both(frames.envelope(cmd='"TWICE"'))
     assert parsed(theirs) == parsed(ours) == {"reply": 1}
-    assert not handler_pair.theirs.alive(wait_s=3)
+    assert not handler_pair.theirs.alive(wait_s=within(3))
     handler_pair.theirs.restart()
     handler_pair.compare(GET)
     EXERCISED.add("a handler that sends twice does no harm")

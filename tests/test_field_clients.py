@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import threading
 import time
 
 import pytest
 import zmq
+from machine import within
 from raw_peers import PATIENCE_S, Peer, ask, request, serving, wait_until
 
 from laplace_server import ServerLHC
@@ -91,10 +93,10 @@ def test_pollers_beside_a_busy_thread():
             thread.join(PATIENCE_S)
         assert not failures
         assert len(slowest) == 50
-        assert max(slowest) < 1
+        assert max(slowest) < within(1)
         # What the server itself took; the clients above share the GIL with the busy thread.
-        assert server.stats().native_latency.total == 50
-        assert server.stats().native_latency.quantile(0.9) < 0.01
+        wait_until(lambda: server.stats().native_latency.total == 50, "all are counted")
+        assert server.stats().native_latency.quantile(0.9) < within(0.01)
 
 
 def test_set_beside_a_busy_thread():
@@ -206,7 +208,8 @@ def test_taken_port_then_the_next():
                 second = make(f"tcp://127.0.0.1:{candidate}")
                 break
             except zmq.ZMQError as problem:
-                assert problem.errno == zmq.EADDRINUSE
+                # Windows keeps some ports for itself.
+                assert problem.errno in (zmq.EADDRINUSE, errno.EACCES)
         with second:
             assert int(second.server_port) > port
             assert ask(second, "PING")["error_msg"] is None
@@ -240,4 +243,4 @@ def test_an_idle_server_uses_no_cpu():
         wait_until(lambda: server.stats().connections == 0, "the client is gone")
         before = time.process_time()
         threading.Event().wait(0.5)
-        assert time.process_time() - before < 0.05
+        assert time.process_time() - before < within(0.05)

@@ -11,6 +11,7 @@ import struct
 
 import pytest
 import zmq
+from machine import LINUX
 from raw_peers import PATIENCE_S, Peer, RawPeer, ask, connect_tcp, request, serving, wait_until
 
 from laplace_server.protocol import LOGGER_NAME
@@ -375,15 +376,18 @@ def test_connections_are_counted_right_after_garbage():
     with serving() as server:
         for data in GARBAGE.values():
             with connect_tcp(server) as connection:
+                if not LINUX:
+                    # The greeting: elsewhere what ends before it is accepted may not be told.
+                    connection.recv(1)
                 try:
                     connection.sendall(data)
                 except ConnectionError:
                     continue
-        wait_until(lambda: server.stats().connections_total == len(GARBAGE), "all were accepted", 5)
-        wait_until(lambda: server.stats().connections == 0, "all are gone", 5)
+        wait_until(lambda: server.stats().connections_total == len(GARBAGE), "all were accepted")
+        wait_until(lambda: server.stats().connections == 0, "all are gone")
         with Peer(server) as peer:
             peer.ask("PING")
-            assert server.stats().connections == 1
+            wait_until(lambda: server.stats().connections == 1, "it is counted")
 
 
 def test_huge_numbers_of_frames(server):

@@ -9,9 +9,10 @@ import threading
 import time
 import weakref
 
-import psutil
+import machine
 import pytest
 import zmq
+from machine import MACOS, OWN_THREADS, within
 from raw_peers import PATIENCE_S, Gate, Peer, ask, request, run_script, serving, wait_until
 
 from laplace_server import ServerLHC
@@ -26,7 +27,7 @@ def make(address="tcp://127.0.0.1:*", **arguments):
 
 def native_threads():
     zmq.Context.instance().socket(zmq.REQ).close()  # the clients' own are there from now on
-    return psutil.Process().num_threads()
+    return machine.native_threads()
 
 
 def never_started():
@@ -88,10 +89,10 @@ def test_collected_in_every_state(state, knot):
     del server
     begun = time.monotonic()
     gc.collect()
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < within(2)
     assert gone() is None
     make(f"tcp://127.0.0.1:{port}").stop()  # the port is free
-    wait_until(lambda: native_threads() <= before, "all native threads have ended")
+    wait_until(lambda: native_threads() <= before + OWN_THREADS, "all native threads have ended")
 
 
 @pytest.mark.parametrize("knot", [False, True])
@@ -112,7 +113,9 @@ def test_failed_constructor(why, knot):
                 make(address.get(why, "tcp://127.0.0.1:*"), **arguments.get(why, {}))
             if knot:
                 kept.append(raised)  # and with it the frames and the half-made server
-        wait_until(lambda: native_threads() <= before, "all native threads have ended")
+        wait_until(
+            lambda: native_threads() <= before + OWN_THREADS, "all native threads have ended"
+        )
         kept.clear()
         gc.collect()
         assert ask(other, "PING")["error_msg"] is None
@@ -166,7 +169,8 @@ def test_threads_of_a_server_end_with_it():
             ask(server, "GET")
             ask(server, "SET", {"positions": 1})
     assert threading.active_count() == before
-    wait_until(lambda: native_threads() <= native + 3, "native threads ended")  # pyzmq's own
+    most = native + 3 + OWN_THREADS  # pyzmq's own
+    wait_until(lambda: native_threads() <= most, "native threads ended")
 
 
 def test_used_after_its_end():
@@ -236,7 +240,7 @@ def test_forked_child_gets_clear_errors(started):
             begun = time.monotonic()
             server.stop()
             server.running.clear()
-            assert time.monotonic() - begun < 1
+            assert time.monotonic() - begun < within(1)
             assert not server.is_alive()
 
         assert in_child(work) == 0
@@ -276,6 +280,7 @@ def test_collected_in_a_forked_child(state):
 
 
 @needs_fork
+@pytest.mark.skipif(MACOS, reason="its libraries may abort a forked child that opens connections")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_child_may_have_a_server_of_its_own():
     with serving(data={"x": 1}) as server:
@@ -287,7 +292,7 @@ def test_a_forked_child_may_have_a_server_of_its_own():
             with context.socket(zmq.REQ) as socket:
                 socket.connect(own.address)
                 socket.send(request("GET"))
-                assert socket.poll(5000)
+                assert socket.poll(int(PATIENCE_S * 500))
                 assert socket.recv_json()["payload"] == {"data": {"y": 2}}
             own.stop()
             assert not own.is_alive()

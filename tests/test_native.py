@@ -1,4 +1,4 @@
-"""The C++ tests of parts without sockets, compiled and run, plainly and under the sanitizers."""
+"""The C++ tests of the core without Python, compiled and run, plainly and under the sanitizers."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ TESTS = Path(__file__).resolve().parent
 NATIVE = TESTS / "native"
 SCANNER = TESTS.parent / "csrc" / "scan.cpp"
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
+LINK = ["-pthread", *(["-ldl"] if sys.platform.startswith("linux") else [])]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 pytestmark = pytest.mark.skipif(
@@ -31,8 +32,25 @@ def compiler() -> list[str]:
 
 
 def compiled(program: Path, *flags: str, sources: list[Path]) -> subprocess.CompletedProcess[str]:
-    command = [*compiler(), "-std=c++17", "-g", "-O1", *flags, *map(str, sources), "-o"]
+    command = [*compiler(), "-std=c++17", "-g", "-O1", *flags, *map(str, sources), *LINK, "-o"]
     return subprocess.run([*command, str(program)], capture_output=True, text=True, timeout=100)
+
+
+def libzmq() -> Path:
+    """The libzmq that the core uses here, as a file of its own; skips the test without one."""
+    import zmq
+
+    import laplace_server
+
+    maps = Path("/proc/self/maps")
+    lines = maps.read_text().splitlines() if maps.exists() else []
+    found = [Path(line.split(maxsplit=5)[5]) for line in lines if "libzmq" in line]
+    beside = Path(zmq.__file__).parent
+    for folder in (beside / ".dylibs", Path(laplace_server.__file__).parent / "bundled"):
+        found += [path for path in folder.glob("libzmq*") if path.suffix in (".dylib", ".dll")]
+    if not found:
+        pytest.skip("pyzmq's libzmq is no file of its own")
+    return found[0]
 
 
 def require_sanitizers(folder: Path) -> None:
@@ -67,6 +85,26 @@ def test_native_part(
     output = run(program)
     assert ", 0 failed" in output
     assert int(output.split()[0]) >= at_least
+
+
+@pytest.mark.parametrize("sanitized", [False, True], ids=["plain", "sanitized"])
+def test_a_server_without_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sanitized: bool
+) -> None:
+    if sanitized:
+        require_sanitizers(tmp_path)
+    library = libzmq()
+    # Temporary files end with the test's.
+    for name in ("TMPDIR", "TMP", "TEMP"):
+        monkeypatch.setenv(name, str(tmp_path))
+    flags = [*WARNINGS, *(SANITIZERS if sanitized else [])]
+    program = tmp_path / "serve_test"
+    sources = [NATIVE / "serve_test.cpp", *sorted(SCANNER.parent.glob("*.cpp"))]
+    built = compiled(program, *flags, sources=sources)
+    assert built.returncode == 0, built.stderr
+    output = run(program, library)
+    assert ", 0 failed" in output
+    assert int(output.split()[0]) >= 15_000
 
 
 def test_header_is_plain_c(tmp_path: Path) -> None:

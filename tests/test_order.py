@@ -19,6 +19,7 @@ import pytest
 import zmq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from machine import within
 from raw_peers import PATIENCE_S, Gate, Peer, RawPeer, limited, request, serving, wait_until
 
 from laplace_server.protocol import LOGGER_NAME
@@ -231,7 +232,7 @@ def test_a_callback_does_not_hold_up_other_peers():
                 begun = time.monotonic()
                 assert reader.ask(cmd)["error_msg"] is None
                 worst = max(worst, time.monotonic() - begun)
-        assert worst < 0.1
+        assert worst < within(0.1)
         assert slow.silent(0)
         gate.open()
         assert slow.receive()["error_msg"] is None
@@ -239,7 +240,7 @@ def test_a_callback_does_not_hold_up_other_peers():
 
 def test_reads_of_data_that_was_just_set_do_not_wait_for_the_time_out():
     """A look that was under way when the request came may freeze the data: it then serves it."""
-    with serving(refresh_timeout_ms=4000) as server, Peer(server) as peer:
+    with serving(refresh_timeout_ms=10_000) as server, Peer(server) as peer:
         peer.ask("PING")
         values = tuple(float(i) for i in range(200_000))
         for i in range(40):
@@ -248,7 +249,7 @@ def test_reads_of_data_that_was_just_set_do_not_wait_for_the_time_out():
             del data
             begun = time.monotonic()
             assert peer.ask("GET")["payload"]["data"]["i"] == i
-            assert time.monotonic() - begun < 2
+            assert time.monotonic() - begun < 5
 
 
 @contextlib.contextmanager
@@ -288,9 +289,9 @@ def test_callbacks_are_not_starved_by_reads_while_debug_is_logged():
             for i in range(20):
                 begun = time.monotonic()
                 peer.send(request("SET", {"positions": i}))
-                assert peer.receive(10)["error_msg"] is None
+                assert peer.receive()["error_msg"] is None
                 slowest = max(slowest, time.monotonic() - begun)
-        assert slowest < 1
+        assert slowest < within(1)
 
 
 @contextlib.contextmanager
@@ -300,7 +301,7 @@ def hammering(address, rounds):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
         try:
-            assert process.stdout.readline() == b"begun\n"
+            assert process.stdout.readline().strip() == b"begun"
             yield
         finally:
             process.kill()

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 import zmq
+from machine import memory, within
 from raw_peers import (
     PATIENCE_S,
     Gate,
@@ -191,7 +192,7 @@ def test_others_are_served_while_a_peer_reads_nothing():
             slowest = max(slowest, time.monotonic() - begun)
         begun = time.monotonic()
         assert other.ask("GET")["payload"]["data"] == BIG
-        assert max(slowest, time.monotonic() - begun) < 0.1
+        assert max(slowest, time.monotonic() - begun) < within(0.1)
         assert server.stats().parked_bytes >= 1 << 20
 
 
@@ -203,7 +204,7 @@ def test_what_a_deaf_peer_is_owed_arrives_in_order_when_it_reads():
         for i in range(350):
             reply = deaf.receive()
             assert (reply["to"], reply["payload"]["data"] == BIG) == (i + 1, True)
-        assert server.stats().parked_bytes == 0
+        wait_until(lambda: server.stats().parked_bytes == 0, "nothing is owed any more")
         assert server.stats().queue_depth == 0
 
 
@@ -277,7 +278,7 @@ def test_memory_held_for_a_deaf_peer_is_bounded_by_bytes():
         for _ in range(600):
             deaf.send(request("GET"))
         wait_until(lambda: server.stats().parked_bytes > 0, "replies are parked")
-        assert process.memory_info().rss - before < 128 << 20
+        assert process.memory_info().rss - before < memory(128)
 
 
 def test_memory_held_for_routing_frames_is_bounded_too():
@@ -289,7 +290,7 @@ def test_memory_held_for_routing_frames_is_bounded_too():
             deaf.send_frames([b"r" * (1 << 20), b"", request("PING")])
         deaf.send_frames([b"the end"])
         wait_until(lambda: server.stats().errors[ErrorKind.NO_DELIMITER], "all was received")
-        assert process.memory_info().rss - before < 200 << 20
+        assert process.memory_info().rss - before < memory(200)
         assert ask(server, "SET", {"positions": 1})["error_msg"] is None
 
 
@@ -300,9 +301,9 @@ def test_memory_of_a_deaf_peer_is_given_back():
                 deaf.send(request("GET"))
             wait_until(lambda: server.stats().parked_bytes > 0, "replies are parked")
         wait_until(lambda: server.stats().parked_bytes == 0, "parked replies are dropped")
+        wait_until(lambda: server.stats().errors[ErrorKind.UNROUTABLE] > 0, "they are counted")
         stats = server.stats()
         assert (stats.queue_depth, stats.queue_bytes) == (0, 0)
-        assert stats.errors[ErrorKind.UNROUTABLE] > 0
 
 
 # ---- peers that go, and come back
@@ -322,7 +323,7 @@ def test_peer_that_leaves_with_requests_pending():
         assert ask(server, "SET", {"positions": "last"})["error_msg"] is None
         assert gate.calls[-1] == "last"
         wait_until(lambda: server.stats().queue_depth == 0, "nothing waits any more")
-        assert server.stats().errors[ErrorKind.UNROUTABLE] > 0
+        wait_until(lambda: server.stats().errors[ErrorKind.UNROUTABLE] > 0, "it is counted")
         assert server.stats().queue_bytes == 0
 
 
@@ -405,7 +406,7 @@ def test_an_outside_peer_cannot_pose_as_the_wake_up():
                 honest.send(request("SET", {"positions": 1}))
                 gate.wait_begun()
                 gate.open()  # its reply needs the wake-up
-                assert honest.receive(2)["error_msg"] is None
+                assert honest.receive(within(2))["error_msg"] is None
                 assert honest.ask("PING")["error_msg"] is None
 
 
@@ -429,7 +430,7 @@ def test_many_peers_at_once():
         for thread in threads:
             thread.join(PATIENCE_S)
         assert not failures
-        assert server.stats().connections_total == 40
+        wait_until(lambda: server.stats().connections_total == 40, "all are counted")
 
 
 def test_handlers_changed_while_the_server_sleeps_serve_the_very_next_request():

@@ -32,7 +32,7 @@ if HAVE_PYQT6:
 
     from laplace_server.server_controller import MAX_NESTING, MAX_POSITIONS, ServerController
 
-PATIENCE_S = 10.0
+PATIENCE_S = 20.0
 
 # command, key in the payload, setter of ServerLHC, slot and signal of ServerController
 PAIRS = [

@@ -91,18 +91,18 @@ def test_motor_moves_at_a_finite_speed() -> None:
         assert client.info()["freedom"] == 2
         assert client.info()["name_list"] == ["axis 0", "axis 1"]
         start = time.monotonic()
-        client.set([1.0, -0.5])
+        client.set([3.0, -1.5])
         # The reply came after the callback, so the target is there already.
         data = client.get()
-        assert data["targets"] == [1.0, -0.5]
+        assert data["targets"] == [3.0, -1.5]
         assert data["moving"]
         assert data["unit"] == "mm"
-        on_the_way = get_until(client, lambda data: 0 < data["positions"][0] < 1)
-        assert -0.5 <= on_the_way["positions"][1] < 0
+        on_the_way = get_until(client, lambda data: 0 < data["positions"][0] < 3)
+        assert -1.5 <= on_the_way["positions"][1] < 0
         data = get_until(client, lambda data: not data["moving"])
-        assert data["positions"] == [1.0, -0.5]
-        # 1 mm at 5 mm/s; at most one update early.
-        assert time.monotonic() - start >= 0.2 - 0.02
+        assert data["positions"] == [3.0, -1.5]
+        # 3 mm at 5 mm/s; at most one update early.
+        assert time.monotonic() - start >= 0.6 - 0.02
 
 
 def test_motor_takes_dicts_and_holds_axes() -> None:
@@ -168,7 +168,7 @@ def test_positions_never_step_back_while_moving() -> None:
 
 
 def test_gas_approaches_its_target() -> None:
-    with SimulatedGas(time_constant_s=0.1) as gas, client_of(gas) as client:
+    with SimulatedGas(time_constant_s=0.3) as gas, client_of(gas) as client:
         client.set({"0": 10.0})
         assert client.get()["targets"] == [10.0]
         get_until(client, lambda data: 0 < data["pressures"][0] < 9)

@@ -12,6 +12,7 @@ import zmq
 from hypothesis import given
 from hypothesis import strategies as st
 from isolated import Child
+from machine import within
 from pollers import Poller
 
 from conftest import Connect, MakeServer, eventually
@@ -63,10 +64,13 @@ def test_bytes(make_server: MakeServer, connect: Connect) -> None:
     server = make_server(data={"text": "x" * 1000})
     client = connect(server)
     client.get()
+    # What is counted is counted after the reply has left.
+    assert eventually(lambda: server.stats().native_latency.total == 1)
     stats = server.stats()
     assert 0 < stats.bytes_in < 300
     assert 1000 < stats.bytes_out < 1300
     client.request("OPT", {"data": "y" * 5000})
+    assert eventually(lambda: server.stats().python_latency.total == 1)
     later = server.stats()
     assert 5000 < later.bytes_in - stats.bytes_in < 5300
     assert 0 < later.bytes_out - stats.bytes_out < 300
@@ -140,7 +144,7 @@ def test_the_queue_is_counted_and_bounded(make_server: MakeServer, connect: Conn
     for client in clients[1:3]:
         client.send("SET", {"positions": "x" * 1000})
     assert eventually(lambda: server.stats().queue_depth == 3)
-    assert server.stats().queue_bytes > 3000
+    assert eventually(lambda: server.stats().queue_bytes > 3000)
     for client in clients[3:]:
         assert "busy" in client.request("SET", {"positions": 1})["error_msg"].lower()
         assert client.request("PING")["error_msg"] is None
@@ -159,7 +163,7 @@ def test_connections(make_server: MakeServer, connect: Connect) -> None:
     for client in clients:
         client.request("PING")
     assert eventually(lambda: server.stats().connections == 3)
-    assert server.stats().connections_total == 3
+    assert eventually(lambda: server.stats().connections_total == 3)
     for client in clients[:2]:
         client.close()
     assert eventually(lambda: server.stats().connections == 1)
@@ -184,15 +188,15 @@ def test_latency_of_a_slow_callback(make_server: MakeServer, connect: Connect) -
     client = connect(server)
 
     def on_set(positions: object) -> None:
-        threading.Event().wait(0.05)
+        threading.Event().wait(0.08)  # Windows may wake it 16 ms early
 
     server.set_on_position_changed(on_set)
     client.request("SET", {"positions": 1})
     client.request("PING")
     assert eventually(lambda: server.stats().native_latency.total == 1)
     stats = server.stats()
-    assert 0.05 <= stats.python_latency.quantile(1.0) < 1.0
-    assert 0 < stats.native_latency.quantile(1.0) < 0.05
+    assert 0.05 <= stats.python_latency.quantile(1.0) < within(1.0)
+    assert 0 < stats.native_latency.quantile(1.0) < within(0.05)
 
 
 def test_reading_while_everything_happens_stalls_nobody(
@@ -213,7 +217,7 @@ def test_reading_while_everything_happens_stalls_nobody(
     seen = poller.result()
     stopped.set()
     thread.join()
-    assert seen.longest_s < 0.1
+    assert seen.longest_s < within(0.1)
     assert reads == sorted(reads)
     assert len(reads) > 20
 
@@ -221,7 +225,7 @@ def test_reading_while_everything_happens_stalls_nobody(
 def test_stats_outlive_the_server(make_server: MakeServer, connect: Connect) -> None:
     server = make_server()
     connect(server).request("PING")
-    assert server.stats().connections == 1
+    assert eventually(lambda: server.stats().connections == 1)
     server.stop()
     stats = server.stats()
     assert stats.commands["PING"].native == 1

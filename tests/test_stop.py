@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -14,12 +13,25 @@ import time
 
 import pytest
 import zmq
-from raw_peers import PATIENCE_S, Gate, Peer, RawPeer, ask, request, run_script, serving, wait_until
+from machine import APART, INTERRUPT, LINUX, MACOS, within
+from raw_peers import (
+    PATIENCE_S,
+    Gate,
+    Peer,
+    RawPeer,
+    ask,
+    bind,
+    request,
+    run_script,
+    serving,
+    wait_until,
+)
 
 from laplace_server import ServerLHC
 from laplace_server.protocol import LOGGER_NAME
 
-PROMPT_S = 0.3  # with nothing to wait for
+PROMPT_S = within(0.3)  # with nothing to wait for
+BOUNDED_S = within(2)  # whatever there is to wait for
 
 
 def make(address="tcp://127.0.0.1:*", **arguments):
@@ -33,12 +45,14 @@ def timed_stop(server):
 
 
 def assert_port_is_free(server):
-    context = zmq.Context()
-    try:
-        with context.socket(zmq.REP) as socket:
-            socket.bind(f"tcp://*:{server.server_port}")
-    finally:
-        context.term()
+    # On macOS, that one can listen on all addresses says nothing of a single one.
+    for host in ("*", "127.0.0.1"):
+        context = zmq.Context()
+        try:
+            with context.socket(zmq.REP) as socket:
+                bind(socket, f"tcp://{host}:{server.server_port}")
+        finally:
+            context.term()
 
 
 def free_port():
@@ -76,13 +90,25 @@ def test_idle_server_stops_at_once(clients, attempt):
             peer.close()
 
 
-@pytest.mark.parametrize("host", ["*", "0.0.0.0", "127.0.0.1", "localhost", "127.0.0.2"])
+only_one_loopback = pytest.mark.skipif(MACOS, reason="127.0.0.1 is its only loopback address")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "*",
+        "0.0.0.0",
+        "127.0.0.1",
+        "localhost",
+        pytest.param("127.0.0.2", marks=only_one_loopback),
+    ],
+)
 def test_every_bind_address(host):
     server = make(f"tcp://{host}:*")
     server.start()
     reached = "127.0.0.2" if host == "127.0.0.2" else "127.0.0.1"
     assert ask(f"tcp://{reached}:{server.server_port}", "PING")["payload"] == {"PING": "PONG"}
-    assert timed_stop(server) < 2
+    assert timed_stop(server) < BOUNDED_S
     assert not server.is_alive()
     again = make(f"tcp://{host}:{server.server_port}")
     assert timed_stop(again) < PROMPT_S
@@ -95,7 +121,7 @@ def test_leading_zeros_of_a_port():
     server.start()
     assert server.server_port in (f"00{port}", str(port))
     assert ask(f"tcp://127.0.0.1:{port}", "PING")["payload"] == {"PING": "PONG"}
-    assert timed_stop(server) < 2
+    assert timed_stop(server) < BOUNDED_S
     assert_port_is_free(server)
 
 
@@ -114,7 +140,7 @@ def test_twice_and_after_death():
     server = make()
     server.start()
     for _ in range(3):
-        assert timed_stop(server) < 2
+        assert timed_stop(server) < BOUNDED_S
         assert not server.is_alive()
     with pytest.raises(RuntimeError):
         server.start()
@@ -182,7 +208,7 @@ def test_from_many_threads_at_once(started):
         for thread in threads:
             thread.join(PATIENCE_S)
         assert len(took) == 8
-        assert max(took) < 2
+        assert max(took) < BOUNDED_S
         assert_port_is_free(server)
 
 
@@ -226,7 +252,7 @@ def test_inside_a_callback(how):
         assert peer.ask(cmd, {"positions": 1})["error_msg"] is None
         server.join(PATIENCE_S)
         assert not server.is_alive()
-        assert took[0] < 0.1
+        assert took[0] < within(0.1)
         assert_port_is_free(server)
 
 
@@ -271,11 +297,11 @@ def test_long_callback(caplog):
         peer.send(request("SET", {"positions": 1}))
         gate.wait_begun()
         with caplog.at_level(logging.WARNING, logger=LOGGER_NAME):
-            assert timed_stop(server) < 2
+            assert timed_stop(server) < BOUNDED_S
         assert any("on_position_changed" in record.getMessage() for record in caplog.records)
         assert server.is_alive()
         assert_port_is_free(server)
-        assert timed_stop(server) < 2
+        assert timed_stop(server) < BOUNDED_S
         assert peer.receive()["error_msg"]
         gate.open()
         server.join(PATIENCE_S)
@@ -331,7 +357,9 @@ def test_large_replies_in_flight_arrive():
     big = {"image": "x" * (1 << 20)}
     with serving() as server:
         server.set_data(big, copy=True)
-        peers = [Peer(server, zmq.DEALER, options={zmq.RCVBUF: 4096}) for _ in range(4)]
+        # Small, so that much is under way; elsewhere so small a window may take seconds.
+        buffer = {zmq.RCVBUF: 4096 if LINUX else 1 << 16}
+        peers = [Peer(server, zmq.DEALER, options=buffer) for _ in range(4)]
         try:
             for peer in peers:
                 peer.ask("PING")
@@ -354,7 +382,7 @@ def test_a_peer_that_reads_nothing_does_not_hold_it_up():
         for _ in range(300):
             deaf.send(request("GET"))
         wait_until(lambda: server.stats().parked_bytes > 0, "replies are parked")
-        assert timed_stop(server) < 2
+        assert timed_stop(server) < BOUNDED_S
         assert not server.is_alive()
         assert_port_is_free(server)
 
@@ -379,7 +407,7 @@ def test_a_flood_does_not_hold_it_up():
         thread.start()
     try:
         wait_until(lambda: server.stats().commands["PING"].native > 200, "the flood runs")
-        assert timed_stop(server) < 2
+        assert timed_stop(server) < BOUNDED_S
         server.join(PATIENCE_S)
         assert not server.is_alive()
     finally:
@@ -405,7 +433,7 @@ def test_stop_in_a_thread_that_the_callback_waits_for():
         peer.receive()
     server.join(PATIENCE_S)
     assert not server.is_alive()
-    assert took[0] < 2
+    assert took[0] < BOUNDED_S
 
 
 # ---- signals and the end of the process
@@ -413,25 +441,29 @@ def test_stop_in_a_thread_that_the_callback_waits_for():
 
 def test_ctrl_c():
     source = """
-        import time
+        import signal, sys, time
         from laplace_server import ServerLHC
+        if sys.platform == "win32":
+            signal.signal(signal.SIGBREAK, signal.default_int_handler)
         server = ServerLHC("device", "tcp://127.0.0.1:*", 1, "MOTOR")
         server.start()
         try:
             print(server.address, flush=True)
+            while sys.platform == "win32":  # where nothing interrupts a wait without end
+                server.join(0.1)
             server.join()
         except KeyboardInterrupt:
             begun = time.monotonic()
             server.stop()
-            assert time.monotonic() - begun < 2
+            assert time.monotonic() - begun < float(sys.argv[1])
             assert not server.is_alive()
             print("interrupted", flush=True)
     """
-    command = [sys.executable, "-c", textwrap.dedent(source)]
-    with ended(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)) as process:
+    command = [sys.executable, "-c", textwrap.dedent(source), str(BOUNDED_S)]
+    with ended(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **APART)) as process:
         address = process.stdout.readline().strip()
         assert ask(address, "PING")["error_msg"] is None
-        process.send_signal(signal.SIGINT)
+        process.send_signal(INTERRUPT)
         assert process.stdout.readline().strip() == "interrupted"
         assert process.wait(PATIENCE_S) == 0
 
@@ -489,7 +521,7 @@ def test_process_with_a_daemon_server_ends(state):
     source = EXIT.format(tests=os.path.dirname(__file__))
     for _ in range(3 if state == "load" else 1):
         result = run_script(source, state)
-        assert time.monotonic() - float(result.stdout) < 3
+        assert time.monotonic() - float(result.stdout) < within(3)
         assert "Fatal" not in result.stderr
         assert "terminate" not in result.stderr
 

@@ -11,6 +11,7 @@ import time
 
 import pytest
 import zmq
+from machine import WINDOWS, within
 from raw_peers import PATIENCE_S, Peer, RawPeer, connect_tcp, request
 
 from laplace_server import ServerLHC
@@ -29,6 +30,16 @@ class Stress:
         self.answers = 0
         self.server = self.make("tcp://127.0.0.1:*")
         self.address = self.server.address
+
+    def make_again(self):
+        """The next server on the same port, which Windows frees when the deaf clients have gone."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return self.make(self.address)
+            except zmq.ZMQError:
+                if not WINDOWS or time.monotonic() > deadline:
+                    raise
 
     def make(self, address):
         server = ServerLHC("device", address, 1, "MOTOR", {"x": [0]}, refresh_timeout_ms=20)
@@ -55,10 +66,10 @@ class Stress:
             self.ended.wait(self.random.uniform(0.05, 0.6))
             begun = time.monotonic()
             self.server.stop()
-            assert time.monotonic() - begun < 2.2
+            assert time.monotonic() - begun < within(2.2)
             self.server.join(PATIENCE_S)
             assert not self.server.is_alive()
-            self.server = self.make(self.address)
+            self.server = self.make_again()
             self.server.start()
             restarts += 1
         self.ended.set()

@@ -7,7 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import laplace_server
+
+# mypy has no compiled wheel for each machine, and uncompiled it takes its time.
+pytestmark = pytest.mark.timeout(900)
 
 HERE = Path(__file__).parent
 WHERE = Path(laplace_server.__file__).parents[1]

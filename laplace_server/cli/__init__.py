@@ -6,11 +6,15 @@ commands start quickly. ``measure`` runs without the extra.
 
 from __future__ import annotations
 
+import io
 import sys
 
 
 def main() -> None:
     """Run the command line and exit with its status."""
+    # Names and data come from servers; a console or a pipe may know fewer characters than they use.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         try:
             import rich  # noqa: F401
@@ -23,7 +27,8 @@ def main() -> None:
             sys.exit(2)
         from laplace_server.cli.app import app
 
-        app(prog_name="laplace-server")
+        # On Windows, "[1, 2]" and "~/data" would be looked for among the files here.
+        app(prog_name="laplace-server", windows_expand_args=False)
     except KeyboardInterrupt:
         # While modules were still being imported.
         sys.exit(130)

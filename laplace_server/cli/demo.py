@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from laplace_server.cli.failures import fail, failures_told
+from laplace_server.cli.failures import ENDING_SIGNALS, fail, failures_told
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -47,7 +47,8 @@ def demo(
     """
     # Ctrl-C waits for the next step, so that it finds no half-started process or thread.
     interrupted = threading.Event()
-    signal.signal(signal.SIGINT, lambda *_: interrupted.set())
+    for number in ENDING_SIGNALS:
+        signal.signal(number, lambda *_: interrupted.set())
     with failures_told():
         from rich.console import Console
 

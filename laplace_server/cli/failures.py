@@ -6,6 +6,7 @@ argument is wrong. Status 130: interrupted.
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,11 @@ import typer
 FAILED = 1
 USAGE = 2
 INTERRUPTED = 130
+
+# What asks a command to end. On Windows, SIGBREAK is Ctrl-Break and a console that is closed.
+ENDING_SIGNALS = [signal.SIGINT, signal.SIGTERM]
+if sys.platform == "win32":
+    ENDING_SIGNALS.append(signal.SIGBREAK)
 
 
 def fail(text: str, status: int = FAILED) -> NoReturn:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from laplace_server.cli.failures import failures_told
+from laplace_server.cli.failures import ENDING_SIGNALS, failures_told
 
 
 class DeviceKind(str, Enum):
@@ -43,7 +43,7 @@ def serve(
     """
     ending = threading.Event()
     # From the start, so that an early Ctrl-C also ends in order.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ENDING_SIGNALS:
         signal.signal(number, lambda *_: ending.set())
     with failures_told():
         from laplace_server.sim import make_device

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import zmq
+from machine import within
 
 SCRIPT = Path(__file__).with_name("server_process.py")
 
@@ -53,7 +54,7 @@ class ServerProcess:
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
         try:
-            ready = self._next_line(timeout_s=30)
+            ready = self._next_line(timeout_s=within(30))
         except AssertionError:
             self.kill()
             raise
@@ -88,7 +89,7 @@ class ServerProcess:
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps({"do": what, **order}) + "\n")
         self.process.stdin.flush()
-        return self._next_line(timeout_s=10)
+        return self._next_line(timeout_s=within(10))
 
     def alive(self, wait_s: float = 0) -> bool:
         """Say whether the server's thread lives, after up to `wait_s` for its end."""
@@ -107,7 +108,7 @@ class ServerProcess:
             self.socket.connect(f"tcp://127.0.0.1:{self.port}")
         self.socket.send_multipart(frames)
 
-    def outcome(self, timeout_s: float = 5.0) -> Outcome:
+    def outcome(self, timeout_s: float = within(5)) -> Outcome:
         """Return the reply and the callbacks since the last outcome; a silence costs the socket."""
         assert self.socket is not None
         reply = None
@@ -116,7 +117,7 @@ class ServerProcess:
         while reply is None and time.monotonic() < deadline:
             alive = self.socket.poll(5) != 0 or self.alive()
             # A reply sent just before the end may still be on its way.
-            if alive or self.socket.poll(5):
+            if alive or self.socket.poll(int(within(10))):
                 if self.socket.poll(0):
                     reply = self.socket.recv_multipart()
             else:
@@ -133,7 +134,7 @@ class ServerProcess:
         assert isinstance(events, list)
         return events
 
-    def request(self, *frames: bytes, timeout_s: float = 5.0) -> Outcome:
+    def request(self, *frames: bytes, timeout_s: float = within(5)) -> Outcome:
         """Send a request and return what came of it."""
         self.send(list(frames))
         return self.outcome(timeout_s)
@@ -149,7 +150,7 @@ class ServerProcess:
         assert self.process.stdin is not None
         self.process.stdin.close()
         try:
-            return self.process.wait(timeout=10)
+            return self.process.wait(timeout=within(10))
         except subprocess.TimeoutExpired:
             raise AssertionError(f"the process does not end\n{self.complaints()}") from None
 

@@ -14,6 +14,7 @@ import logging
 import os
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,9 @@ faulthandler.enable()
 CONFIG: dict[str, Any] = json.loads(sys.argv[1])
 if CONFIG["import_from"]:
     sys.path.insert(0, CONFIG["import_from"])
+    # On deep nesting the original's thread is to die of Python's limit. With a small stack, as musl
+    # gives, the process would: its end says nothing, and takes the other tests with it.
+    threading.stack_size(8 << 20)
 
 import data_cases  # noqa: E402
 import zmq  # noqa: E402

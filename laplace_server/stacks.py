@@ -1,0 +1,39 @@
+"""Stacks of threads where the system's default is smaller than Python counts on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Iterator
+
+STACK_BYTES = 8 << 20
+"""As on other systems. Only what is used takes memory."""
+
+
+def _is_musl() -> bool:
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        return not os.confstr("CS_GNU_LIBC_VERSION")
+    except (OSError, ValueError):
+        return True
+
+
+SMALL = _is_musl()
+"""musl gives a thread 128 KiB. Python's limits to recursion lie beyond: a callback that recurses, or
+reading a nested message, would end the process."""
+
+
+@contextlib.contextmanager
+def large_stacks() -> Iterator[None]:
+    """Give threads started meanwhile a large stack, unless the program has chosen a size itself."""
+    if not SMALL or threading.stack_size():
+        yield
+        return
+    threading.stack_size(STACK_BYTES)
+    try:
+        yield
+    finally:
+        threading.stack_size(0)

@@ -1,0 +1,54 @@
+"""What depends on the machine: how long things may take, and what its system does by itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import psutil
+
+LINUX = sys.platform.startswith("linux")
+MACOS = sys.platform == "darwin"
+WINDOWS = sys.platform == "win32"
+
+# How much more time than on a machine of one's own. A runner shares its cores with others and now
+# and then stands still for a tenth of a second; those for other systems than Linux are runners.
+SLOWNESS = float(os.environ.get("LAPLACE_TEST_SLOWNESS", "1" if LINUX else "5"))
+
+# Threads that Windows may start for its own thread pool, whatever a test does. A server left
+# running has more.
+OWN_THREADS = 3 if WINDOWS else 0
+
+
+def within(seconds: float) -> float:
+    """A limit of time for what is over at once, unless something is wrong or the machine busy."""
+    return seconds * SLOWNESS
+
+
+def memory(megabytes: float) -> float:
+    """A limit of growth in bytes. Elsewhere than on Linux what was freed is given back later."""
+    return megabytes * 2**20 * (1 if LINUX else 2)
+
+
+def native_threads() -> int:
+    return int(psutil.Process().num_threads())
+
+
+def descriptors() -> int:
+    """Open files and sockets. Windows counts much else with them: there, listening sockets."""
+    process = psutil.Process()
+    if hasattr(process, "num_fds"):
+        return int(process.num_fds())
+    connections = getattr(process, "net_connections", None) or process.connections
+    return sum(connection.status == psutil.CONN_LISTEN for connection in connections("tcp"))
+
+
+# Ctrl-C as a test presses it in another process, which is started with APART. Windows sends it to
+# everybody at the console; Ctrl-Break can be sent to one group of processes.
+INTERRUPT: int = signal.CTRL_BREAK_EVENT if sys.platform == "win32" else signal.SIGINT
+APART: dict[str, Any] = {}
+if sys.platform == "win32":
+    APART["creationflags"] = subprocess.CREATE_NEW_PROCESS_GROUP
