@@ -22,8 +22,8 @@ def _is_musl() -> bool:
 
 
 SMALL = _is_musl()
-"""musl gives a thread 128 KiB. Python's limits to recursion lie beyond: a callback that recurses, or
-reading a nested message, would end the process."""
+"""musl gives a thread 128 KiB. Python's limits to recursion lie beyond: a callback that recurses,
+or reading a nested message, would end the process."""
 
 
 @contextlib.contextmanager
