@@ -29,11 +29,13 @@ or reading a nested message, would end the process."""
 @contextlib.contextmanager
 def large_stacks() -> Iterator[None]:
     """Give threads started meanwhile a large stack, unless the program has chosen a size itself."""
-    if not SMALL or threading.stack_size():
+    if not SMALL:
         yield
         return
-    threading.stack_size(STACK_BYTES)
+    # The function sets and returns what was set; asked for nothing, it would set the default.
+    chosen = threading.stack_size(STACK_BYTES)
+    threading.stack_size(chosen or STACK_BYTES)
     try:
         yield
     finally:
-        threading.stack_size(0)
+        threading.stack_size(chosen)

@@ -10,21 +10,17 @@ import pytest
 from laplace_server import stacks
 
 
-def test_a_large_stack_where_the_default_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("chosen", [0, 1 << 20])
+def test_a_small_default_is_enlarged_and_what_was_chosen_stays(
+    monkeypatch: pytest.MonkeyPatch, chosen: int
+) -> None:
     monkeypatch.setattr(stacks, "SMALL", True)
-    assert threading.stack_size() == 0
-    with stacks.large_stacks():
-        assert threading.stack_size() == stacks.STACK_BYTES
-    assert threading.stack_size() == 0
-
-
-def test_what_the_program_has_chosen_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stacks, "SMALL", True)
-    threading.stack_size(1 << 20)
+    threading.stack_size(chosen)
     try:
         with stacks.large_stacks():
-            assert threading.stack_size() == 1 << 20
-        assert threading.stack_size() == 1 << 20
+            meanwhile = threading.stack_size(chosen or stacks.STACK_BYTES)
+        assert meanwhile == (chosen or stacks.STACK_BYTES)
+        assert threading.stack_size(0) == chosen
     finally:
         threading.stack_size(0)
 
