@@ -71,7 +71,12 @@ def run(*command: str | Path) -> str:
 
 @pytest.mark.parametrize("sanitized", [False, True], ids=["plain", "sanitized"])
 @pytest.mark.parametrize(
-    ("name", "sources", "at_least"), [("scan_test", [SCANNER], 100_000), ("spin_test", [], 1000)]
+    ("name", "sources", "at_least"),
+    [
+        ("scan_test", [SCANNER], 100_000),
+        ("spin_test", [], 1000),
+        ("stream_test", [SCANNER.with_name("stream.cpp")], 50_000),
+    ],
 )
 def test_native_part(
     tmp_path: Path, name: str, sources: list[Path], at_least: int, sanitized: bool

@@ -1,0 +1,98 @@
+// A stream's last updates, shared by all its subscribers: publishers append, from any thread, and
+// the loop reads. Knows nothing of Python and of sockets.
+#ifndef LAPLACE_STREAM_H
+#define LAPLACE_STREAM_H
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "message.h"
+
+namespace laplace {
+
+// Updates that follow one another by number. One publisher at a time appends; what `count`
+// counts never changes any more, so that readers need no lock. An update that is large, or has
+// arrays, is a block by itself.
+class Block {
+public:
+    // Throws std::bad_alloc.
+    Block(uint64_t first, uint32_t updates, uint32_t text_bytes);
+    Block(uint64_t first, uint32_t text_bytes, std::vector<Message>&& arrays);
+
+    uint64_t first() const noexcept { return first_; }
+    uint32_t count() const noexcept { return count_.load(std::memory_order_acquire); }
+    // What it holds of memory, whether it is full or not.
+    size_t bytes() const noexcept { return bytes_; }
+    // When the updates from the one at `index` on were acquired, seconds since 1970.
+    const double* times(uint32_t index) const noexcept { return times_.get() + index; }
+    // JSON texts of the updates at [begin, end), a comma between two. begin < end <= count().
+    std::string_view texts(uint32_t begin, uint32_t end) const noexcept;
+    // What goes with the text of an update that is a block by itself. Only the loop may share them.
+    std::vector<Message>& arrays() noexcept { return arrays_; }
+
+private:
+    friend class Stream;
+    bool has_room(size_t text_bytes) const noexcept;
+    void append(std::string_view text, double time) noexcept;
+    uint32_t end_of(uint32_t count) const noexcept { return count == 0 ? 0 : ends_[count - 1]; }
+
+    const uint64_t first_;
+    const uint32_t updates_, text_bytes_;
+    std::unique_ptr<char[]> text_;
+    std::unique_ptr<uint32_t[]> ends_;  // of each text, behind its comma
+    std::unique_ptr<double[]> times_;
+    std::vector<Message> arrays_;
+    size_t bytes_;
+    std::atomic<uint32_t> count_{0};
+};
+
+// Sequence numbers of the updates there are; last == first - 1 where there is none.
+struct Range {
+    uint64_t first = 1;
+    uint64_t last = 0;
+};
+
+// How much of the past is kept. The last update is, whatever its size.
+struct History {
+    size_t bytes = size_t{64} << 20;  // memory of the blocks
+    uint64_t updates = UINT64_MAX;
+};
+
+class Stream {
+public:
+    // JSON text of one update, at most; 32 bits count the bytes of a block.
+    static constexpr size_t largest_text = size_t{1} << 30;
+
+    explicit Stream(History history) noexcept : history_(history) {}
+
+    // Adds an update and returns its number, from 1 on. `text` is a JSON object of at most
+    // largest_text bytes. Throws std::bad_alloc; then nothing has changed.
+    uint64_t append(std::string_view text, double time, std::vector<Message>&& arrays = {});
+    void set_history(History history) noexcept;
+    Range range() noexcept;
+    size_t bytes() noexcept;
+    // The block that holds an update; null where it is not there yet, or not any more.
+    std::shared_ptr<Block> block_of(uint64_t number) noexcept;
+
+private:
+    Block& block_for(std::string_view text, std::vector<Message>&& arrays);
+    void forget_oldest() noexcept;
+
+    std::mutex mutex_;
+    History history_;
+    std::deque<std::shared_ptr<Block>> blocks_;
+    size_t bytes_ = 0;
+    uint64_t last_ = 0;
+    uint64_t gone_ = 0;  // the last one that is not there any more
+};
+
+}  // namespace laplace
+
+#endif

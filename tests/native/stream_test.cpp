@@ -1,0 +1,254 @@
+// Tests of a stream's history against a model, and of readers beside publishers. Returns 1 if any
+// failed.
+
+#include "../../csrc/stream.h"
+
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace laplace {
+
+zmq_api zmq{};
+
+}  // namespace laplace
+
+namespace {
+
+using laplace::Block;
+using laplace::History;
+using laplace::Message;
+using laplace::Range;
+using laplace::Stream;
+using laplace::zmq_msg;
+
+std::atomic<int> checks{0};
+std::atomic<int> failures{0};
+
+#define CHECK(condition) check((condition), #condition, __LINE__)
+
+bool check(bool holds, const char* condition, int line) {
+    ++checks;
+    if (holds) return true;
+    if (++failures <= 20) std::printf("line %d: %s fails\n", line, condition);
+    return false;
+}
+
+// ---- messages made of memory
+
+struct memory_msg {
+    char* bytes;
+    size_t size;
+};
+
+memory_msg& as_memory(zmq_msg* msg) { return *reinterpret_cast<memory_msg*>(msg); }
+std::atomic<long> living{0};
+
+void use_messages_of_memory() {
+    laplace::zmq.msg_init = [](zmq_msg* msg) {
+        as_memory(msg) = {nullptr, 0};
+        return 0;
+    };
+    laplace::zmq.msg_init_size = [](zmq_msg* msg, size_t size) {
+        ++living;
+        as_memory(msg) = {static_cast<char*>(std::calloc(1, size)), size};
+        return as_memory(msg).bytes == nullptr ? -1 : 0;
+    };
+    laplace::zmq.msg_close = [](zmq_msg* msg) {
+        if (as_memory(msg).bytes != nullptr) --living;
+        std::free(as_memory(msg).bytes);
+        as_memory(msg) = {nullptr, 0};
+        return 0;
+    };
+    laplace::zmq.msg_move = [](zmq_msg* to, zmq_msg* from) {
+        laplace::zmq.msg_close(to);
+        as_memory(to) = as_memory(from);
+        as_memory(from) = {nullptr, 0};
+        return 0;
+    };
+    laplace::zmq.msg_data = [](zmq_msg* msg) { return static_cast<void*>(as_memory(msg).bytes); };
+    laplace::zmq.msg_size = [](const zmq_msg* msg) { return reinterpret_cast<const memory_msg*>(msg)->size; };
+}
+
+std::vector<Message> arrays_of(size_t bytes) {
+    std::vector<Message> arrays;
+    if (bytes == 0) return arrays;
+    arrays.emplace_back();
+    if (!arrays.back().allocate(bytes)) std::abort();
+    return arrays;
+}
+
+// ---- against a model
+
+struct Update {
+    std::string text;
+    double time;
+    size_t array_bytes;
+};
+
+std::string text_of(uint64_t number, size_t size) {
+    std::string text = "{\"n\":" + std::to_string(number) + ",\"pad\":\"";
+    if (text.size() + 2 < size) text.append(size - text.size() - 2, 'p');
+    return text + "\"}";
+}
+
+// Every update there is, read block by block, is what was appended.
+void holds_what_was_appended(Stream& stream, const std::vector<Update>& all) {
+    const Range range = stream.range();
+    CHECK(range.last == all.size());
+    CHECK(range.first >= 1 && range.first <= range.last + 1);
+    CHECK(stream.block_of(range.first - 1) == nullptr);
+    CHECK(stream.block_of(range.last + 1) == nullptr);
+    uint64_t number = range.first;
+    while (number <= range.last) {
+        const std::shared_ptr<Block> block = stream.block_of(number);
+        if (!CHECK(block != nullptr)) return;
+        const auto begin = static_cast<uint32_t>(number - block->first());
+        const uint32_t end = block->count();
+        if (!CHECK(block->first() <= number && begin < end)) return;
+        std::string wanted;
+        for (uint32_t i = begin; i < end; ++i) {
+            const Update& update = all[block->first() + i - 1];
+            if (i > begin) wanted += ',';
+            wanted += update.text;
+            CHECK(block->times(begin)[i - begin] == update.time);
+            CHECK(block->texts(i, i + 1) == update.text);
+            CHECK(block->arrays().size() == (update.array_bytes > 0 ? 1 : 0));
+        }
+        CHECK(block->texts(begin, end) == wanted);
+        number = block->first() + end;
+    }
+    CHECK(number == range.last + 1);
+}
+
+void is_as_the_model(unsigned seed) {
+    std::mt19937 random(seed);
+    const auto upto = [&](size_t limit) { return static_cast<size_t>(random() % (limit + 1)); };
+    History history;
+    history.bytes = size_t{1} << upto(22);
+    history.updates = upto(2) == 0 ? upto(300) : UINT64_MAX;
+    Stream stream(history);
+    std::vector<Update> all;
+    uint64_t first_seen = 1;
+    const size_t steps = 200 + upto(1500);
+    for (size_t step = 0; step < steps; ++step) {
+        if (upto(400) == 0) {
+            history.bytes = size_t{1} << upto(22);
+            history.updates = upto(2) == 0 ? upto(300) : UINT64_MAX;
+            stream.set_history(history);
+        }
+        const size_t size = upto(20) == 0 ? upto(200000) : upto(100);
+        Update update{text_of(all.size() + 1, size), 1e9 + static_cast<double>(step), upto(30) == 0 ? 1 + upto(100000) : 0};
+        CHECK(stream.append(update.text, update.time, arrays_of(update.array_bytes)) == all.size() + 1);
+        const size_t own = update.text.size() + update.array_bytes;
+        all.push_back(std::move(update));
+
+        const Range range = stream.range();
+        CHECK(range.first >= first_seen);  // what is gone does not come back
+        first_seen = range.first;
+        CHECK(range.first <= range.last);  // the last one is always there
+        CHECK(range.last - range.first + 1 <= std::max<uint64_t>(history.updates, 1));
+        // Beyond the limit only where the last block alone is.
+        CHECK(stream.bytes() <= std::max(history.bytes, own + 200000));
+        if (upto(100) == 0) holds_what_was_appended(stream, all);
+    }
+    holds_what_was_appended(stream, all);
+}
+
+void keeps_as_much_as_it_may() {
+    History history;
+    history.bytes = size_t{1} << 20;
+    Stream stream(history);
+    const std::string text = text_of(1, 100);
+    for (int i = 0; i < 100000; ++i) stream.append(text, 0);
+    const Range range = stream.range();
+    const size_t held = (range.last - range.first + 1) * text.size();
+    CHECK(held > history.bytes / 2);  // the rest is what belongs to each update, and the last block
+    CHECK(stream.bytes() <= history.bytes);
+}
+
+void forgets_arrays() {
+    History history;
+    history.bytes = 1000000;
+    {
+        Stream stream(history);
+        for (int i = 0; i < 100; ++i) stream.append("{}", 0, arrays_of(100000));
+        CHECK(living == 9);
+        CHECK(stream.range().first == 92);
+        const std::shared_ptr<Block> held = stream.block_of(92);
+        for (int i = 0; i < 100; ++i) stream.append("{}", 0, arrays_of(100000));
+        CHECK(living == 10);  // a reader keeps what it reads
+        CHECK(held->texts(0, 1) == "{}");
+    }
+    CHECK(living == 0);
+}
+
+// ---- readers beside publishers
+
+void readers_see_whole_updates() {
+    History history;
+    history.bytes = 64 * 1024;
+    Stream stream(history);
+    constexpr uint64_t each = 60000;
+    constexpr int publishers = 2, readers = 2;
+    std::atomic<int> publishing{publishers};
+    std::vector<std::thread> threads;
+    for (int p = 0; p < publishers; ++p) {
+        threads.emplace_back([&, p] {
+            const std::string text = p == 0 ? "{\"a\":1}" : "{\"b\":22}";
+            for (uint64_t i = 0; i < each; ++i) stream.append(text, p, arrays_of(i % 1000 == 0 ? 100 : 0));
+            --publishing;
+        });
+    }
+    for (int r = 0; r < readers; ++r) {
+        threads.emplace_back([&] {
+            uint64_t next = 1, seen = 0, lost = 0;
+            while (publishing > 0 || next <= stream.range().last) {
+                const std::shared_ptr<Block> block = stream.block_of(next);
+                if (block == nullptr) {
+                    const Range range = stream.range();
+                    if (next >= range.first) {
+                        std::this_thread::yield();
+                        continue;
+                    }
+                    lost += range.first - next;
+                    next = range.first;
+                    continue;
+                }
+                const auto begin = static_cast<uint32_t>(next - block->first());
+                const uint32_t end = block->count();
+                if (!CHECK(begin < end)) return;
+                for (uint32_t i = begin; i < end; ++i) {
+                    const std::string_view text = block->texts(i, i + 1);
+                    const std::string_view wanted = block->times(i)[0] == 0 ? "{\"a\":1}" : "{\"b\":22}";
+                    if (text != wanted) CHECK(false && "an update is torn");
+                }
+                seen += end - begin;
+                next = block->first() + end;
+            }
+            CHECK(seen + lost == publishers * each);
+            CHECK(seen > 0);
+        });
+    }
+    for (std::thread& thread : threads) thread.join();
+    CHECK(stream.range().last == publishers * each);
+}
+
+}  // namespace
+
+int main() {
+    use_messages_of_memory();
+    for (unsigned seed = 1; seed <= 40; ++seed) is_as_the_model(seed);
+    keeps_as_much_as_it_may();
+    CHECK(living == 0);
+    forgets_arrays();
+    readers_see_whole_updates();
+    CHECK(living == 0);
+    std::printf("%d checks, %d failed\n", checks.load(), failures.load());
+    return failures == 0 ? 0 : 1;
+}
