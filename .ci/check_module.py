@@ -36,8 +36,6 @@ def check(wheel: str) -> None:
     needed = [tag.needed for tag in dynamic.iter_tags("DT_NEEDED")]
     if strange := [library for library in needed if not RUNTIMES.fullmatch(library)]:
         sys.exit(f"{Path(wheel).name} needs {strange}")
-    if [*dynamic.iter_tags("DT_RPATH"), *dynamic.iter_tags("DT_RUNPATH")]:
-        sys.exit(f"{Path(wheel).name} has a search path for libraries")
     if [*dynamic.iter_tags("DT_TEXTREL")]:
         sys.exit(f"{Path(wheel).name} has relocations in its code")
     for segment in module.iter_segments():

@@ -2,7 +2,9 @@
 
 #ifdef _WIN32
 #define WIN32_LEAN_AND_MEAN
+#ifndef NOMINMAX  // MinGW's C++ headers define it themselves
 #define NOMINMAX
+#endif
 #include <windows.h>
 
 #include <memory>

@@ -23,7 +23,22 @@ def _is_musl() -> bool:
 
 SMALL = _is_musl()
 """musl gives a thread 128 KiB. Python's limits to recursion lie beyond: a callback that recurses,
-or reading a nested message, would end the process."""
+or a nested message, would end the process."""
+
+
+class _Lock:
+    """Python has one size for all threads started from now on, so one at a time may change it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self) -> None:
+        self.lock = threading.Lock()
+
+
+_changing = _Lock()
 
 
 @contextlib.contextmanager
@@ -32,10 +47,11 @@ def large_stacks() -> Iterator[None]:
     if not SMALL:
         yield
         return
-    # The function sets and returns what was set; asked for nothing, it would set the default.
-    chosen = threading.stack_size(STACK_BYTES)
-    threading.stack_size(chosen or STACK_BYTES)
-    try:
-        yield
-    finally:
-        threading.stack_size(chosen)
+    with _changing.lock:
+        before = threading.stack_size(STACK_BYTES)
+        if before:
+            threading.stack_size(before)
+        try:
+            yield
+        finally:
+            threading.stack_size(before)

@@ -1,25 +1,16 @@
-"""JSON from the other side is read as the standard library reads it, but for its depth.
-
-Nor does any depth end the process where threads have small stacks.
-"""
+"""JSON from the other side is read as the standard library reads it, but for its depth."""
 
 from __future__ import annotations
 
-import ctypes
 import json
-import threading
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from machine import LINUX
 from raw_peers import run_script
 
-from conftest import Connect, MakeServer
-from laplace_server import stacks
 from laplace_server.json_text import MAX_NESTING, _depth, loads
-from laplace_server.stacks import large_stacks
 
 JSON = st.recursive(
     st.none() | st.integers() | st.floats() | st.text('[]{}"\\aé'),
@@ -120,41 +111,3 @@ SMALL_STACK = """
 
 def test_no_message_overflows_the_stack_of_a_thread() -> None:
     assert run_script(SMALL_STACK).stdout.strip() == "True"
-
-
-def stack_bytes() -> int:
-    """Of this thread."""
-    attributes = ctypes.create_string_buffer(256)  # more than any pthread_attr_t
-    base, size = ctypes.c_void_p(), ctypes.c_size_t()
-    libc = ctypes.CDLL(None)
-    libc.pthread_self.restype = ctypes.c_void_p
-    assert libc.pthread_getattr_np(ctypes.c_void_p(libc.pthread_self()), attributes) == 0
-    libc.pthread_attr_getstack(attributes, ctypes.byref(base), ctypes.byref(size))
-    libc.pthread_attr_destroy(attributes)
-    return size.value
-
-
-@pytest.mark.skipif(not LINUX, reason="asks the C library how Linux does it")
-@pytest.mark.parametrize("chosen", [0, 1 << 20], ids=["default", "chosen"])
-def test_threads_get_a_large_stack_where_the_default_is_small(
-    make_server: MakeServer, connect: Connect, monkeypatch: pytest.MonkeyPatch, chosen: int
-) -> None:
-    monkeypatch.setattr(stacks, "SMALL", True)
-    monkeypatch.setattr(stacks, "STACK_BYTES", 32 << 20)
-    sizes: list[int] = []
-    threading.stack_size(chosen)
-    try:
-        server = make_server()
-        assert threading.stack_size() == chosen
-    finally:
-        threading.stack_size(0)
-    server.set_on_position_changed(lambda _: sizes.append(stack_bytes()))
-    connect(server).request("SET", {"positions": 1})
-    (size,) = sizes
-    assert size == pytest.approx(chosen or 32 << 20, rel=0.1)
-
-
-def test_other_stacks_are_left_alone() -> None:
-    with large_stacks():
-        assert threading.stack_size() == (stacks.STACK_BYTES if stacks.SMALL else 0)
-    assert threading.stack_size() == 0
