@@ -35,8 +35,6 @@ def compile_args() -> list[str]:
     args += ["-O0", "-g", "-UNDEBUG"] if switch("LAPLACE_DEBUG") else ["-O2", "-g0", "-DNDEBUG"]
     if switch("LAPLACE_SANITIZE"):
         args += [f"-fsanitize={switch('LAPLACE_SANITIZE')}", "-fno-omit-frame-pointer", "-g"]
-    if switch("LAPLACE_WERROR"):
-        args += ["-Werror"]
     return args
 
 
@@ -69,6 +67,8 @@ class BuildCore(build_ext):
         ) -> None:
             if src.startswith("csrc"):
                 extra_postargs = [*extra_postargs, "-Wconversion", "-Wshadow"]
+                if switch("LAPLACE_WERROR"):
+                    extra_postargs.append("-Werror")
             compile_one(obj, src, ext_name, cc_args, extra_postargs, pp_opts)
 
         if not MSVC:

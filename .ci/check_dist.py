@@ -12,11 +12,13 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 SOURCES = {".pyx", ".pxd", ".pxi", ".c", ".cpp", ".h"}
-# What the Windows wheel brings: libzmq with its licences, and what delvewheel adds.
+# What the Windows wheel brings: libzmq with its licences.
 BUNDLED = {"libzmq.dll", "libzmq-licence.txt", "libsodium-licence.txt"}
-REPAIRED = re.compile(
-    r"laplace_server\.libs/(msvcp140-[0-9a-f]+\.dll|\.load-order-laplace_server-\S+)"
-)
+# What delvewheel and auditwheel add: C++ runtimes that Windows and musl systems may lack.
+REPAIRED = {
+    "win": re.compile(r"laplace_server\.libs/msvcp140-[0-9a-f]+\.dll"),
+    "musllinux": re.compile(r"laplace_server\.libs/(libstdc\+\+|libgcc_s)-[0-9a-f]+\.so[.\d]*"),
+}
 
 
 def tracked(checkout: str) -> set[str]:
@@ -54,14 +56,14 @@ def check_wheel(checkout: str, wheel: str) -> None:
         sys.exit(f"one compiled module expected, got {modules}")
     if package - modules - bundled != expected:
         sys.exit(f"wrong in the wheel: {sorted(map(str, (package - modules) ^ expected))}")
-    windows = "-win_" in Path(wheel).name
-    if {path.name for path in bundled} != (BUNDLED if windows else set()):
+    system = identifier(wheel).split("-")[1].split("_")[0]
+    if {path.name for path in bundled} != (BUNDLED if system == "win" else set()):
         sys.exit(f"wrong libzmq in {Path(wheel).name}: {sorted(map(str, bundled))}")
     others = [
         str(path)
         for path in held - package
         if not path.parts[0].endswith(".dist-info")
-        and not (windows and REPAIRED.fullmatch(str(path)))
+        and not (system in REPAIRED and REPAIRED[system].fullmatch(str(path)))
     ]
     sources = [str(path) for path in held if path.suffix in SOURCES]
     if others or sources:
@@ -74,7 +76,7 @@ def identifier(wheel: str) -> str:
     """cibuildwheel's name for what a wheel is for: cp312-manylinux_x86_64."""
     _, _, python, _, tags = Path(wheel).stem.split("-")
     system = re.fullmatch(
-        r"(manylinux|musllinux|macosx|win)(?:_?\d+_\d+)?_(.+)", tags.split(".")[-1]
+        r"(manylinux|musllinux|linux|macosx|win)(?:_?\d+(?:_\d+)?)?_(.+)", tags.split(".")[-1]
     )
     if system is None:
         sys.exit(f"not repaired for a known system: {Path(wheel).name}")

@@ -16,7 +16,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 RUNTIMES = re.compile(
-    r"lib(stdc\+\+|gcc_s|c|m|dl|pthread)\.so(\.\d+)?|libc\.musl-\w+\.so\.1|ld-linux-.+\.so\.\d"
+    r"lib(stdc\+\+|gcc_s)(-[0-9a-f]+)?\.so[.\d]*|lib(c|m|dl|pthread)\.so(\.\d+)?|libc\.musl-\w+\.so\.1|ld-linux-.+\.so\.\d"
 )
 
 

@@ -7,6 +7,7 @@
 #endif
 #include <windows.h>
 
+#include <cstring>
 #include <memory>
 #include <new>
 #else
@@ -31,7 +32,10 @@ void* open_library(const char* path, bool only_loaded) noexcept {
         HMODULE module = nullptr;
         return GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_PIN, wide.get(), &module) ? module : nullptr;
     }
-    return LoadLibraryExW(wide.get(), nullptr, LOAD_LIBRARY_SEARCH_DEFAULT_DIRS | LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR);
+    DWORD where = LOAD_LIBRARY_SEARCH_DEFAULT_DIRS;
+    // What it needs may lie beside it; asked so, Windows takes no bare name.
+    if (std::strpbrk(path, "\\/") != nullptr) where |= LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR;
+    return LoadLibraryExW(wide.get(), nullptr, where);
 }
 
 void* find_symbol(void* library, const char* name) noexcept {
