@@ -24,6 +24,7 @@ HERE = Path(__file__).resolve().parent
 CORE = HERE.parent / "csrc"
 STORED = HERE / "instructions.json"
 WORKS = {"scan": "scan of an envelope", "get": "repeated native GET of two floats"}
+PARTS = ("loop", "loop_peers", "loop_streams", "scan", "documents", "handover", "stream")
 TOLERANCE = 0.15  # compilers' versions and C libraries differ a little
 FEW, MANY = 1000, 3000
 SKIPPED = 77  # the status by which test programs say so
@@ -44,9 +45,7 @@ def compile_program(folder: Path) -> Path:
     """Compile the core without Python, as it is shipped: with -O2."""
     program = folder / "instructions"
     sources = [HERE / "native" / "instructions.cpp"]
-    sources += [
-        CORE / f"{name}.cpp" for name in ("loop", "loop_peers", "scan", "documents", "handover")
-    ]
+    sources += [CORE / f"{name}.cpp" for name in PARTS]
     command = [*compiler(), "-std=c++17", "-O2", "-DNDEBUG", f"-I{CORE}", *map(str, sources)]
     subprocess.run([*command, "-pthread", "-o", str(program)], check=True)
     return program

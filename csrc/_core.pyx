@@ -6,8 +6,10 @@ Only the facade and the tests import it. Policy (texts, handlers, logging) is th
 
 import threading
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cython.operator cimport dereference
+from libc.string cimport memcpy
 from libcpp.memory cimport make_shared
 from libcpp.utility cimport move
 
@@ -18,6 +20,7 @@ import zmq as pyzmq
 from laplace_server.errors import ForkedServerError
 
 include "private_copy.pxi"
+include "updates.pxi"
 
 DATA = DOCUMENT_DATA
 INFO = DOCUMENT_INFO
@@ -128,17 +131,20 @@ cdef class Core:
     cdef unsigned forks
     cdef Document data
     cdef Document info
+    cdef dict streams  # by name
     cdef object __weakref__
 
-    def __cinit__(self, *, bytes address, long long max_message_bytes, int refresh_timeout_ms,
-                  int spin_us, dict limits):
+    def __cinit__(self, *, bytes address, uint64_t epoch, long long max_message_bytes,
+                  int refresh_timeout_ms, int spin_us, dict limits):
         self.server = NULL
         self.forks = fork_count()
         self.data = Document()
         self.info = Document()
+        self.streams = {}
         cdef Config config
         cdef int error = 0
         config.address = cpp(address)
+        config.epoch = epoch
         config.max_message_bytes = max_message_bytes
         config.refresh_timeout_ms = refresh_timeout_ms
         config.spin_us = spin_us
@@ -335,6 +341,60 @@ cdef class Core:
     def is_live(self, int which):
         return self.here().shared.documents.is_live(<document_id>which)
 
+    # ---- streams
+
+    def declare_stream(self, str name, size_t history_bytes, uint64_t history_updates):
+        """Make a stream, or change how much of its past is kept."""
+        cdef History history
+        cdef StreamRef found = StreamRef()
+        history.bytes = history_bytes
+        history.updates = history_updates
+        found.stream = self.here().shared.streams.declare(cpp(name.encode()), history)
+        found.stream.get().set_history(history)
+        self.streams.setdefault(name, found)
+
+    def publish(self, str name, data, double time):
+        """Append an update to a declared stream; its sequence number. KeyError: not declared."""
+        cdef Server* server = self.here()
+        cdef StreamRef found = <StreamRef>self.streams[name]
+        cdef uint64_t number = append_update(found, data, time)
+        if server.shared.streams.followed.load():
+            server.shared.wake()
+        return number
+
+    def stream_range(self, str name):
+        """(first, last) number of the updates there are. KeyError: not declared."""
+        cdef Range range = (<StreamRef>self.streams[name]).stream.get().range()
+        return range.first, range.last
+
+    def stream_names(self):
+        return list(self.streams)
+
+    def stream_bytes(self, str name):
+        """Memory of a stream's history."""
+        return (<StreamRef>self.streams[name]).stream.get().bytes()
+
+    def ledgers(self):
+        """What each subscriber was sent and was not, as plain numbers."""
+        cdef vector[shared_ptr[Ledger]] ledgers = self.here().shared.streams.ledgers()
+        cdef shared_ptr[Ledger] each
+        found = []
+        for each in ledgers:
+            found.append({
+                "stream": each.get().stream.decode(),
+                "who": each.get().who,
+                "first": each.get().first.load(),
+                "sent": each.get().sent.load(),
+                "lost": each.get().lost.load(),
+                "next": each.get().next.load(),
+                "confirmed": each.get().confirmed.load(),
+                "messages": each.get().messages.load(),
+                "bytes": each.get().bytes.load(),
+                "allowed_messages": each.get().allowed_messages.load(),
+                "allowed_bytes": each.get().allowed_bytes.load(),
+            })
+        return found
+
     # ---- requests for Python
 
     def next_job(self):
@@ -368,6 +428,29 @@ cdef class Core:
         finished.render_get = True
         finished.to = cpp(to)
         finished.version = cpp(version)
+        self.hand_over(finished, command, 0)
+
+    def finish_subscribe(self, uint64_t job, bytes reply, unsigned command, str name, bytes who,
+                         uint32_t subscription, uint64_t next, uint64_t messages,
+                         uint64_t allowed_bytes, bint latest_only):
+        """Hand over the reply to a SUBSCRIBE; with it the subscription begins, at `next`."""
+        cdef Finished finished
+        cdef StreamRef stream = self.streams[name]
+        cdef shared_ptr[Ledger] ledger = make_shared[Ledger]()
+        ledger.get().stream = cpp(name.encode())
+        ledger.get().who = cpp(who)
+        ledger.get().first.store(next)
+        ledger.get().next.store(next)
+        ledger.get().confirmed.store(next)
+        ledger.get().allowed_messages.store(messages)
+        ledger.get().allowed_bytes.store(allowed_bytes)
+        finished.id = job
+        finished.render_get = False
+        finished.reply = cpp(reply)
+        finished.subscription.stream = stream.stream
+        finished.subscription.ledger = ledger
+        finished.subscription.id = subscription
+        finished.subscription.latest_only = latest_only
         self.hand_over(finished, command, 0)
 
     cdef void hand_over(self, Finished& finished, unsigned command, int error) except *:

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "message.h"
+#include "subscribers.h"
 
 namespace laplace {
 
@@ -31,6 +32,7 @@ struct Finished {
     std::string to, version;  // JSON texts for a rendered reply
     unsigned command = 0;     // index of its counters
     int error = 0;            // an error_kind
+    Subscription subscription;  // begins with the reply
 };
 
 // A native answer, told to the log at DEBUG.

@@ -30,8 +30,9 @@ int Loop::run() noexcept {
         try {
             refresh_table();
             if (shared_.take_mail()) read_mail();
-            if (!waiting_.empty() || !parked_.empty() || stopping_) {
+            if (!waiting_.empty() || !parked_.empty() || !subscribers_.empty() || stopping_) {
                 const uint64_t now = now_ns();
+                if (!subscribers_.empty() && (look_at_streams_ || now >= streams_at_)) pump(now);
                 if (!waiting_.empty() && now >= waiting_.front()->slots.front().deadline) serve_waiting(now);
                 if (!parked_.empty() && now >= retry_at_) retry_parked();
                 if (stopping_ && stopped(now)) return 0;
@@ -128,6 +129,7 @@ void Loop::on_message() {
     const size_t route_size = delimiter + 1;
     const bool one_frame = frame_count_ == route_size + 1;
     Message& body = one_frame ? frames_[route_size] : nothing_;
+    if (one_frame && take_control(delimiter, body)) return;
     const Request request = inspect(body, one_frame);
 
     if (!peers_.empty()) {
@@ -328,6 +330,7 @@ void Loop::read_mail() {
     }
     if (shared_.stop_requested.load() && !stopping_) begin_stop();
     if (!waiting_.empty()) serve_waiting(now_ns());
+    look_at_streams_ = !subscribers_.empty();
 }
 
 Slot* Loop::take_job(uint64_t id, Peer*& peer) noexcept {
@@ -360,6 +363,13 @@ void Loop::finish(const Finished& finished) {
     if (!complete) {
         abandon(answer, ERROR_NO_MEMORY);
         if (!answer.reply.allocate(0)) return;
+    }
+    if (finished.subscription.stream && !stopping_) {
+        try {
+            subscribe(*peer, slot->route, finished.subscription);
+        } catch (const std::bad_alloc&) {  // its client asks again when it hears nothing
+            tally(shared_.counters.errors[ERROR_NO_MEMORY]);
+        }
     }
     make_ready(*peer, *slot);
     advance(*peer);
@@ -448,6 +458,7 @@ int Loop::milliseconds_to_wait(uint64_t now) const noexcept {
     // The time-out is the same for all, so the first in line is the first due.
     if (!waiting_.empty()) next = waiting_.front()->slots.front().deadline;
     if (!parked_.empty()) next = std::min(next, retry_at_);
+    if (!subscribers_.empty()) next = look_at_streams_ ? now : std::min(next, streams_at_);
     if (stopping_) next = std::min(next, jobs_.empty() ? flush_deadline_ : callback_deadline_);
     if (next == UINT64_MAX) return -1;
     if (next <= now) return 0;
@@ -491,6 +502,7 @@ bool Loop::stopped(uint64_t now) {
         set_receive_timeout(0);
         int error = 0;
         while (now_ns() < now + drain_ns && receive(error)) on_message();
+        end_streams();
     }
     return peers_.empty() || now >= flush_deadline_;
 }

@@ -13,6 +13,8 @@
 #include "repeats.h"
 #include "shared.h"
 #include "spin.h"
+#include "stream_wire.h"
+#include "subscribers.h"
 
 namespace laplace {
 
@@ -70,6 +72,17 @@ private:
     void forget(Peer& peer);
     Connection& connection_of(std::string_view id);
 
+    // Streams.
+    bool take_control(size_t delimiter, Message& body);
+    void subscribe(const Peer& peer, Route& route, const Subscription& subscription);
+    void pump(uint64_t now);
+    Sent pump_one(Subscriber& subscriber, uint64_t now);
+    Sent send_updates(Subscriber& subscriber, uint64_t number, uint64_t lost, uint64_t last);
+    Sent tell(Subscriber& subscriber, stream_kind kind);
+    Sent send_stream(Route& route, Message& head, std::vector<Message>* arrays);
+    StreamHeader header_for(const Subscriber& subscriber, stream_kind kind) const noexcept;
+    void end_streams();
+
     // What happens between messages.
     void read_mail();
     Slot* take_job(uint64_t id, Peer*& peer) noexcept;
@@ -90,6 +103,7 @@ private:
 
     static constexpr uint64_t ns_per_us = 1000;
     static constexpr uint64_t ns_per_ms = 1000 * ns_per_us;
+    static constexpr uint64_t alive_ns = 1000 * ns_per_ms;  // between two words to a subscriber
     static constexpr uint64_t first_retry_ns = ns_per_ms;  // of parked replies; doubles from there
 
     Shared& shared_;
@@ -122,6 +136,10 @@ private:
     uint64_t retry_at_ = 0, retry_after_ = 0;
     bool progress_ = false;  // something was sent since the last retry began
     uint64_t log_checked_ = 0;
+
+    Subscribers subscribers_;
+    bool look_at_streams_ = false;  // something can be sent, perhaps
+    uint64_t streams_at_ = 0;       // when they are looked at in any case
     int receive_timeout_ = -1;
 
     bool stopping_ = false;

@@ -1,10 +1,15 @@
 # What _core.pyx uses of the C++ in this folder.
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libcpp cimport bool
 from libcpp.deque cimport deque
 from libcpp.memory cimport shared_ptr
 from libcpp.string cimport string
 from libcpp.vector cimport vector
+
+
+cdef extern from "<string_view>" namespace "std" nogil:
+    cdef cppclass string_view:
+        string_view(const char* text, size_t size) noexcept
 
 
 cdef extern from "scan.h" nogil:
@@ -46,6 +51,7 @@ cdef extern from "zmq_api.h" namespace "laplace" nogil:
 cdef extern from "counters.h" namespace "laplace" nogil:
     cdef cppclass Counter:
         uint64_t load() noexcept
+        void store(uint64_t value) noexcept
     cdef cppclass LatencyHistogram:
         Counter* buckets
     const size_t bucket_count "laplace::LatencyHistogram::bucket_count"
@@ -117,8 +123,49 @@ cdef extern from "documents.h" namespace "laplace" nogil:
 
 cdef extern from "message.h" namespace "laplace" nogil:
     cdef cppclass Message:
-        const char* data() noexcept
+        Message() noexcept
+        bool allocate(size_t size) noexcept
+        char* data() noexcept
         size_t size() noexcept
+
+
+cdef extern from "stream.h" namespace "laplace" nogil:
+    cdef cppclass Range:
+        uint64_t first
+        uint64_t last
+    cdef cppclass History:
+        size_t bytes
+        uint64_t updates
+    cdef cppclass Stream:
+        uint64_t append(string_view text, double time, vector[Message] arrays) except +
+        void set_history(History history) noexcept
+        Range range() noexcept
+        size_t bytes() noexcept
+    const size_t largest_text "laplace::Stream::largest_text"
+
+
+cdef extern from "subscribers.h" namespace "laplace" nogil:
+    cdef cppclass Ledger:
+        string stream
+        string who
+        Counter first
+        Counter sent
+        Counter lost
+        Counter next
+        Counter confirmed
+        Counter messages
+        Counter bytes
+        Counter allowed_messages
+        Counter allowed_bytes
+    cdef cppclass Streams:
+        shared_ptr[Stream] declare(const string& name, History history) except +
+        vector[shared_ptr[Ledger]] ledgers() except +
+        atomic_bool followed
+    cdef cppclass Subscription:
+        shared_ptr[Stream] stream
+        shared_ptr[Ledger] ledger
+        uint32_t id
+        bool latest_only
 
 
 cdef extern from "handover.h" namespace "laplace" nogil:
@@ -135,6 +182,7 @@ cdef extern from "handover.h" namespace "laplace" nogil:
         string version
         unsigned command
         int error
+        Subscription subscription
     cdef cppclass Answered:
         unsigned command
         string sender "from"
@@ -157,6 +205,7 @@ cdef extern from "shared.h" namespace "laplace" nogil:
         size_t peer_parked_bytes
     cdef cppclass Config:
         string address
+        uint64_t epoch
         int64_t max_message_bytes
         int refresh_timeout_ms
         int spin_us
@@ -167,9 +216,11 @@ cdef extern from "shared.h" namespace "laplace" nogil:
         Documents documents
         Inbox inbox
         Counters counters
+        Streams streams
         atomic_bool take_after_get
         atomic_bool log_answers
         void set_table(shared_ptr[const DispatchTable] table) noexcept
+        void wake() noexcept
 
 
 cdef extern from "server.h" namespace "laplace" nogil:

@@ -55,6 +55,7 @@ cdef class Walk:
     cdef Py_ssize_t array_bytes
     cdef dict arrays            # by id: an array and its copy, so that it is copied once
     cdef list path              # where a failure is, innermost first
+    cdef list apart             # where arrays are to be sent beside the text: they, described
 
     def __cinit__(self, dict arrays=None):
         self.owned = True
@@ -110,6 +111,8 @@ cdef object copy_dict(dict source, Walk walk, int depth):
                 raise
             # Allowed during PyDict_Next: the key is there already.
             PyDict_SetItem(private, <object>key, changed)
+    if walk.apart is not None and "$array" in source:
+        raise TypeError("the key '$array' is kept for the places of arrays")
     if not plain_keys:
         private = {text_of_key(name): value for name, value in private.items()}
         utf8_keys = all([is_utf8(name) for name in private])
@@ -211,6 +214,8 @@ cdef object copy_value(PyObject* item, Py_ssize_t expected, Walk walk, int depth
         walk.owned = False
         return copy_list(list(value), walk, depth)
     if is_array(value):
+        if walk.apart is not None and goes_apart(value):
+            return put_apart(value, walk)
         return copy_array(value, walk, depth)
     if is_numpy_scalar(value):
         if value.dtype.kind == "m":
@@ -290,6 +295,20 @@ cdef object copy_array(value, Walk walk, int depth):
             walk.arrays[id(value)] = value, private
     walk.array_bytes += getattr(private, "nbytes", 0)
     return private
+
+
+cdef bint goes_apart(value) except -1:
+    """Whether an array is sent as its bytes: numbers and booleans, whatever their shape."""
+    return value.dtype.kind in "biufc" and value.dtype.itemsize > 0
+
+
+cdef object put_apart(value, Walk walk):
+    """Set an array apart; in the text stands where it is: its number in {"$array": number}."""
+    numpy = sys.modules["numpy"]
+    array = numpy.ascontiguousarray(value).reshape(value.shape)
+    described = {"dtype": array.dtype.str, "shape": array.shape}
+    walk.apart.append((described, array))
+    return {"$array": len(walk.apart) - 1}
 
 
 cdef object array_copy(value, Walk walk, int depth):

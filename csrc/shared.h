@@ -13,6 +13,7 @@
 #include "dispatch.h"
 #include "documents.h"
 #include "handover.h"
+#include "subscribers.h"
 
 namespace laplace {
 
@@ -27,6 +28,7 @@ struct Limits {
 
 struct Config {
     std::string address;
+    uint64_t epoch = 0;  // of its streams: no two servers have the same
     int64_t max_message_bytes = -1;
     int refresh_timeout_ms = 100;
     int spin_us = 200;  // how long the loop waits for the next message without sleeping
@@ -50,6 +52,7 @@ struct Shared {
     Inbox inbox;          // locks itself
     Outbox outbox;        // locks itself
     Counters counters;    // atomics
+    Streams streams;      // locks itself
 
     std::atomic<bool> take_after_get{false};
     std::atomic<bool> log_answers{false};

@@ -96,6 +96,7 @@ class Core:
         cls,
         *,
         address: bytes,
+        epoch: int,
         max_message_bytes: int,
         refresh_timeout_ms: int,
         spin_us: int,
@@ -195,6 +196,31 @@ class Core:
     def is_live(self, which: int) -> bool:
         """Whether a look is made before the document is served."""
 
+    # ---- streams
+
+    def declare_stream(self, name: str, history_bytes: int, history_updates: int) -> None:
+        """Make a stream, or change how much of its past is kept."""
+
+    def publish(self, name: str, data: Any, time: float) -> int:
+        """Append an update, acquired at ``time`` (seconds since 1970); returns its number, from 1.
+
+        Raises:
+            KeyError: the stream is not declared.
+            TypeError: not a dict, or a value that cannot be sent; the text names its place.
+        """
+
+    def stream_names(self) -> list[str]:
+        """The declared streams."""
+
+    def stream_range(self, name: str) -> tuple[int, int]:
+        """Numbers of the first and the last update there are; last is first - 1 for none."""
+
+    def stream_bytes(self, name: str) -> int:
+        """Memory of a stream's history."""
+
+    def ledgers(self) -> list[dict[str, Any]]:
+        """What each subscriber was sent and was not."""
+
     # ---- requests for Python
 
     def next_job(self) -> tuple[int, bytes, bool, bool] | Literal["log"] | None:
@@ -209,6 +235,24 @@ class Core:
 
     def finish_get(self, job: int, to: bytes, version: bytes, command: int) -> None:
         """Let the loop answer a GET with the data of the moment; ``to``, ``version``: JSON."""
+
+    def finish_subscribe(
+        self,
+        job: int,
+        reply: bytes,
+        command: int,
+        name: str,
+        who: bytes,
+        subscription: int,
+        next: int,
+        messages: int,
+        allowed_bytes: int,
+        latest_only: bool,
+    ) -> None:
+        """Hand over the reply to a SUBSCRIBE; the subscription begins with it, at ``next``.
+
+        ``who`` is the client's name as JSON; ``messages`` and ``allowed_bytes`` are its credit.
+        """
 
     def take_log(self) -> list[tuple[int, bytes]]:
         """Native answers since the last call: (command number, start of ``from`` as JSON)."""

@@ -26,7 +26,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import zmq
@@ -39,6 +39,9 @@ from laplace_server.errors import (
     RequestTimeout,
     VersionMismatch,
 )
+
+if TYPE_CHECKING:
+    from laplace_server.stream import Subscription
 
 __all__ = ["ClientLHC"]
 
@@ -220,6 +223,42 @@ class ClientLHC:
         return self._send(message, timeout_s)
 
     # -- the end
+
+    def subscribe(
+        self,
+        stream: str = "data",
+        *,
+        start: str | int = "latest",
+        latest_only: bool = False,
+        credit_bytes: int = 16 << 20,
+        timeout_s: float | None = None,
+    ) -> Subscription:
+        """Follow a stream: an iterator of its updates, with a connection of its own.
+
+        ``start``: "latest", only what is published from now on; "oldest", all that the server
+        still has; or the number of the first update wanted. ``latest_only``: the newest update
+        each time, for displays. ``credit_bytes``: how much may be on the way, and so in memory
+        here; one update always may.
+
+        Raises:
+            RemoteError: the server has no such stream.
+            ValueError: ``credit_bytes`` is not positive.
+        """
+        from laplace_server.stream import Subscription
+
+        if self.closed:
+            raise ClientClosed(f"The client of {self._address} is closed.")
+        if credit_bytes < 1:
+            raise ValueError(f"'credit_bytes' must be 1 or more, not {credit_bytes}.")
+        return Subscription(
+            self._address,
+            self._name,
+            stream,
+            start=start,
+            latest_only=latest_only,
+            credit_bytes=credit_bytes,
+            timeout_s=self._timeout_s if timeout_s is None else _seconds(timeout_s),
+        )
 
     def close(self) -> None:
         """Close all connections. Any thread may call it, also a signal handler, also twice.

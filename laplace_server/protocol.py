@@ -51,6 +51,7 @@ CMD_SET_ACT = "SET ACT"
 CMD_SET_DIAG = "SET DIAG"
 CMD_UPDATE_ACTUATORS_POS = "UPDATE ACT POS"
 CMD_TOGGLE_SAVING = "TOGGLE SAVING"
+CMD_SUBSCRIBE = "SUBSCRIBE"
 
 
 def make_message(
@@ -289,3 +290,48 @@ def make_stop(sender: Any, target: Any) -> Message:
 def make_stop_reply(sender: Any, target: Any) -> Message:
     """Answer STOP; the server ends after it."""
     return make_message(cmd=CMD_STOP, sender=sender, target=target, msg="Server stopping.")
+
+
+def make_subscribe(
+    sender: Any,
+    target: Any,
+    *,
+    stream: str,
+    subscription: int,
+    start: str | int,
+    messages: int,
+    allowed_bytes: int,
+    latest_only: bool = False,
+) -> Message:
+    """Ask for a stream's updates.
+
+    ``subscription`` is the sender's number for it, ``start`` "latest", "oldest" or the number of
+    the first update wanted; ``messages`` and ``allowed_bytes`` may be sent before the sender allows
+    more.
+    """
+    payload = {
+        "stream": stream,
+        "subscription": subscription,
+        "start": start,
+        "messages": messages,
+        "bytes": allowed_bytes,
+        "latest_only": latest_only,
+    }
+    return make_message(cmd=CMD_SUBSCRIBE, sender=sender, target=target, payload=payload)
+
+
+def make_subscribe_reply(
+    sender: Any,
+    target: Any,
+    *,
+    stream: str,
+    epoch: int,
+    first: int,
+    last: int,
+    next_number: int,
+) -> Message:
+    """Answer SUBSCRIBE: the updates there are, ``first`` to ``last``, and the first to be sent."""
+    payload = {"stream": stream, "epoch": epoch, "first": first, "last": last, "next": next_number}
+    return make_message(
+        cmd=CMD_SUBSCRIBE, sender=sender, target=target, payload=payload, msg="Subscribed."
+    )

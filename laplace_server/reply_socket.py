@@ -48,6 +48,7 @@ class ReplySocket:
         self._reply: bytes | None = None
         self._error = ErrorKind.NONE
         self._sends_data = False
+        self._subscription: tuple[Any, ...] | None = None
         self._open = True
 
     def address(self, target: Any, cmd: Any) -> None:
@@ -71,6 +72,9 @@ class ReplySocket:
             target = json.dumps(self.target).encode()
             version = json.dumps(self.version).encode()
             self._server._core.finish_get(job, target, version, command)
+        elif self._reply is not None and self._subscription is not None:
+            core = self._server._core
+            core.finish_subscribe(job, self._reply, command, *self._subscription)
         elif self._reply is not None:
             self._server._core.finish(job, self._reply, command, self._error)
         else:  # even the error could not be written; the peer must not wait for ever
@@ -136,6 +140,29 @@ class ReplySocket:
         if self.cmd != CMD_GET:
             raise zmq.ZMQError(zmq.EFSM, "only a GET is answered with the data")
         self._sends_data = True
+
+    def subscribe(
+        self,
+        stream: str,
+        *,
+        subscription: int,
+        next_number: int,
+        messages: int,
+        allowed_bytes: int,
+        latest_only: bool,
+    ) -> None:
+        """Begin a subscription of the asking peer when the reply, still to be sent, leaves."""
+        self._check_open()
+        who = json.dumps(self.target).encode()
+        self._subscription = (
+            stream,
+            who,
+            subscription,
+            next_number,
+            messages,
+            allowed_bytes,
+            latest_only,
+        )
 
     def _check_open(self) -> None:
         if not self._open or self.answered:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
+import secrets
 import sys
 import threading
 import time
@@ -31,6 +32,7 @@ from laplace_server.protocol import (
     CMD_SET_ACT,
     CMD_SET_DIAG,
     CMD_STOP,
+    CMD_SUBSCRIBE,
     CMD_TOGGLE_SAVING,
     CMD_UPDATE_ACTUATORS_POS,
     LOGGER_NAME,
@@ -62,6 +64,7 @@ BUILTIN_HANDLERS: dict[str, Handler] = {
     CMD_UPDATE_ACTUATORS_POS: handlers.handle_update_actuator_positions,
     CMD_SET_DIAG: handlers.handle_set_diagnostics,
     CMD_TOGGLE_SAVING: handlers.handle_toggle_saving,
+    CMD_SUBSCRIBE: handlers.handle_subscribe,
 }
 
 # Commands the loop answers by itself while their handler is the built-in one. The numbers
@@ -175,6 +178,8 @@ class ServerLHC(threading.Thread):
         self._running_code: Any = None
         self._stopped = False
 
+        self.epoch = secrets.randbits(63) or 1
+        """Tells this life of the server from others, whose streams count from 1 again."""
         self._core = self._bound_core(address)
         try:
             self.empty_data_after_get = empty_data_after_get
@@ -204,6 +209,7 @@ class ServerLHC(threading.Thread):
             try:
                 return _core.Core(
                     address=address.encode(),
+                    epoch=self.epoch,
                     max_message_bytes=self.max_message_bytes,
                     refresh_timeout_ms=self.refresh_timeout_ms,
                     spin_us=self.spin_us,
@@ -359,6 +365,46 @@ class ServerLHC(threading.Thread):
     def empty_data_after_get(self, empty: bool) -> None:
         self._empty_data_after_get = bool(empty)
         self._core.set_take_after_get(self._empty_data_after_get)
+
+    # ---- streams
+
+    def declare_stream(
+        self, name: str, *, history_bytes: int = 64 << 20, history_count: int | None = None
+    ) -> None:
+        """Make a stream that clients can follow, or change how much of its past is kept.
+
+        ``history_bytes`` of memory hold its last updates, at most ``history_count`` of them; the
+        last update is kept in any case.
+
+        Raises:
+            TypeError, ValueError: an argument is wrong.
+        """
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"a stream's name is a non-empty str, not {name!r}")
+        if history_bytes < 0 or (history_count is not None and history_count < 1):
+            raise ValueError("'history_bytes' must be 0 or more, 'history_count' 1 or more")
+        count = 2**64 - 1 if history_count is None else history_count
+        self._core.declare_stream(name, history_bytes, count)
+
+    def publish(self, stream: str, data: dict[Any, Any], *, timestamp: float | None = None) -> int:
+        """Append an update to a stream, from any thread, and return its sequence number.
+
+        It never waits for a subscriber. ``timestamp`` is when the data was acquired, in seconds
+        since 1970; without it, now. The data may hold NumPy arrays anywhere, which travel as
+        their bytes. A stream that was not declared is declared.
+
+        Raises:
+            TypeError: not a dict, or a value that cannot be sent. Nothing was published.
+            ForkedServerError: in a forked child.
+        """
+        time_s = time.time() if timestamp is None else timestamp
+        try:
+            return self._core.publish(stream, data, time_s)
+        except KeyError:
+            if stream in self._core.stream_names():
+                raise
+        self.declare_stream(stream)
+        return self._core.publish(stream, data, time_s)
 
     # ---- callbacks and handlers
 

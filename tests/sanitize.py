@@ -27,6 +27,7 @@ TESTS = [
     "test_stop.py",
     "test_hostile.py",
     "test_lifetime.py",
+    "test_streams.py",
 ]
 # Time limits that a slow build breaks, memory that a sanitizer uses, children without it.
 LEFT_OUT = "not process and not fork and not memory and not debug and not spawn and not thousand"

@@ -109,7 +109,7 @@ class TestBuilders:
     def test_no_default_is_mutable(self) -> None:
         for function in BUILDERS.values():
             for parameter in inspect.signature(function).parameters.values():
-                assert isinstance(parameter.default, str | type | None)
+                assert isinstance(parameter.default, str | bool | type | None)
 
     def test_values_go_out_as_they_are(self) -> None:
         data = {"x": [1]}

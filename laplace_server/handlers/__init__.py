@@ -14,6 +14,7 @@ from laplace_server.handlers.set import handle_set
 from laplace_server.handlers.set_actuators import handle_set_actuators
 from laplace_server.handlers.set_diagnostics import handle_set_diagnostics
 from laplace_server.handlers.stop import handle_stop
+from laplace_server.handlers.subscribe import handle_subscribe
 from laplace_server.handlers.toggle_saving import handle_toggle_saving
 from laplace_server.handlers.update_actuator_positions import handle_update_actuator_positions
 
@@ -28,6 +29,7 @@ __all__ = [
     "handle_set_actuators",
     "handle_set_diagnostics",
     "handle_stop",
+    "handle_subscribe",
     "handle_toggle_saving",
     "handle_update_actuator_positions",
 ]

@@ -97,16 +97,18 @@ def _toggle_saving(request: Request, theirs: Answer, ours: Answer) -> Answer | N
     return _checked(request, sender, "saving status", reply, "on_saving_status_toggled")
 
 
+NEW_COMMANDS = ("TOGGLE SAVING", "SUBSCRIBE")
+
+
 def _capabilities(request: Request, theirs: Answer, ours: Answer) -> Answer | None:
     if not _has("INFO", request) or theirs.reply["error_msg"] is not None:
         return None
     known = theirs.reply["payload"]["capabilities"]
     offered = ours.reply["payload"]["capabilities"]
-    # Where the new command stands among the old ones is left open.
-    kept = [cmd for cmd in offered if cmd != "TOGGLE SAVING"]
-    promised = offered if kept == known else known
-    if promised.count("TOGGLE SAVING") != 1:
-        promised = [*known, "TOGGLE SAVING"]
+    # Where the new commands stand among the old ones is left open.
+    kept = [cmd for cmd in offered if cmd not in NEW_COMMANDS]
+    as_promised = kept == known and all(offered.count(cmd) == 1 for cmd in NEW_COMMANDS)
+    promised = offered if as_promised else [*known, *NEW_COMMANDS]
     payload = {**theirs.reply["payload"], "capabilities": promised}
     return replace(theirs, reply={**theirs.reply, "payload": payload})
 
@@ -134,8 +136,8 @@ DIFFERENCES = [
         _toggle_saving,
     ),
     Difference(
-        "INFO's capabilities name TOGGLE SAVING",
-        "it is served",
+        "INFO's capabilities name TOGGLE SAVING and SUBSCRIBE",
+        "they are served",
         _capabilities,
     ),
     Difference(

@@ -1,0 +1,205 @@
+// The loop's part for streams: who follows one gets what its credit allows.
+#include <utility>
+
+#include "loop.h"
+
+namespace laplace {
+
+namespace {
+
+constexpr int messages_in_turn = 4;  // to one subscriber, before the others and the requests
+
+std::string key_of(const std::string& peer, uint32_t subscription) {
+    std::string key(reinterpret_cast<const char*>(&subscription), sizeof subscription);
+    return key += peer;
+}
+
+}  // namespace
+
+// Whether it was a subscriber's word; then nothing is answered, but to a stranger.
+bool Loop::take_control(size_t delimiter, Message& body) {
+    StreamControl control;
+    if (!is_stream_control(body.view(), control)) return false;
+    peer_key(frames_.data(), delimiter, key_);
+    const auto found = subscribers_.find(key_of(key_, control.subscription));
+    if (found == subscribers_.end()) {
+        if (control.kind == STREAM_LEAVE) return true;
+        Subscriber stranger;
+        stranger.subscription.id = control.subscription;
+        stranger.route.reserve(delimiter + 1);
+        for (size_t i = 0; i <= delimiter; ++i) stranger.route.push_back(std::move(frames_[i]));
+        tell(stranger, STREAM_UNKNOWN);
+        return true;
+    }
+    Subscription& subscription = found->second.subscription;
+    if (control.kind == STREAM_LEAVE) {
+        shared_.streams.leave(subscription.ledger);
+        subscribers_.erase(found);
+        return true;
+    }
+    subscription.ledger->allowed_messages.store(control.messages, std::memory_order_relaxed);
+    subscription.ledger->allowed_bytes.store(control.bytes, std::memory_order_relaxed);
+    subscription.ledger->confirmed.store(control.next, std::memory_order_relaxed);
+    look_at_streams_ = true;
+    return true;
+}
+
+// Begins a subscription, or begins it anew.
+void Loop::subscribe(const Peer& peer, Route& route, const Subscription& subscription) {
+    Subscriber subscriber;
+    subscriber.route.resize(route.size());
+    for (size_t i = 0; i < route.size(); ++i) {
+        if (!subscriber.route[i].share(route[i])) throw std::bad_alloc();
+    }
+    subscriber.subscription = subscription;
+    subscriber.told = now_ns();  // by the reply
+    Subscriber& placed = subscribers_[key_of(peer.key, subscription.id)];
+    if (placed.subscription.ledger) shared_.streams.leave(placed.subscription.ledger);
+    placed = std::move(subscriber);
+    shared_.streams.enter(subscription.ledger);
+    look_at_streams_ = true;
+}
+
+void Loop::pump(uint64_t now) {
+    look_at_streams_ = false;
+    streams_at_ = now + alive_ns;
+    for (auto each = subscribers_.begin(); each != subscribers_.end();) {
+        if (pump_one(each->second, now) != Sent::gone) {
+            ++each;
+            continue;
+        }
+        shared_.streams.leave(each->second.subscription.ledger);
+        each = subscribers_.erase(each);
+    }
+}
+
+// Sends some of what there is. `full` where more could be sent, had libzmq the room.
+Loop::Sent Loop::pump_one(Subscriber& subscriber, uint64_t now) {
+    Subscription& subscription = subscriber.subscription;
+    Ledger& ledger = *subscription.ledger;
+    for (int i = 0; i < messages_in_turn; ++i) {
+        const bool allowed = ledger.messages < ledger.allowed_messages && ledger.bytes < ledger.allowed_bytes;
+        const uint64_t next = ledger.next;
+        const Range range = subscription.stream->range();
+        if (!allowed || next > range.last) {
+            if (now - subscriber.told < alive_ns) return Sent::yes;
+            return tell(subscriber, STREAM_ALIVE);
+        }
+        const uint64_t number = subscription.latest_only ? range.last : std::max(next, range.first);
+        const Sent sent = send_updates(subscriber, number, number - next, range.last);
+        if (sent == Sent::full) streams_at_ = std::min(streams_at_, now + first_retry_ns);
+        if (sent != Sent::yes) return sent;
+        subscriber.told = now;
+    }
+    look_at_streams_ = true;
+    return Sent::yes;
+}
+
+StreamHeader Loop::header_for(const Subscriber& subscriber, stream_kind kind) const noexcept {
+    StreamHeader header{};
+    std::memcpy(header.magic, stream_magic, sizeof header.magic);
+    header.version = stream_version;
+    header.kind = kind;
+    header.subscription = subscriber.subscription.id;
+    header.epoch = shared_.config.epoch;
+    if (const Ledger* const ledger = subscriber.subscription.ledger.get()) {
+        header.first = ledger->next;
+        header.last = subscriber.subscription.stream->range().last;
+        header.lost_in_all = ledger->lost;
+        header.sent_in_all = ledger->sent;
+    }
+    return header;
+}
+
+// One message: the update of that number, and those that follow it in its block.
+Loop::Sent Loop::send_updates(Subscriber& subscriber, uint64_t number, uint64_t lost, uint64_t last) {
+    std::shared_ptr<Block>& block = subscriber.block;
+    if (!block || number < block->first() || number - block->first() >= block->count()) {
+        block = subscriber.subscription.stream->block_of(number);
+        if (!block) return Sent::yes;  // gone in this moment; the next look sees how far
+    }
+    Ledger& ledger = *subscriber.subscription.ledger;
+    const auto begin = static_cast<uint32_t>(number - block->first());
+    const uint32_t end = block->count();
+    const uint32_t count = end - begin;
+    const std::string_view texts = block->texts(begin, end);
+
+    StreamHeader header = header_for(subscriber, STREAM_UPDATES);
+    header.arrays = static_cast<uint16_t>(block->arrays().size());
+    header.count = count;
+    header.first = number;
+    header.last = std::max(last, number + count - 1);
+    header.lost = lost;
+    header.lost_in_all += lost;
+    header.sent_in_all += count;
+    Message head;
+    const size_t times_size = count * sizeof(double);
+    if (!head.allocate(sizeof header + times_size + texts.size() + 2)) throw std::bad_alloc();
+    char* out = head.data();
+    std::memcpy(out, &header, sizeof header);
+    std::memcpy(out += sizeof header, block->times(begin), times_size);
+    *(out += times_size) = '[';
+    std::memcpy(out + 1, texts.data(), texts.size());
+    out[1 + texts.size()] = ']';
+
+    size_t size = head.size();
+    for (const Message& array : block->arrays()) size += array.size();
+    const Sent sent = send_stream(subscriber.route, head, &block->arrays());
+    if (sent != Sent::yes) return sent;
+    tally(ledger.sent, count);
+    tally(ledger.lost, lost);
+    tally(ledger.messages);
+    tally(ledger.bytes, size);
+    ledger.next.store(number + count, std::memory_order_relaxed);
+    return Sent::yes;
+}
+
+// A word without updates.
+Loop::Sent Loop::tell(Subscriber& subscriber, stream_kind kind) {
+    const StreamHeader header = header_for(subscriber, kind);
+    Message head;
+    if (!head.allocate(sizeof header)) throw std::bad_alloc();
+    std::memcpy(head.data(), &header, sizeof header);
+    subscriber.told = now_ns();
+    return send_stream(subscriber.route, head, nullptr);
+}
+
+Loop::Sent Loop::send_stream(Route& route, Message& head, std::vector<Message>* arrays) {
+    const size_t array_count = arrays == nullptr ? 0 : arrays->size();
+    const size_t frames = route.size() + 1 + array_count;
+    size_t size = head.size();
+    for (size_t i = 0; i < frames; ++i) {
+        Message shared;
+        Message* frame = &head;
+        if (i != route.size()) {
+            Message& kept = i < route.size() ? route[i] : (*arrays)[i - route.size() - 1];
+            if (!shared.share(kept)) return Sent::gone;
+            frame = &shared;
+            if (i > route.size()) size += kept.size();
+        }
+        const int flags = ZMQ_DONTWAIT | (i + 1 == frames ? 0 : ZMQ_SNDMORE);
+        while (zmq.msg_send(frame->raw(), router_, flags) < 0) {
+            const int error = zmq.errno_();
+            if (error == EINTR) continue;
+            return i == 0 && error == EAGAIN ? Sent::full : Sent::gone;
+        }
+    }
+    tally(shared_.counters.bytes_out, size);
+    last_sent_ = now_ns();
+    return Sent::yes;
+}
+
+// The server stops: each subscriber gets what it may have still, and the last number.
+void Loop::end_streams() {
+    for (auto& each : subscribers_) {
+        Subscriber& subscriber = each.second;
+        do {
+            look_at_streams_ = false;
+        } while (pump_one(subscriber, now_ns()) == Sent::yes && look_at_streams_);
+        tell(subscriber, STREAM_END);
+        shared_.streams.leave(subscriber.subscription.ledger);
+    }
+    subscribers_.clear();
+}
+
+}  // namespace laplace

@@ -1,0 +1,83 @@
+"""SUBSCRIBE: follow a stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from laplace_server.protocol import Message, make_subscribe_reply
+from laplace_server.stats import ErrorKind
+
+if TYPE_CHECKING:
+    from laplace_server.server_lhc import ServerLHC
+
+_COUNTS = ("subscription", "messages", "bytes")
+
+
+def handle_subscribe(server: ServerLHC, message: Message, target: Any) -> None:
+    """Grant a subscription; the loop begins it when the reply leaves."""
+    payload = message["payload"]
+    problem = _problem_of(server, payload)
+    if problem is not None:
+        server.socket.send_error(problem, ErrorKind.PAYLOAD)
+        return
+    name = payload["stream"]
+    first, last = server._core.stream_range(name)
+    same_epoch = payload.get("epoch", server.epoch) == server.epoch
+    next_number = _begin(payload["start"] if same_epoch else "oldest", first, last)
+    server.socket.subscribe(
+        name,
+        subscription=payload["subscription"],
+        next_number=next_number,
+        messages=payload["messages"],
+        allowed_bytes=payload["bytes"],
+        latest_only=bool(payload.get("latest_only")),
+    )
+    reply = make_subscribe_reply(
+        server.name,
+        target,
+        stream=name,
+        epoch=server.epoch,
+        first=first,
+        last=last,
+        next_number=next_number,
+    )
+    server.socket.send_json(reply)
+
+
+def _begin(start: str | int, first: int, last: int) -> int:
+    """Return the number of the first update wanted."""
+    if start == "oldest":
+        return first
+    if start == "latest":
+        return last + 1
+    assert isinstance(start, int)
+    return start
+
+
+def _problem_of(server: ServerLHC, payload: Any) -> str | None:
+    if not isinstance(payload, dict):
+        return "The payload must be an object."
+    missing = [key for key in ("stream", "start", *_COUNTS) if key not in payload]
+    if missing:
+        return f"Payload missing keys: {missing}."
+    for key in _COUNTS:
+        if not _is_count(payload[key], 32 if key == "subscription" else 64):
+            return f"'{key}' must be a whole number, 0 or more, not {payload[key]!r}."
+    names = server._core.stream_names()
+    if payload["stream"] not in names:
+        return f"No such stream: {payload['stream']!r}. There are: {', '.join(names) or 'none'}."
+    start = payload["start"]
+    if start in ("latest", "oldest"):
+        return None
+    if payload.get("epoch", server.epoch) != server.epoch:
+        return None  # of another life of the server: what there is now is sent
+    last = server._core.stream_range(payload["stream"])[1]
+    if not _is_count(start, 64) or not 1 <= start <= last + 1:
+        return (
+            f"'start' must be 'latest', 'oldest' or a number from 1 to {last + 1}, not {start!r}."
+        )
+    return None
+
+
+def _is_count(value: Any, bits: int) -> bool:
+    return type(value) is int and 0 <= value < 1 << bits

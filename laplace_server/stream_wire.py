@@ -1,0 +1,103 @@
+"""What streams look like on the wire, from a client's side; docs/streams.md has it to the byte."""
+
+from __future__ import annotations
+
+import struct
+import sys
+from typing import Any, NamedTuple
+
+import zmq
+
+from laplace_server.errors import LaplaceError
+
+MAGIC = b"\0LHC"
+VERSION = 1
+UPDATES, ALIVE, END, UNKNOWN = 1, 2, 3, 4
+CREDIT, LEAVE = 16, 17
+
+_HEADER = struct.Struct("<4sBBHIIQQQQQQ")
+_CONTROL = struct.Struct("<4sBBHIIQQQ")
+
+
+class Header(NamedTuple):
+    """In front of whatever a server sends to a subscriber."""
+
+    kind: int
+    arrays: int
+    subscription: int
+    updates: int
+    epoch: int
+    first: int
+    last: int
+    lost: int
+    lost_in_all: int
+    sent_in_all: int
+
+
+def header_of(body: bytes) -> Header | None:
+    """Return the header, or None where the message is no stream's."""
+    if len(body) < _HEADER.size or body[:4] != MAGIC or body[4] != VERSION:
+        return None
+    return Header(*_HEADER.unpack_from(body)[2:])
+
+
+def control(
+    kind: int, subscription: int, messages: int, allowed_bytes: int, following: int
+) -> bytes:
+    """Return what a subscriber sends: its credit, counted from the begin, and what it waits for."""
+    return _CONTROL.pack(
+        MAGIC, VERSION, kind, 0, subscription, 0, messages, allowed_bytes, following
+    )
+
+
+def times_of(body: bytes, count: int) -> tuple[float, ...]:
+    """Return the acquisition times of a message's updates, seconds since 1970."""
+    return struct.unpack_from(f"<{count}d", body, _HEADER.size)
+
+
+def text_of(body: bytes, count: int) -> bytes:
+    """Return the JSON array of a message's updates."""
+    return body[_HEADER.size + 8 * count :]
+
+
+def with_arrays(document: list[Any], frames: list[zmq.Frame]) -> Any:
+    """Return an update's data with its arrays in their places, read-only and not copied.
+
+    Raises:
+        LaplaceError: NumPy is not installed.
+    """
+    data, described = document
+    arrays = [
+        _array(frame, each["dtype"], each["shape"])
+        for frame, each in zip(frames, described, strict=True)
+    ]
+    return _put_in(data, arrays)
+
+
+def _array(frame: zmq.Frame, dtype: str, shape: list[int]) -> Any:
+    numpy = sys.modules.get("numpy") or _numpy()
+    array = numpy.frombuffer(frame.buffer, dtype=dtype).reshape(shape)
+    if not array.flags.aligned:
+        array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+def _numpy() -> Any:
+    try:
+        import numpy
+    except ImportError:
+        raise LaplaceError(
+            "this stream holds arrays, which take NumPy: pip install 'laplace-server[arrays]'"
+        ) from None
+    return numpy
+
+
+def _put_in(value: Any, arrays: list[Any]) -> Any:
+    if type(value) is dict:
+        if "$array" in value:
+            return arrays[value["$array"]]
+        return {key: _put_in(item, arrays) for key, item in value.items()}
+    if type(value) is list:
+        return [_put_in(item, arrays) for item in value]
+    return value

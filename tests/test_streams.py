@@ -1,0 +1,461 @@
+"""Streams: every update in order, or a plain word on how many are lost; ledgers add up."""
+
+from __future__ import annotations
+
+import math
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import zmq
+from isolated import Child
+from raw_peers import Peer, request, wait_until
+
+from laplace_server import ServerLHC
+from laplace_server.client import ClientLHC
+from laplace_server.errors import ClientClosed, RemoteError
+from laplace_server.stream import Subscription
+
+PATIENCE_S = 10.0
+
+
+@pytest.fixture
+def server(make_server: Any) -> ServerLHC:
+    server: ServerLHC = make_server()
+    server.declare_stream("s")
+    return server
+
+
+@pytest.fixture
+def client(server: ServerLHC) -> Iterator[ClientLHC]:
+    with ClientLHC(f"tcp://127.0.0.1:{server.server_port}", timeout_s=PATIENCE_S) as client:
+        yield client
+
+
+def taken(subscription: Subscription, upto: int) -> list[Any]:
+    """Updates until the one of that number."""
+    found = [subscription.next(PATIENCE_S)]
+    while found[-1].seq < upto:
+        found.append(subscription.next(PATIENCE_S))
+    return found
+
+
+def adds_up(updates: list[Any], first: int, last: int) -> bool:
+    """Received and lost are all there were, in order."""
+    position = first
+    for update in updates:
+        position += update.lost_before
+        if update.seq != position:
+            return False
+        position += 1
+    return position == last + 1
+
+
+# ---- what is published arrives
+
+
+def test_updates_arrive_in_order(server: ServerLHC, client: ClientLHC) -> None:
+    with client.subscribe("s") as subscription:
+        begun = time.time()
+        numbers = [server.publish("s", {"n": n}) for n in range(1000)]
+        updates = taken(subscription, 1000)
+        assert numbers == [update.seq for update in updates] == list(range(1, 1001))
+        assert [update.data for update in updates] == [{"n": n} for n in range(1000)]
+        assert {update.epoch for update in updates} == {server.epoch}
+        assert all(begun <= update.timestamp <= time.time() for update in updates)
+        assert subscription.lost == 0
+        assert subscription.lag == 0
+
+
+def test_the_time_is_the_producers(server: ServerLHC, client: ClientLHC) -> None:
+    with client.subscribe("s") as subscription:
+        server.publish("s", {}, timestamp=1.5)
+        assert subscription.next(PATIENCE_S).timestamp == 1.5
+
+
+VALUES = [
+    {},
+    {"é": "ü", "list": [1, [2, {"a": None}]], "true": True},
+    {"nan": math.nan, "inf": [math.inf, -math.inf]},
+    {"long": 10**30, "minus": -(10**25), "list": [2**64 - 1]},
+    {1: "a key", None: 2},
+    {"text": "x" * 300_000},
+]
+
+
+@pytest.mark.parametrize("data", VALUES, ids=lambda data: str(list(data))[:20])
+def test_every_value_arrives(server: ServerLHC, client: ClientLHC, data: dict[Any, Any]) -> None:
+    with client.subscribe("s") as subscription:
+        server.publish("s", data)
+        found = subscription.next(PATIENCE_S).data
+        wanted = {("null" if key is None else str(key)): value for key, value in data.items()}
+        assert repr(found) == repr(wanted)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "<i2", ">f8", "f4", "f2", "c16", "?", "<u8"])
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 3, 4), (500, 300)])
+def test_every_array_arrives(
+    server: ServerLHC, client: ClientLHC, dtype: str, shape: tuple[int, ...]
+) -> None:
+    array = (np.arange(math.prod(shape)) % 100).astype(dtype).reshape(shape)
+    with client.subscribe("s") as subscription:
+        server.publish("s", {"a": array, "deep": [1, {"b": array.T}], "n": 5})
+        data = subscription.next(PATIENCE_S).data
+        assert data["n"] == 5
+        for found, wanted in ((data["a"], array), (data["deep"][1]["b"], array.T)):
+            assert found.dtype == wanted.dtype
+            assert found.shape == wanted.shape
+            assert np.array_equal(found, wanted)
+            assert not found.flags.writeable
+
+
+def test_an_array_is_sent_as_it_was_when_published(server: ServerLHC, client: ClientLHC) -> None:
+    array = np.zeros(100_000)
+    with client.subscribe("s") as subscription:
+        for n in range(5):
+            array[:] = n
+            server.publish("s", {"a": array})
+        for n in range(5):
+            assert (subscription.next(PATIENCE_S).data["a"] == n).all()
+
+
+def test_what_cannot_be_sent_is_refused(server: ServerLHC) -> None:
+    refused: list[Any] = [5, [1], {"x": object()}, {"$array": 0, "x": [1]}, {"x": {1, 2}}]
+    for data in refused:
+        with pytest.raises(TypeError):
+            server.publish("s", data)
+    assert server.publish("s", {"x": 1}) == 1
+
+
+# ---- where it begins
+
+
+@pytest.mark.parametrize(
+    ("start", "first"), [("latest", 101), ("oldest", 1), (1, 1), (50, 50), (101, 101)]
+)
+def test_start(server: ServerLHC, client: ClientLHC, start: str | int, first: int) -> None:
+    for n in range(1, 101):
+        server.publish("s", {"n": n})
+    with client.subscribe("s", start=start) as subscription:
+        server.publish("s", {"n": 101})
+        updates = taken(subscription, 101)
+        assert [update.data["n"] for update in updates] == list(range(first, 102))
+
+
+def test_a_late_joiner_sees_no_hole_up_to_the_live_tail(
+    server: ServerLHC, client: ClientLHC
+) -> None:
+    total = 20_000
+    half = threading.Event()
+
+    def publish() -> None:
+        for n in range(total):
+            server.publish("s", {"n": n})
+            if n == total // 2:
+                half.set()
+
+    producer = threading.Thread(target=publish)
+    producer.start()
+    half.wait(PATIENCE_S)
+    with client.subscribe("s", start="oldest") as subscription:
+        updates = taken(subscription, total)
+    producer.join()
+    assert [update.seq for update in updates] == list(range(1, total + 1))
+
+
+@pytest.mark.parametrize("start", [0, -1, 3, "first", None, 1.0, True])
+def test_a_wrong_start_is_refused(server: ServerLHC, client: ClientLHC, start: Any) -> None:
+    server.publish("s", {})
+    with pytest.raises(RemoteError, match="'start' must be"):
+        client.subscribe("s", start=start)
+
+
+def test_an_unknown_stream_is_refused(client: ClientLHC) -> None:
+    with pytest.raises(RemoteError, match=r"No such stream: 'x'. There are: s."):
+        client.subscribe("x")
+
+
+# ---- what is lost is told
+
+
+def test_a_history_far_too_small_loses_and_tells(server: ServerLHC, client: ClientLHC) -> None:
+    server.declare_stream("s", history_bytes=10_000)
+    total = 30_000
+    with client.subscribe("s") as subscription:
+        for n in range(total):
+            server.publish("s", {"n": n, "pad": "p" * 50})
+        updates = taken(subscription, total)
+        assert adds_up(updates, 1, total)
+        assert all(update.data["n"] == update.seq - 1 for update in updates)
+        assert subscription.lost == sum(update.lost_before for update in updates) > 0
+        (ledger,) = server._core.ledgers()
+        assert ledger["sent"] + ledger["lost"] == total
+        assert ledger["lost"] == subscription.lost
+    assert server._core.stream_bytes("s") < 100_000
+
+
+def test_credit_bounds_what_is_on_the_way(server: ServerLHC, client: ClientLHC) -> None:
+    array = np.zeros(100_000, "u1")
+    with client.subscribe("s", credit_bytes=250_000) as subscription:
+        for _ in range(50):
+            server.publish("s", {"a": array})
+        wait_until(lambda: server._core.ledgers()[0]["messages"] == 3, "sent what is allowed")
+        updates = taken(subscription, 50)
+        assert adds_up(updates, 1, 50)
+        assert subscription.lost == 0
+
+
+def test_latest_only_skips_to_the_newest(server: ServerLHC, client: ClientLHC) -> None:
+    with client.subscribe("s", latest_only=True) as subscription:
+        for n in range(1000):
+            server.publish("s", {"n": n})
+        updates = taken(subscription, 1000)
+        assert len(updates) < 1000
+        assert adds_up(updates, 1, 1000)
+        assert subscription.lost == 1000 - len(updates)
+
+
+def test_several_subscribers_each_get_all(server: ServerLHC, client: ClientLHC) -> None:
+    total = 5000
+    server.declare_stream("t")
+    subscriptions = [client.subscribe(name) for name in ("s", "t", "s", "t", "s")]
+    for n in range(total):
+        server.publish("s", {"s": n})
+        server.publish("t", {"t": n})
+    for subscription in subscriptions:
+        updates = taken(subscription, total)
+        wanted = [{subscription.stream: n} for n in range(total)]
+        assert [update.data for update in updates] == wanted
+        subscription.close()
+
+
+def test_a_reader_that_does_not_take_holds_up_nobody(server: ServerLHC, client: ClientLHC) -> None:
+    server.declare_stream("s", history_bytes=1 << 20)
+    data = {"a": np.zeros(50_000)}
+    with client.subscribe("s"), client.subscribe("s") as quick:
+        for n in range(1, 201):
+            assert server.publish("s", data) == n
+            assert quick.next(PATIENCE_S).seq == n
+        assert quick.lost == 0
+        assert client.ping() < PATIENCE_S
+
+
+# ---- ends and returns
+
+
+def test_nothing_comes_in_time(server: ServerLHC, client: ClientLHC) -> None:
+    with client.subscribe("s") as subscription:
+        with pytest.raises(TimeoutError):
+            subscription.next(0.05)
+        server.publish("s", {})
+        assert subscription.next(PATIENCE_S).seq == 1
+    with pytest.raises(ClientClosed):
+        subscription.next(0.05)
+    subscription.close()
+
+
+def test_a_closed_subscription_leaves_the_ledgers(server: ServerLHC, client: ClientLHC) -> None:
+    subscription = client.subscribe("s")
+    assert [ledger["stream"] for ledger in server._core.ledgers()] == ["s"]
+    subscription.close()
+    wait_until(lambda: server._core.ledgers() == [], "it has left")
+
+
+FOLLOWER = """
+import sys
+from laplace_server.client import ClientLHC
+with ClientLHC(sys.argv[1]) as client:
+    subscription = client.subscribe("s")
+    print("begun", flush=True)
+    for update in subscription:
+        print(update.seq, flush=True)
+"""
+
+
+def test_a_killed_subscriber_is_forgotten(server: ServerLHC, make_child: Any) -> None:
+    child: Child = make_child(FOLLOWER, f"tcp://127.0.0.1:{server.server_port}")
+    assert child.hear() == "begun"
+    server.publish("s", {})
+    assert child.hear() == "1"
+    child.process.kill()
+    wait_until(lambda: server._core.ledgers() == [], "it is forgotten")
+
+
+def test_a_restarted_server_is_followed_on(make_server: Any) -> None:
+    first = make_server()
+    first.declare_stream("s")
+    port = first.server_port
+    with ClientLHC(f"tcp://127.0.0.1:{port}") as client, client.subscribe("s") as subscription:
+        for n in range(10):
+            first.publish("s", {"n": n})
+        assert adds_up(taken(subscription, 10), 1, 10)
+        first.stop()
+        second = make_server(address=f"tcp://127.0.0.1:{port}", start=False)
+        second.declare_stream("s")
+        for n in range(5):
+            second.publish("s", {"n": n})
+        second.start()
+        updates = [subscription.next(PATIENCE_S) for _ in range(5)]
+        assert [update.seq for update in updates] == [1, 2, 3, 4, 5]
+        assert {update.epoch for update in updates} == {second.epoch} != {first.epoch}
+        assert subscription.lost == 0
+
+
+def test_a_stopping_server_sends_what_it_may(make_server: Any) -> None:
+    server = make_server()
+    server.declare_stream("s")
+    with ClientLHC(f"tcp://127.0.0.1:{server.server_port}") as client:
+        with client.subscribe("s") as subscription:
+            for n in range(5000):
+                server.publish("s", {"n": n})
+            server.stop()
+            updates = []
+            try:
+                while True:
+                    updates.append(subscription.next(0.5))
+            except TimeoutError:
+                pass
+            position = updates[-1].seq
+            assert adds_up(updates, 1, position)
+            assert subscription.lag == 5000 - position
+
+
+def test_a_computing_thread_does_not_hold_up_deliveries(
+    server: ServerLHC, client: ClientLHC
+) -> None:
+    """What is published leaves without the GIL; here only the thread that takes it needs it."""
+    with client.subscribe("s") as subscription:
+        for _ in range(100):
+            server.publish("s", {"x": 1})
+        done = threading.Event()
+
+        def compute() -> None:
+            while not done.is_set():
+                sum(range(1000))
+
+        computing = threading.Thread(target=compute)
+        computing.start()
+        try:
+            assert adds_up(taken(subscription, 100), 1, 100)
+        finally:
+            done.set()
+            computing.join()
+
+
+# ---- on the wire
+
+CREDIT, LEAVE = 16, 17
+
+
+def control(kind: int, *, number: int = 1, messages: int = 16, size: int = 1 << 20) -> bytes:
+    return struct.pack("<4sBBHIIQQQ", b"\0LHC", 1, kind, 0, number, 0, messages, size, 1)
+
+
+def subscribe_request(**changes: Any) -> bytes:
+    payload = {"stream": "s", "subscription": 1, "start": "latest", "messages": 4, "bytes": 1000}
+    return request("SUBSCRIBE", {**payload, **changes})
+
+
+def test_the_frames_to_the_byte(server: ServerLHC) -> None:
+    with Peer(server, zmq.DEALER) as peer:
+        peer.send(subscribe_request(subscription=7))
+        reply = peer.receive()
+        assert reply["payload"] == {
+            "stream": "s",
+            "epoch": server.epoch,
+            "first": 1,
+            "last": 0,
+            "next": 1,
+        }
+        server.publish("s", {"a": 1}, timestamp=2.5)
+        empty, body = peer.receive_frames()
+        assert empty == b""
+        assert body == (
+            struct.pack("<4sBBHIIQQQQQQ", b"\0LHC", 1, 1, 0, 7, 1, server.epoch, 1, 1, 0, 0, 1)
+            + struct.pack("<d", 2.5)
+            + b'[{"a":1}]'
+        )
+        server.publish("s", {"b": np.array([1, 2], "<u2")}, timestamp=3.5)
+        _, body, array = peer.receive_frames()
+        assert body == (
+            struct.pack("<4sBBHIIQQQQQQ", b"\0LHC", 1, 1, 1, 7, 1, server.epoch, 2, 2, 0, 0, 2)
+            + struct.pack("<d", 3.5)
+            + b'[{"b":{"$array":0}},[{"dtype":"<u2","shape":[2]}]]'
+        )
+        assert array == b"\1\0\2\0"
+
+
+def test_no_more_messages_than_allowed(server: ServerLHC) -> None:
+    with Peer(server, zmq.DEALER) as peer:
+        peer.send(subscribe_request(messages=2))
+        peer.receive()
+        for n in range(1, 3):
+            server.publish("s", {"n": n})
+            assert peer.receive_frames()[1].endswith(b'[{"n":%d}]' % n)
+        server.publish("s", {"n": 3})
+        server.publish("s", {"n": 4})
+        assert peer.silent()
+        peer.send(control(CREDIT, messages=3))
+        assert peer.receive_frames()[1].endswith(b'[{"n":3},{"n":4}]')
+
+
+def test_after_leaving_nothing_comes(server: ServerLHC) -> None:
+    with Peer(server, zmq.DEALER) as peer:
+        peer.send(subscribe_request())
+        peer.receive()
+        peer.send(control(LEAVE))
+        wait_until(lambda: server._core.ledgers() == [], "it has left")
+        server.publish("s", {})
+        assert peer.silent()
+        peer.send(control(CREDIT))
+        header = peer.receive_frames()[1]
+        assert (header[5], struct.unpack_from("<I", header, 8)) == (4, (1,))  # unknown
+
+
+def test_a_quiet_stream_says_so(server: ServerLHC) -> None:
+    server.publish("s", {})
+    with Peer(server, zmq.DEALER) as peer:
+        peer.send(subscribe_request())
+        peer.receive()
+        header = peer.receive_frames()[1]
+        fields = struct.unpack("<4sBBHIIQQQQQQ", header)
+        assert fields == (b"\0LHC", 1, 2, 0, 1, 0, server.epoch, 2, 1, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"stream": 5},
+        {"stream": ["s"]},
+        {"subscription": -1},
+        {"subscription": 2**32},
+        {"messages": 1.5},
+        {"bytes": "many"},
+        {"bytes": 2**64},
+        {"start": 2**70},
+        {"subscription": None},
+    ],
+    ids=str,
+)
+def test_a_wrong_subscription_is_refused(server: ServerLHC, changes: dict[str, Any]) -> None:
+    with Peer(server, zmq.DEALER) as peer:
+        peer.send(subscribe_request(**changes))
+        assert peer.receive()["error_msg"]
+        peer.send(request("SUBSCRIBE", 5))
+        assert peer.receive()["error_msg"]
+        assert server._core.ledgers() == []
+
+
+def test_words_that_are_none_are_no_harm(server: ServerLHC) -> None:
+    whole = control(CREDIT)
+    words = [whole[:n] for n in range(0, 40, 3)] + [whole + b"x", whole[:5] + b"\xff" + whole[6:]]
+    with Peer(server, zmq.DEALER) as peer:
+        for word in words:
+            peer.send(word)
+            assert peer.receive()["error_msg"]  # as for whatever is no JSON
+        peer.send(request("PING"))
+        assert peer.receive()["payload"] == {"PING": "PONG"}
