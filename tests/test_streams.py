@@ -179,6 +179,18 @@ def test_an_unknown_stream_is_refused(client: ClientLHC) -> None:
         client.subscribe("x")
 
 
+def test_subscriptions_are_bounded(
+    server: ServerLHC, client: ClientLHC, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("laplace_server.handlers.subscribe._MAX_SUBSCRIPTIONS", 2)
+    with client.subscribe("s") as one, client.subscribe("s"):
+        with pytest.raises(RemoteError, match="2 subscriptions already"):
+            client.subscribe("s")
+        one.close()
+        wait_until(lambda: len(server._core.ledgers()) == 1, "one has left")
+        client.subscribe("s").close()
+
+
 # ---- what is lost is told
 
 

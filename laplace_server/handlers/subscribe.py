@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from laplace_server.server_lhc import ServerLHC
 
 _COUNTS = ("subscription", "messages", "bytes")
+_MAX_SUBSCRIPTIONS = 1024  # a peer may have several; what it forgets, the server remembers
 
 
 def handle_subscribe(server: ServerLHC, message: Message, target: Any) -> None:
@@ -66,6 +67,8 @@ def _problem_of(server: ServerLHC, payload: Any) -> str | None:
     names = server._core.stream_names()
     if payload["stream"] not in names:
         return f"No such stream: {payload['stream']!r}. There are: {', '.join(names) or 'none'}."
+    if len(server._core.ledgers()) >= _MAX_SUBSCRIPTIONS:
+        return f"There are {_MAX_SUBSCRIPTIONS} subscriptions already; no more are taken."
     start = payload["start"]
     if start in ("latest", "oldest"):
         return None
