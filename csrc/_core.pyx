@@ -378,11 +378,14 @@ cdef class Core:
         """What each subscriber was sent and was not, as plain numbers."""
         cdef vector[shared_ptr[Ledger]] ledgers = self.here().shared.streams.ledgers()
         cdef shared_ptr[Ledger] each
+        cdef StreamRef stream
         found = []
         for each in ledgers:
+            stream = self.streams[each.get().stream.decode()]
             found.append({
                 "stream": each.get().stream.decode(),
                 "who": each.get().who,
+                "last": stream.stream.get().range().last,
                 "first": each.get().first.load(),
                 "sent": each.get().sent.load(),
                 "lost": each.get().lost.load(),

@@ -641,7 +641,9 @@ class ServerLHC(threading.Thread):
         Raises:
             ForkedServerError: in a forked child.
         """
-        return ServerStats.from_counters(self._core.counters(), self._command_names)
+        return ServerStats.from_counters(
+            self._core.counters(), self._command_names, self._core.ledgers()
+        )
 
 
 class _Running(threading.Event):

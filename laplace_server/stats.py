@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -87,6 +88,40 @@ class CommandStats:
 
 
 @dataclass(frozen=True)
+class SubscriberStats:
+    """What one subscriber of a stream was sent, and was not."""
+
+    stream: str
+    who: Any
+    """The name the client gave itself."""
+    first: int
+    """Number of the update it began with."""
+    sent: int
+    """Updates sent; first + sent + lost is the number of the next."""
+    lost: int
+    """Updates that left the history before it took them; with ``latest_only``, skipped."""
+    lag: int
+    """Updates published and not sent yet."""
+    credit_messages: int
+    """Messages that may be sent before it allows more."""
+    credit_bytes: int
+
+    @classmethod
+    def from_ledger(cls, ledger: Mapping[str, Any]) -> SubscriberStats:
+        """Tell what the core wrote down; read while it writes, numbers may be a message apart."""
+        return cls(
+            stream=ledger["stream"],
+            who=json.loads(ledger["who"]),
+            first=ledger["first"],
+            sent=ledger["sent"],
+            lost=ledger["lost"],
+            lag=max(0, ledger["last"] + 1 - ledger["next"]),
+            credit_messages=max(0, ledger["allowed_messages"] - ledger["messages"]),
+            credit_bytes=max(0, ledger["allowed_bytes"] - ledger["bytes"]),
+        )
+
+
+@dataclass(frozen=True)
 class ServerStats:
     """A snapshot of a server's counters. All of them start at 0 with the server."""
 
@@ -115,10 +150,14 @@ class ServerStats:
     """Connections accepted so far."""
     native_latency: LatencyHistogram
     python_latency: LatencyHistogram
+    subscribers: tuple[SubscriberStats, ...] = ()
 
     @classmethod
     def from_counters(
-        cls, counters: Mapping[str, Any], command_names: Sequence[str]
+        cls,
+        counters: Mapping[str, Any],
+        command_names: Sequence[str],
+        ledgers: Sequence[Mapping[str, Any]] = (),
     ) -> ServerStats:
         """Name what the core counted by number; ``command_names[i]`` belongs to index i."""
         return cls(
@@ -141,4 +180,5 @@ class ServerStats:
             connections_total=counters["connections_total"],
             native_latency=LatencyHistogram(tuple(counters["native_latency"])),
             python_latency=LatencyHistogram(tuple(counters["python_latency"])),
+            subscribers=tuple(map(SubscriberStats.from_ledger, ledgers)),
         )

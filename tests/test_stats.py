@@ -30,7 +30,8 @@ def test_a_new_server_has_counted_nothing(make_server: MakeServer) -> None:
     assert {"", "PING", "SET ACT"} <= set(stats.commands)
     assert set(stats.errors) == set(ErrorKind) - {ErrorKind.NONE}
     numbers = dataclasses.asdict(stats)
-    for name in ("commands", "errors", "native_latency", "python_latency"):
+    assert stats.subscribers == ()
+    for name in ("commands", "errors", "native_latency", "python_latency", "subscribers"):
         del numbers[name]
     assert set(numbers.values()) == {0}
     assert stats.native_latency.total == stats.python_latency.total == 0

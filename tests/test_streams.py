@@ -225,6 +225,22 @@ def test_credit_bounds_what_is_on_the_way(server: ServerLHC, client: ClientLHC) 
         assert subscription.lost == 0
 
 
+def test_the_statistics_tell_of_each_subscriber(server: ServerLHC, client: ClientLHC) -> None:
+    assert server.stats().subscribers == ()
+    server.publish("s", {})
+    with client.subscribe("s", credit_bytes=1000) as subscription:
+        (seen,) = server.stats().subscribers
+        assert (seen.stream, seen.who, seen.first, seen.sent) == ("s", "client", 2, 0)
+        assert (seen.lag, seen.credit_messages, seen.credit_bytes) == (0, 16, 1000)
+        for _ in range(3):
+            server.publish("s", {"pad": "p" * 1000})
+            wait_until(lambda: server.stats().subscribers[0].credit_bytes == 0, "sent, or waits")
+        (seen,) = server.stats().subscribers
+        assert (seen.sent, seen.lost, seen.lag) == (1, 0, 2)
+        assert adds_up(taken(subscription, 4), 2, 4)
+    wait_until(lambda: server.stats().subscribers == (), "it has left")
+
+
 def test_latest_only_skips_to_the_newest(server: ServerLHC, client: ClientLHC) -> None:
     with client.subscribe("s", latest_only=True) as subscription:
         for n in range(1000):
