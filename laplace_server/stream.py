@@ -263,6 +263,8 @@ class Subscription:
         self._taken_messages += 1
         self._taken_bytes += sum(map(len, frames[1:]))
         count, first = header.updates, header.first
+        if header.epoch != self.epoch:  # of a restarted server, whose answer came too late
+            self.epoch, self._next = header.epoch, 1
         if first + count <= self._next:
             return  # known already
         text = stream_wire.text_of(body, count)
