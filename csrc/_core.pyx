@@ -131,7 +131,9 @@ cdef class Core:
     cdef unsigned forks
     cdef Document data
     cdef Document info
-    cdef dict streams  # by name
+    cdef dict streams           # by name
+    cdef StreamRef data_stream  # what set_data appends to, or None
+    cdef public object on_given_up
     cdef object __weakref__
 
     def __cinit__(self, *, bytes address, uint64_t epoch, long long max_message_bytes,
@@ -167,6 +169,7 @@ cdef class Core:
             with nogil:
                 dereference(self.server).get().request_stop()
                 del self.server
+            let_go()
 
     cdef Server* here(self) except NULL:
         if self.forks != fork_count():
@@ -271,12 +274,21 @@ cdef class Core:
         private = copy_document(source, exclusive, walk)
         cdef bint frozen = copy or walk.owned
         cdef bint large = walk.array_bytes >= LARGE_ARRAYS
-        if large and frozen and not self.here().shared.take_after_get.load():
+        cdef Unpublished update
+        cdef bytes text = None
+        if not (large and frozen and not self.here().shared.take_after_get.load()):
+            text = encode(private)
+        stream = self.data_stream
+        if stream is not None:  # before anything changes: it may refuse
+            update = Unpublished()
+            make_update(update, source, True)
+        if text is None:
             self.put(self.data, DOCUMENT_DATA, source, None, True, private, walk.arrays)
-            return
-        text = encode(private)
-        arrays = {} if frozen else walk.arrays
-        self.put(self.data, DOCUMENT_DATA, source, text, not frozen, None, arrays)
+        else:
+            arrays = {} if frozen else walk.arrays
+            self.put(self.data, DOCUMENT_DATA, source, text, not frozen, None, arrays)
+        if stream is not None:
+            self.append(stream, update, wall_clock_s())
 
     def set_info(self, dict source):
         cdef Walk walk = Walk()
@@ -343,24 +355,64 @@ cdef class Core:
 
     # ---- streams
 
-    def declare_stream(self, str name, size_t history_bytes, uint64_t history_updates):
-        """Make a stream, or change how much of its past is kept."""
+    def declare_stream(self, str name, size_t history_bytes, uint64_t history_updates,
+                       patience_s):
+        """Make a stream, or change how much of its past is kept and whether publishers wait."""
         cdef History history
-        cdef StreamRef found = StreamRef()
+        cdef StreamRef found = self.streams.get(name)
         history.bytes = history_bytes
         history.updates = history_updates
-        found.stream = self.here().shared.streams.declare(cpp(name.encode()), history)
+        history.block = patience_s is not None
+        if found is None:
+            found = StreamRef()
+            found.name = name
+            found.stream = self.here().shared.streams.declare(
+                cpp(name.encode()), cpp(json.dumps(name).encode()), history)
+        found.patience_s = 0.0 if patience_s is None else patience_s
         found.stream.get().set_history(history)
-        self.streams.setdefault(name, found)
+        found = self.streams.setdefault(name, found)
+        if name == "data":
+            self.data_stream = found
 
-    def publish(self, str name, data, double time):
+    def publish(self, str name, data, timestamp, bint copy):
         """Append an update to a declared stream; its sequence number. KeyError: not declared."""
+        cdef StreamRef found = self.streams.get(name)
+        cdef double time = wall_clock_s() if timestamp is None else timestamp
+        cdef Unpublished update = Unpublished()
+        if found is None:
+            raise KeyError(name)
+        if not isfinite(time):
+            raise ValueError(f"a timestamp is a number of seconds, not {time}")
+        if any_returned():
+            let_go()
+        make_update(update, data, copy)
+        return self.append(found, update, time)
+
+    cdef uint64_t append(self, StreamRef found, Unpublished update, double time) except 0:
         cdef Server* server = self.here()
-        cdef StreamRef found = <StreamRef>self.streams[name]
-        cdef uint64_t number = append_update(found, data, time)
+        cdef Stream* stream = found.stream.get()
+        cdef size_t size = <size_t>PyBytes_GET_SIZE(update.text)
+        cdef string_view text = string_view(PyBytes_AS_STRING(update.text), size)
+        cdef uint64_t number = stream.append(text, time, update.arrays)
+        cdef time_point deadline
+        cdef vector[Cursor] given_up
+        if number == 0:
+            deadline = deadline_after(found.patience_s)
+        while number == 0:
+            with nogil:
+                given_up = stream.wait_for_followers(size, update.arrays, deadline)
+            if not given_up.empty():
+                self.tell_given_up(found, given_up)
+            number = stream.append(text, time, update.arrays)
         if server.shared.streams.followed.load():
             server.shared.wake()
         return number
+
+    cdef void tell_given_up(self, StreamRef found, const vector[Cursor]& cursors) except *:
+        cdef shared_ptr[Ledger] each
+        for each in self.here().shared.streams.give_up(cursors):
+            if self.on_given_up is not None:
+                self.on_given_up(found.name, each.get().who)
 
     def stream_range(self, str name):
         """(first, last) number of the updates there are. KeyError: not declared."""
@@ -395,6 +447,7 @@ cdef class Core:
                 "bytes": each.get().bytes.load(),
                 "allowed_messages": each.get().allowed_messages.load(),
                 "allowed_bytes": each.get().allowed_bytes.load(),
+                "waited_for": each.get().waited_for.load(),
             })
         return found
 

@@ -12,7 +12,6 @@ namespace {
 constexpr uint64_t last_retry_ns = 50000000;
 constexpr uint64_t log_check_ns = 1000000000;
 constexpr uint64_t drain_ns = 100000000;  // for requests that came just before a stop
-constexpr size_t large_reply = 64 * 1024;       // smaller ones libzmq's high-water mark bounds
 constexpr int errors_in_a_row = 100;            // of receiving, before the loop gives up
 
 }  // namespace
@@ -209,8 +208,17 @@ Loop::Step Loop::begin(const Request& request, uint64_t& wanted, Answer& answer)
     Content content;
     const document_id which = is_get ? DOCUMENT_DATA : DOCUMENT_INFO;
     if (!shared_.documents.read(which, take, wanted, content, &answer.taken)) return Step::waiting;
+    if (!is_get && !content.is_error && shared_.streams.any.load()) add_streams(content.text);
     answer_document(request, content, answer);
     return Step::ready;
+}
+
+// INFO tells of the streams as they are at this moment.
+void Loop::add_streams(Text& text) {
+    std::string whole = *text;
+    whole.pop_back();  // the closing brace of an object that is not empty
+    whole += ',' + shared_.streams.described(shared_.config.epoch) + '}';
+    text = std::make_shared<const std::string>(std::move(whole));
 }
 
 void Loop::answer_document(const Request& request, const Content& content, Answer& answer) {
@@ -430,6 +438,7 @@ bool Loop::serve_waiting_peer(Peer& peer, uint64_t now) {
         tally(shared_.counters.stale_gets);
     }
     peer.waiting = false;
+    if (!is_get && !content.is_error && shared_.streams.any.load()) add_streams(content.text);
     if (request.command != nullptr && request.command->action != ACTION_PYTHON) {
         answer_document(request, content, answer);
         make_ready(peer, slot);

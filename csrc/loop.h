@@ -44,6 +44,7 @@ private:
     // Answering.
     Step begin(const Request& request, uint64_t& wanted, Answer& answer);
     bool make_reply(const Request& request, const Text& text, Answer& answer) noexcept;
+    void add_streams(Text& text);
     void answer_document(const Request& request, const Content& content, Answer& answer);
     void answer_error(const Request& request, const std::string& text, int kind, Answer& answer);
     void answer_now(size_t route_size, Answer& answer);
@@ -105,6 +106,7 @@ private:
     static constexpr uint64_t ns_per_ms = 1000 * ns_per_us;
     static constexpr uint64_t alive_ns = 1000 * ns_per_ms;  // between two words to a subscriber
     static constexpr uint64_t first_retry_ns = ns_per_ms;  // of parked replies; doubles from there
+    static constexpr size_t large_reply = 64 * 1024;  // smaller ones libzmq's high-water mark bounds
 
     Shared& shared_;
     void* const router_;

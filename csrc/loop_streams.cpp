@@ -33,7 +33,7 @@ bool Loop::take_control(size_t delimiter, Message& body) {
     }
     Subscription& subscription = found->second.subscription;
     if (control.kind == STREAM_LEAVE) {
-        shared_.streams.leave(subscription.ledger);
+        shared_.streams.leave(subscription);
         subscribers_.erase(found);
         return true;
     }
@@ -54,9 +54,9 @@ void Loop::subscribe(const Peer& peer, Route& route, const Subscription& subscri
     subscriber.subscription = subscription;
     subscriber.told = now_ns();  // by the reply
     Subscriber& placed = subscribers_[key_of(peer.key, subscription.id)];
-    if (placed.subscription.ledger) shared_.streams.leave(placed.subscription.ledger);
+    if (placed.subscription.ledger) shared_.streams.leave(placed.subscription);
     placed = std::move(subscriber);
-    shared_.streams.enter(subscription.ledger);
+    shared_.streams.enter(subscription);
     look_at_streams_ = true;
 }
 
@@ -68,7 +68,7 @@ void Loop::pump(uint64_t now) {
             ++each;
             continue;
         }
-        shared_.streams.leave(each->second.subscription.ledger);
+        shared_.streams.leave(each->second.subscription);
         each = subscribers_.erase(each);
     }
 }
@@ -150,7 +150,8 @@ Loop::Sent Loop::send_updates(Subscriber& subscriber, uint64_t number, uint64_t 
     tally(ledger.lost, lost);
     tally(ledger.messages);
     tally(ledger.bytes, size);
-    ledger.next.store(number + count, std::memory_order_relaxed);
+    ledger.next.store(number + count);
+    subscriber.subscription.stream->advanced();
     return Sent::yes;
 }
 
@@ -168,6 +169,13 @@ Loop::Sent Loop::send_stream(Route& route, Message& head, std::vector<Message>* 
     const size_t array_count = arrays == nullptr ? 0 : arrays->size();
     const size_t frames = route.size() + 1 + array_count;
     size_t size = head.size();
+    for (size_t i = 0; i < array_count; ++i) size += (*arrays)[i].size();
+    std::shared_ptr<std::atomic<size_t>> in_flight;
+    if (size >= large_reply) {
+        in_flight = connection_of(route[0].view()).in_flight;
+        const size_t there = in_flight->load();
+        if (there > 0 && there + size > shared_.config.limits.peer_parked_bytes) return Sent::full;
+    }
     for (size_t i = 0; i < frames; ++i) {
         Message shared;
         Message* frame = &head;
@@ -175,8 +183,8 @@ Loop::Sent Loop::send_stream(Route& route, Message& head, std::vector<Message>* 
             Message& kept = i < route.size() ? route[i] : (*arrays)[i - route.size() - 1];
             if (!shared.share(kept)) return Sent::gone;
             frame = &shared;
-            if (i > route.size()) size += kept.size();
         }
+        if (i > 0 && in_flight && frame->size() >= large_reply / 2) frame->count_until_freed(in_flight);
         const int flags = ZMQ_DONTWAIT | (i + 1 == frames ? 0 : ZMQ_SNDMORE);
         while (zmq.msg_send(frame->raw(), router_, flags) < 0) {
             const int error = zmq.errno_();
@@ -197,7 +205,7 @@ void Loop::end_streams() {
             look_at_streams_ = false;
         } while (pump_one(subscriber, now_ns()) == Sent::yes && look_at_streams_);
         tell(subscriber, STREAM_END);
-        shared_.streams.leave(subscriber.subscription.ledger);
+        shared_.streams.leave(subscriber.subscription);
     }
     subscribers_.clear();
 }

@@ -37,6 +37,14 @@ public:
         zmq.msg_init(&msg_);
         return false;
     }
+    // Refers to `size` bytes at `data` until libzmq has no more use for them and calls `release` with
+    // `owner`, in whatever thread; false without memory, and then `release` is not called.
+    [[nodiscard]] bool borrow(void* data, size_t size, void (*release)(void*, void*), void* owner) noexcept {
+        zmq.msg_close(&msg_);
+        if (zmq.msg_init_data(&msg_, data, size, release, owner) == 0) return true;
+        zmq.msg_init(&msg_);
+        return false;
+    }
     // Refers to the same bytes as another, which neither may change from now on.
     [[nodiscard]] bool share(Message& other) noexcept { return zmq.msg_copy(&msg_, &other.msg_) == 0; }
     // Counts the content in `account` from now until libzmq has no more use for it, which

@@ -9,6 +9,7 @@ from libcpp.vector cimport vector
 
 cdef extern from "<string_view>" namespace "std" nogil:
     cdef cppclass string_view:
+        string_view() noexcept
         string_view(const char* text, size_t size) noexcept
 
 
@@ -129,6 +130,21 @@ cdef extern from "message.h" namespace "laplace" nogil:
         size_t size() noexcept
 
 
+cdef extern from "loans.h" namespace "laplace" nogil:
+    cdef struct Loan:
+        void* object
+        Loan* next
+    bool lend(Message& message, void* object, void* data, size_t size) noexcept
+    bool any_returned() noexcept
+    Loan* take_returned() noexcept
+    void free_loan(Loan* loan) noexcept
+
+
+cdef extern from "<chrono>" namespace "std::chrono" nogil:
+    cdef cppclass time_point "std::chrono::steady_clock::time_point":
+        pass
+
+
 cdef extern from "stream.h" namespace "laplace" nogil:
     cdef cppclass Range:
         uint64_t first
@@ -136,8 +152,12 @@ cdef extern from "stream.h" namespace "laplace" nogil:
     cdef cppclass History:
         size_t bytes
         uint64_t updates
+        bool block
+    ctypedef shared_ptr[Counter] Cursor
     cdef cppclass Stream:
-        uint64_t append(string_view text, double time, vector[Message] arrays) except +
+        uint64_t append(string_view text, double time, vector[Message]& arrays) except +
+        vector[Cursor] wait_for_followers(
+            size_t text_bytes, const vector[Message]& arrays, time_point deadline) except +
         void set_history(History history) noexcept
         Range range() noexcept
         size_t bytes() noexcept
@@ -157,9 +177,12 @@ cdef extern from "subscribers.h" namespace "laplace" nogil:
         Counter bytes
         Counter allowed_messages
         Counter allowed_bytes
+        atomic_bool waited_for
     cdef cppclass Streams:
-        shared_ptr[Stream] declare(const string& name, History history) except +
+        shared_ptr[Stream] declare(
+            const string& name, const string& json, History history) except +
         vector[shared_ptr[Ledger]] ledgers() except +
+        vector[shared_ptr[Ledger]] give_up(const vector[Cursor]& cursors) except +
         atomic_bool followed
     cdef cppclass Subscription:
         shared_ptr[Stream] stream
@@ -212,6 +235,8 @@ cdef extern from "shared.h" namespace "laplace" nogil:
         int callback_grace_ms
         int flush_ms
         Limits limits
+    time_point deadline_after(double seconds) noexcept
+    double wall_clock_s() noexcept
     cdef cppclass Shared:
         Documents documents
         Inbox inbox

@@ -54,8 +54,8 @@ cdef class Walk:
     cdef bint owned             # nobody but the server refers to any container seen so far
     cdef Py_ssize_t array_bytes
     cdef dict arrays            # by id: an array and its copy, so that it is copied once
-    cdef list path              # where a failure is, innermost first
-    cdef list apart             # where arrays are to be sent beside the text: they, described
+    cdef list path              # where it is now: indices, keys; those that are no str in a tuple
+    cdef list apart             # where arrays are to be sent beside the text: (where and what, it)
 
     def __cinit__(self, dict arrays=None):
         self.owned = True
@@ -104,15 +104,11 @@ cdef object copy_dict(dict source, Walk walk, int depth):
         elif not is_utf8(<object>key):
             utf8_keys = False
         if not is_plain(item):
-            try:
-                changed = copy_value(item, INSIDE, walk, depth + 1)
-            except Exception:
-                walk.path.append(<object>key)
-                raise
+            walk.path.append(<object>key if PyUnicode_CheckExact(<object>key) else (<object>key,))
+            changed = copy_value(item, INSIDE, walk, depth + 1)
+            walk.path.pop()
             # Allowed during PyDict_Next: the key is there already.
             PyDict_SetItem(private, <object>key, changed)
-    if walk.apart is not None and "$array" in source:
-        raise TypeError("the key '$array' is kept for the places of arrays")
     if not plain_keys:
         private = {text_of_key(name): value for name, value in private.items()}
         utf8_keys = all([is_utf8(name) for name in private])
@@ -134,11 +130,9 @@ cdef list make_plain(list private, Walk walk, int depth):
     for i in range(len(private)):
         item = PyList_GET_ITEM(private, i)
         if not is_plain(item):
-            try:
-                private[i] = copy_value(item, INSIDE, walk, depth + 1)
-            except Exception:
-                walk.path.append(i)
-                raise
+            walk.path.append(i)
+            private[i] = copy_value(item, INSIDE, walk, depth + 1)
+            walk.path.pop()
     return private
 
 
@@ -303,12 +297,11 @@ cdef bint goes_apart(value) except -1:
 
 
 cdef object put_apart(value, Walk walk):
-    """Set an array apart; in the text stands where it is: its number in {"$array": number}."""
-    numpy = sys.modules["numpy"]
-    array = numpy.ascontiguousarray(value).reshape(value.shape)
-    described = {"dtype": array.dtype.str, "shape": array.shape}
-    walk.apart.append((described, array))
-    return {"$array": len(walk.apart) - 1}
+    """Set an array apart; null stands in its place, which is told beside it."""
+    path = [text_of_key(step[0]) if isinstance(step, tuple) else step for step in walk.path]
+    described = {"path": path, "dtype": value.dtype.str, "shape": value.shape}
+    walk.apart.append((described, value))
+    return None
 
 
 cdef object array_copy(value, Walk walk, int depth):
@@ -356,7 +349,8 @@ cdef object copy_document(source, bint exclusive, Walk walk):
     except MemoryError:
         raise
     except Exception as problem:
-        place = "data" + "".join([f"[{shown(step)}]" for step in reversed(walk.path)])
+        place = "data" + "".join([f"[{shown(step[0] if isinstance(step, tuple) else step)}]"
+                                 for step in walk.path])
         raise TypeError(f"{place}: {shown(problem, str)}") from None
 
 

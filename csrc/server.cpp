@@ -25,6 +25,8 @@ constexpr char zap_domain[] = "laplace";
 // Replies libzmq holds for one peer before the loop parks more on its own account.
 constexpr int send_high_water = 256;
 constexpr int keepalive_idle_s = 60;
+// So that a read does not wait behind the frames of a stream on their way to the network.
+constexpr int io_threads = 2;
 
 // Signals are for Python's main thread: Ctrl-C must not land in a native one.
 class SignalsBlocked {
@@ -94,6 +96,7 @@ int Server::set_option(int option, int value) noexcept {
 int Server::open() noexcept {
     context_ = zmq.ctx_new();
     if (context_ == nullptr) return zmq.errno_();
+    if (zmq.ctx_set(context_, ZMQ_IO_THREADS, io_threads) != 0) return zmq.errno_();
     router_ = zmq.socket(context_, ZMQ_ROUTER);
     if (router_ == nullptr) return zmq.errno_();
     const bool ipv6 = shared.config.address.find('[') != std::string::npos;

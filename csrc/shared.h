@@ -44,6 +44,18 @@ inline uint64_t now_ns() noexcept {
     return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(since).count());
 }
 
+inline Clock::time_point deadline_after(double seconds) noexcept {
+    constexpr double longest = 1e8;  // three years
+    const double wait = seconds < longest ? seconds : longest;
+    return Clock::now() + std::chrono::nanoseconds(static_cast<int64_t>(wait * 1e9));
+}
+
+// Seconds since 1970.
+inline double wall_clock_s() noexcept {
+    const auto since = std::chrono::system_clock::now().time_since_epoch();
+    return std::chrono::duration<double>(since).count();
+}
+
 struct Shared {
     explicit Shared(Config given) : config(std::move(given)), documents(std::make_shared<const std::string>("{}")) {}
 

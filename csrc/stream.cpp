@@ -23,11 +23,17 @@ Block::Block(uint64_t first, uint32_t updates, uint32_t text_bytes)
       text_(new char[text_bytes]),
       ends_(new uint32_t[updates]),
       times_(new double[updates]),
-      bytes_(sizeof(Block) + text_bytes + updates * (sizeof(uint32_t) + sizeof(double))) {}
+      bytes_(bytes_of(updates, text_bytes, {})) {}
 
 Block::Block(uint64_t first, uint32_t text_bytes, std::vector<Message>&& arrays) : Block(first, 1, text_bytes) {
     arrays_ = std::move(arrays);
-    for (const Message& array : arrays_) bytes_ += sizeof array + array.size();
+    bytes_ = bytes_of(1, text_bytes, arrays_);
+}
+
+size_t Block::bytes_of(size_t updates, size_t text_bytes, const std::vector<Message>& arrays) noexcept {
+    size_t bytes = sizeof(Block) + text_bytes + updates * (sizeof(uint32_t) + sizeof(double));
+    for (const Message& array : arrays) bytes += sizeof array + array.size();
+    return bytes;
 }
 
 std::string_view Block::texts(uint32_t begin, uint32_t end) const noexcept {
@@ -51,44 +57,108 @@ void Block::append(std::string_view text, double time) noexcept {
     count_.store(count + 1, std::memory_order_release);
 }
 
-uint64_t Stream::append(std::string_view text, double time, std::vector<Message>&& arrays) {
+uint64_t Stream::append(std::string_view text, double time, std::vector<Message>& arrays) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    block_for(text, std::move(arrays)).append(text, time);
+    const Need need = need_of(text.size(), arrays);
+    if (history_.block && !followers_.empty() && costs_anybody(cut_for(need, last_ + 1))) return 0;
+    if (need.fresh) {
+        const auto size = static_cast<uint32_t>(need.text_bytes);
+        const auto updates = static_cast<uint32_t>(need.text_bytes / typical_text);
+        blocks_.push_back(need.alone ? std::make_shared<Block>(last_ + 1, size, std::move(arrays))
+                                     : std::make_shared<Block>(last_ + 1, updates, size));
+        bytes_ += blocks_.back()->bytes();
+    }
+    blocks_.back()->append(text, time);
     ++last_;
-    forget_oldest();
+    forget(cut_for(Need{}, last_));
     return last_;
 }
 
-// The block that the next update goes into.
-Block& Stream::block_for(std::string_view text, std::vector<Message>&& arrays) {
+Stream::Need Stream::need_of(size_t text_bytes, const std::vector<Message>& arrays) const noexcept {
     const size_t usual = std::clamp(history_.bytes / blocks_in_history, least_block, largest_block);
-    const bool alone = !arrays.empty() || text.size() >= usual / alone_part;
-    if (!alone && !blocks_.empty() && blocks_.back()->has_room(text.size())) return *blocks_.back();
-    const auto size = static_cast<uint32_t>(alone ? text.size() + 1 : usual);
-    const auto updates = static_cast<uint32_t>(usual / typical_text);
-    blocks_.push_back(alone ? std::make_shared<Block>(last_ + 1, size, std::move(arrays))
-                            : std::make_shared<Block>(last_ + 1, updates, size));
-    bytes_ += blocks_.back()->bytes();
-    return *blocks_.back();
+    Need need{};
+    need.alone = !arrays.empty() || text_bytes >= usual / alone_part;
+    need.fresh = need.alone || blocks_.empty() || !blocks_.back()->has_room(text_bytes);
+    need.text_bytes = need.alone ? text_bytes + 1 : usual;
+    if (need.fresh) need.bytes = Block::bytes_of(need.alone ? 1 : usual / typical_text, need.text_bytes, arrays);
+    return need;
 }
 
-void Stream::forget_oldest() noexcept {
-    const uint64_t kept = std::clamp<uint64_t>(history_.updates, 1, std::max<uint64_t>(last_, 1));
-    // Within a block nothing is freed, but what is too much is not there any more.
-    gone_ = std::max(gone_, last_ - std::min(kept, last_));
-    while (blocks_.size() > 1) {
-        const uint64_t next = blocks_[1]->first();
-        if (bytes_ <= history_.bytes && next > gone_ + 1) break;
+// Which blocks go when this comes too. Within a block nothing is freed, but what is too much is not
+// there any more.
+Stream::Cut Stream::cut_for(const Need& need, uint64_t last) const noexcept {
+    const uint64_t kept = std::clamp<uint64_t>(history_.updates, 1, std::max<uint64_t>(last, 1));
+    Cut cut{0, std::max(gone_, last - std::min(kept, last))};
+    size_t bytes = bytes_ + need.bytes;
+    const size_t blocks = blocks_.size() + (need.fresh ? 1 : 0);
+    while (cut.blocks + 1 < blocks) {
+        const size_t next = cut.blocks + 1;
+        const uint64_t first = next < blocks_.size() ? blocks_[next]->first() : last_ + 1;
+        if (bytes <= history_.bytes && first > cut.gone + 1) break;
+        bytes -= blocks_[cut.blocks]->bytes();
+        cut.gone = std::max(cut.gone, first - 1);
+        ++cut.blocks;
+    }
+    return cut;
+}
+
+void Stream::forget(const Cut& cut) noexcept {
+    for (size_t i = 0; i < cut.blocks; ++i) {
         bytes_ -= blocks_.front()->bytes();
         blocks_.pop_front();
-        gone_ = std::max(gone_, next - 1);
     }
+    gone_ = cut.gone;
 }
 
 void Stream::set_history(History history) noexcept {
     const std::lock_guard<std::mutex> lock(mutex_);
     history_ = history;
-    forget_oldest();
+    forget(cut_for(Need{}, last_));
+    moved_.notify_all();
+}
+
+// ---- followers
+
+bool Stream::costs_anybody(const Cut& cut) const noexcept {
+    return std::any_of(followers_.begin(), followers_.end(),
+                       [&cut](const Cursor& cursor) { return cursor->load() <= cut.gone; });
+}
+
+std::vector<Cursor> Stream::wait_for_followers(size_t text_bytes, const std::vector<Message>& arrays,
+                                               std::chrono::steady_clock::time_point deadline) {
+    std::vector<Cursor> given_up;
+    std::unique_lock<std::mutex> lock(mutex_);
+    // First: who moves from now on sees that somebody waits.
+    publishers_waiting_.fetch_add(1);
+    const bool in_time = moved_.wait_until(lock, deadline, [&] {
+        return !history_.block || !costs_anybody(cut_for(need_of(text_bytes, arrays), last_ + 1));
+    });
+    publishers_waiting_.fetch_sub(1);
+    if (in_time) return given_up;
+    const uint64_t gone = cut_for(need_of(text_bytes, arrays), last_ + 1).gone;
+    given_up.reserve(followers_.size());
+    const auto behind = std::stable_partition(followers_.begin(), followers_.end(),
+                                              [gone](const Cursor& cursor) { return cursor->load() > gone; });
+    given_up.assign(behind, followers_.end());
+    followers_.erase(behind, followers_.end());
+    return given_up;
+}
+
+void Stream::join(const Cursor& cursor) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    followers_.push_back(cursor);
+}
+
+void Stream::leave(const Cursor& cursor) noexcept {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    followers_.erase(std::remove(followers_.begin(), followers_.end(), cursor), followers_.end());
+    moved_.notify_all();
+}
+
+void Stream::advanced() noexcept {
+    if (publishers_waiting_.load() == 0) return;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    moved_.notify_all();
 }
 
 Range Stream::range() noexcept {

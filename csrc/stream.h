@@ -4,6 +4,8 @@
 #define LAPLACE_STREAM_H
 
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -13,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "counters.h"
 #include "message.h"
 
 namespace laplace {
@@ -30,6 +33,7 @@ public:
     uint32_t count() const noexcept { return count_.load(std::memory_order_acquire); }
     // What it holds of memory, whether it is full or not.
     size_t bytes() const noexcept { return bytes_; }
+    static size_t bytes_of(size_t updates, size_t text_bytes, const std::vector<Message>& arrays) noexcept;
     // When the updates from the one at `index` on were acquired, seconds since 1970.
     const double* times(uint32_t index) const noexcept { return times_.get() + index; }
     // JSON texts of the updates at [begin, end), a comma between two. begin < end <= count().
@@ -63,7 +67,11 @@ struct Range {
 struct History {
     size_t bytes = size_t{64} << 20;  // memory of the blocks
     uint64_t updates = UINT64_MAX;
+    bool block = false;  // publishers wait for followers rather than lose what they have not been sent
 };
+
+// Number of the next update that a follower will be sent; the loop writes it.
+using Cursor = std::shared_ptr<Counter>;
 
 class Stream {
 public:
@@ -73,19 +81,46 @@ public:
     explicit Stream(History history) noexcept : history_(history) {}
 
     // Adds an update and returns its number, from 1 on. `text` is a JSON object of at most
-    // largest_text bytes. Throws std::bad_alloc; then nothing has changed.
-    uint64_t append(std::string_view text, double time, std::vector<Message>&& arrays = {});
+    // largest_text bytes. Returns 0 where publishers wait and somebody would lose what he has not
+    // been sent: wait_for_followers() and try again. Throws std::bad_alloc. Where it is not added,
+    // nothing has changed.
+    uint64_t append(std::string_view text, double time, std::vector<Message>& arrays);
+    // Waits until an update like this one costs nobody anything. Who is still behind at the deadline
+    // is not waited for any more: those are returned. Throws std::bad_alloc.
+    std::vector<Cursor> wait_for_followers(size_t text_bytes, const std::vector<Message>& arrays,
+                                           std::chrono::steady_clock::time_point deadline);
     void set_history(History history) noexcept;
     Range range() noexcept;
     size_t bytes() noexcept;
     // The block that holds an update; null where it is not there yet, or not any more.
     std::shared_ptr<Block> block_of(uint64_t number) noexcept;
 
+    // Somebody to wait for, until he leaves. Throws std::bad_alloc.
+    void join(const Cursor& cursor);
+    void leave(const Cursor& cursor) noexcept;
+    // A cursor has moved.
+    void advanced() noexcept;
+
 private:
-    Block& block_for(std::string_view text, std::vector<Message>&& arrays);
-    void forget_oldest() noexcept;
+    // What the next update needs: a block of its own, a new one, or room in the last.
+    struct Need {
+        bool fresh, alone;
+        size_t text_bytes, bytes;  // of the new block
+    };
+    // What is kept when all of `bytes` more come, and the updates up to `last` are there.
+    struct Cut {
+        size_t blocks;  // that go
+        uint64_t gone;
+    };
+    Need need_of(size_t text_bytes, const std::vector<Message>& arrays) const noexcept;
+    Cut cut_for(const Need& need, uint64_t last) const noexcept;
+    bool costs_anybody(const Cut& cut) const noexcept;
+    void forget(const Cut& cut) noexcept;
 
     std::mutex mutex_;
+    std::condition_variable moved_;
+    std::atomic<unsigned> publishers_waiting_{0};
+    std::vector<Cursor> followers_;
     History history_;
     std::deque<std::shared_ptr<Block>> blocks_;
     size_t bytes_ = 0;

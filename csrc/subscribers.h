@@ -2,6 +2,7 @@
 #ifndef LAPLACE_SUBSCRIBERS_H
 #define LAPLACE_SUBSCRIBERS_H
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <map>
@@ -28,49 +29,7 @@ struct Ledger {
     Counter confirmed{0};  // number of the update the client waits for, as it said last
     Counter messages{0}, bytes{0};                  // sent
     Counter allowed_messages{0}, allowed_bytes{0};  // its credit, counted from the begin
-};
-
-// The streams of a server by name, and the ledgers of who follows them.
-class Streams {
-public:
-    // The stream of that name, made with this history where there is none.
-    std::shared_ptr<Stream> declare(const std::string& name, History history) {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        std::shared_ptr<Stream>& stream = streams_[name];
-        if (stream == nullptr) stream = std::make_shared<Stream>(history);
-        return stream;
-    }
-    std::shared_ptr<Stream> find(const std::string& name) noexcept {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        const auto found = streams_.find(name);
-        return found == streams_.end() ? nullptr : found->second;
-    }
-    void enter(std::shared_ptr<Ledger> ledger) {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        ledgers_.push_back(std::move(ledger));
-        followed.store(true);
-    }
-    void leave(const std::shared_ptr<Ledger>& ledger) noexcept {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        for (auto each = ledgers_.begin(); each != ledgers_.end(); ++each) {
-            if (*each == ledger) {
-                ledgers_.erase(each);
-                break;
-            }
-        }
-        followed.store(!ledgers_.empty());
-    }
-    std::vector<std::shared_ptr<Ledger>> ledgers() {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        return ledgers_;
-    }
-    // Whether a publisher has anybody to wake the loop for.
-    std::atomic<bool> followed{false};
-
-private:
-    std::mutex mutex_;
-    std::map<std::string, std::shared_ptr<Stream>> streams_;
-    std::vector<std::shared_ptr<Ledger>> ledgers_;
+    std::atomic<bool> waited_for{false};  // whether publishers wait for it, where the stream says so
 };
 
 // What a SUBSCRIBE that Python has granted asks the loop for.
@@ -79,6 +38,74 @@ struct Subscription {
     std::shared_ptr<Ledger> ledger;
     uint32_t id = 0;
     bool latest_only = false;
+    // The part of the ledger that the stream looks at.
+    Cursor cursor() const noexcept { return Cursor(ledger, &ledger->next); }
+};
+
+// The streams of a server by name, and the ledgers of who follows them.
+class Streams {
+public:
+    // The stream of that name, made with this history where there is none; `json` is the name as JSON.
+    std::shared_ptr<Stream> declare(const std::string& name, const std::string& json, History history) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        Named& named = streams_[name];
+        if (named.stream == nullptr) named = {json, std::make_shared<Stream>(history)};
+        any.store(true);
+        return named.stream;
+    }
+    // Members for the payload of INFO: the epoch, and each stream's range.
+    std::string described(uint64_t epoch) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        std::string text = "\"epoch\":" + std::to_string(epoch) + ",\"streams\":{";
+        for (const auto& each : streams_) {
+            const Range range = each.second.stream->range();
+            if (text.back() != '{') text += ',';
+            text += each.second.json + ":{\"first\":" + std::to_string(range.first) +
+                    ",\"last\":" + std::to_string(range.last) + '}';
+        }
+        return text + '}';
+    }
+    void enter(const Subscription& subscription) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        ledgers_.push_back(subscription.ledger);
+        followed.store(true);
+        if (subscription.latest_only) return;
+        subscription.stream->join(subscription.cursor());
+        subscription.ledger->waited_for.store(true);
+    }
+    void leave(const Subscription& subscription) noexcept {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        ledgers_.erase(std::remove(ledgers_.begin(), ledgers_.end(), subscription.ledger), ledgers_.end());
+        followed.store(!ledgers_.empty());
+        subscription.stream->leave(subscription.cursor());
+    }
+    std::vector<std::shared_ptr<Ledger>> ledgers() {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        return ledgers_;
+    }
+    // Those whose cursors these are; they are not waited for any more.
+    std::vector<std::shared_ptr<Ledger>> give_up(const std::vector<Cursor>& cursors) {
+        std::vector<std::shared_ptr<Ledger>> given_up;
+        for (const std::shared_ptr<Ledger>& ledger : ledgers()) {
+            const auto is_its = [&ledger](const Cursor& cursor) { return cursor.get() == &ledger->next; };
+            if (std::none_of(cursors.begin(), cursors.end(), is_its)) continue;
+            ledger->waited_for.store(false);
+            given_up.push_back(ledger);
+        }
+        return given_up;
+    }
+    // Whether a publisher has anybody to wake the loop for.
+    std::atomic<bool> followed{false};
+    std::atomic<bool> any{false};
+
+private:
+    struct Named {
+        std::string json;
+        std::shared_ptr<Stream> stream;
+    };
+    std::mutex mutex_;
+    std::map<std::string, Named> streams_;
+    std::vector<std::shared_ptr<Ledger>> ledgers_;
 };
 
 struct Subscriber {

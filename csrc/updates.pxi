@@ -1,9 +1,25 @@
 # From what a program publishes to an update: JSON text, and arrays beside it.
 
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.math cimport isfinite
+
+# Given away, arrays of fewer bytes are copied all the same: that is cheaper.
+cdef size_t WORTH_LENDING = 16 * 1024
+
+
 cdef class StreamRef:
     """A stream of the core."""
 
     cdef shared_ptr[Stream] stream
+    cdef str name
+    cdef double patience_s  # how long a publisher waits for followers
+
+
+cdef class Unpublished:
+    """An update before it has a number."""
+
+    cdef bytes text
+    cdef vector[Message] arrays
 
 
 cdef bint is_flat(dict data) except -1:
@@ -17,39 +33,70 @@ cdef bint is_flat(dict data) except -1:
     return True
 
 
-cdef uint64_t append_update(StreamRef found, data, double time) except? 0:
+cdef void make_update(Unpublished update, data, bint copy) except *:
     cdef Walk walk
-    cdef bytes text
-    cdef vector[Message] arrays
     if not isinstance(data, dict):
         raise TypeError(f"data must be a dict, not {type(data).__name__}")
     if PyDict_CheckExact(data) and is_flat(<dict>data):
-        text = dumps(data, None, OPTIONS)
+        update.text = dumps(data, None, OPTIONS)
     else:
         walk = Walk()
         walk.apart = []
-        text = encode(copy_document(data, False, walk))
+        update.text = encode(copy_document(data, False, walk))
         if walk.apart:
-            text = text + b"," + dumps([described for described, _ in walk.apart])
-            copy_arrays(walk.apart, arrays)
-    if <size_t>PyBytes_GET_SIZE(text) > largest_text:
-        raise ValueError(f"an update of {len(text)} bytes is too large")
-    return found.stream.get().append(
-        string_view(PyBytes_AS_STRING(text), <size_t>PyBytes_GET_SIZE(text)), time, move(arrays))
+            described = [each for each, _ in walk.apart]
+            update.text = update.text + b"," + described_text(described)
+            take_arrays(walk.apart, copy, update.arrays)
+    if <size_t>PyBytes_GET_SIZE(update.text) > largest_text:
+        raise ValueError(f"an update of {len(update.text)} bytes is too large")
+
+
+cdef bytes described_text(list described):
+    try:
+        return dumps(described)
+    except orjson.JSONEncodeError:  # a key that is not UTF-8
+        return json.dumps(described).encode()
+
+
+cdef void take_arrays(list apart, bint copy, vector[Message]& arrays) except *:
+    """Copy the arrays, or lend them: those that are given away, and copies made for their order."""
+    numpy = sys.modules["numpy"]
+    arrays.resize(<size_t>len(apart))
+    for number, (_, array) in enumerate(apart):
+        contiguous = array if array.flags.c_contiguous else numpy.ascontiguousarray(array)
+        own = not copy or contiguous is not array
+        take_array(contiguous, own, arrays[<size_t>number])
 
 
 @cython.boundscheck(False)
-cdef void copy_arrays(list apart, vector[Message]& arrays) except *:
+cdef void take_array(array, bint own, Message& message) except *:
     cdef const unsigned char[::1] content
-    cdef size_t size
+    cdef size_t size = array.nbytes
     cdef char* target
-    arrays.resize(<size_t>len(apart))
-    for number, (_, array) in enumerate(apart):
-        size = array.nbytes
-        if not arrays[number].allocate(size):
+    if size == 0:
+        if not message.allocate(0):
             raise MemoryError()
-        if size > 0:
-            content = array.reshape(-1).view("u1")
-            target = arrays[number].data()
-            with nogil:
-                memcpy(target, &content[0], size)
+        return
+    flat = array.reshape(-1).view("u1")
+    content = flat
+    if own and size >= WORTH_LENDING:
+        if not lend(message, <void*>flat, <void*>&content[0], size):
+            raise MemoryError()
+        Py_INCREF(flat)
+        return
+    if not message.allocate(size):
+        raise MemoryError()
+    target = message.data()
+    with nogil:
+        memcpy(target, &content[0], size)
+
+
+cdef void let_go() noexcept:
+    """Drop the arrays that libzmq has no more use for."""
+    cdef Loan* loan = take_returned()
+    cdef Loan* next
+    while loan != NULL:
+        next = loan.next
+        Py_DECREF(<object>loan.object)
+        free_loan(loan)
+        loan = next

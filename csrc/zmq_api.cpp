@@ -74,6 +74,7 @@ load_status load_zmq(const char* path, bool only_loaded, const char** missing) n
         {"zmq_version", slot_of(found.version)},
         {"zmq_errno", slot_of(found.errno_)},
         {"zmq_ctx_new", slot_of(found.ctx_new)},
+        {"zmq_ctx_set", slot_of(found.ctx_set)},
         {"zmq_ctx_shutdown", slot_of(found.ctx_shutdown)},
         {"zmq_ctx_term", slot_of(found.ctx_term)},
         {"zmq_socket", slot_of(found.socket)},

@@ -22,6 +22,8 @@ enum zmq_socket_type { ZMQ_PAIR = 0, ZMQ_DEALER = 5, ZMQ_ROUTER = 6 };
 
 enum zmq_flag { ZMQ_DONTWAIT = 1, ZMQ_SNDMORE = 2 };
 
+constexpr int ZMQ_IO_THREADS = 1;  // of a context
+
 enum zmq_option {
     ZMQ_ROUTING_ID = 5,
     ZMQ_LINGER = 17,
@@ -53,6 +55,7 @@ struct zmq_api {
     void (*version)(int* major, int* minor, int* patch);
     int (*errno_)();
     void* (*ctx_new)();
+    int (*ctx_set)(void* context, int option, int value);
     int (*ctx_shutdown)(void* context);
     int (*ctx_term)(void* context);
     void* (*socket)(void* context, int type);

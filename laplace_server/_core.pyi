@@ -5,6 +5,7 @@ reply texts, handlers and logging are the facade's; the core keeps the socket, t
 clients read, the queues and the counters. All functions may be called from any thread.
 """
 
+from collections.abc import Callable
 from typing import Any, Final, Literal, TypeAlias, TypedDict, final
 
 # Which of the two documents: what GET returns, or the payload of INFO.
@@ -198,15 +199,26 @@ class Core:
 
     # ---- streams
 
-    def declare_stream(self, name: str, history_bytes: int, history_updates: int) -> None:
-        """Make a stream, or change how much of its past is kept."""
+    on_given_up: Callable[[str, bytes], None] | None
+    """Called with a stream and a subscriber's name (JSON) when a publisher waits no more for it."""
 
-    def publish(self, name: str, data: Any, time: float) -> int:
-        """Append an update, acquired at ``time`` (seconds since 1970); returns its number, from 1.
+    def declare_stream(
+        self, name: str, history_bytes: int, history_updates: int, patience_s: float | None
+    ) -> None:
+        """Make a stream, or change how much of its past is kept.
+
+        ``patience_s`` is how long a publisher waits, for an update, until nobody loses by it.
+        """
+
+    def publish(self, name: str, data: Any, timestamp: float | None, copy: bool) -> int:
+        """Append an update, acquired at ``timestamp`` (seconds since 1970, None: now).
+
+        Returns its number, from 1. Without ``copy``, arrays must not change any more.
 
         Raises:
             KeyError: the stream is not declared.
             TypeError: not a dict, or a value that cannot be sent; the text names its place.
+            ValueError: a time that is no number, or too large an update.
         """
 
     def stream_names(self) -> list[str]:

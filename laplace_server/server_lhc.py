@@ -38,6 +38,7 @@ from laplace_server.protocol import (
     LOGGER_NAME,
     PROTOCOL_VERSION,
 )
+from laplace_server.publisher import Publisher, checked_history_bytes, warn_of_follower
 from laplace_server.reply_socket import ReplySocket
 from laplace_server.reply_templates import reply_templates, reply_texts
 from laplace_server.stacks import large_stacks
@@ -82,7 +83,7 @@ _BIND_PATIENCE_S = 0.5 if sys.platform == "win32" else 0.0
 _running_cores: weakref.WeakSet[_core.Core] = weakref.WeakSet()
 
 
-class ServerLHC(threading.Thread):
+class ServerLHC(Publisher, threading.Thread):
     """A device's server: answers requests over ZeroMQ while the program does its own work.
 
     PING, INFO and GET are answered by a native thread that never needs the GIL. Everything that
@@ -105,6 +106,8 @@ class ServerLHC(threading.Thread):
         spin_us: how long the native thread, once requests come this close to one another, waits
             for the next without sleeping, 0 to 1000. Answers come sooner for the idle time of one
             core; a server read less often sleeps at once. 0: always sleep.
+        stream_history_bytes: memory for the last updates of each stream, unless ``declare_stream``
+            says otherwise for one.
 
     Raises:
         TypeError, ValueError: an argument is wrong; data that JSON cannot say.
@@ -139,6 +142,7 @@ class ServerLHC(threading.Thread):
         remote_stop: bool = True,
         refresh_timeout_ms: int = 100,
         spin_us: int = 200,
+        stream_history_bytes: int = 64 << 20,
     ) -> None:
         validate_address(address)
         validate_freedom(freedom)
@@ -149,6 +153,7 @@ class ServerLHC(threading.Thread):
             raise ValueError(f"'spin_us' must be from 0 to 1000, not {spin_us}.")
         super().__init__(name=name)
 
+        self.stream_history_bytes = checked_history_bytes(stream_history_bytes)
         self.accepted_versions = _checked_versions(accepted_versions)
         self.max_message_bytes = max_message_bytes
         self.refresh_timeout_ms = refresh_timeout_ms
@@ -181,6 +186,7 @@ class ServerLHC(threading.Thread):
         self.epoch = secrets.randbits(63) or 1
         """Tells this life of the server from others, whose streams count from 1 again."""
         self._core = self._bound_core(address)
+        self._core.on_given_up = warn_of_follower
         try:
             self.empty_data_after_get = empty_data_after_get
             self._core.set_data({} if data is None else data)
@@ -365,46 +371,6 @@ class ServerLHC(threading.Thread):
     def empty_data_after_get(self, empty: bool) -> None:
         self._empty_data_after_get = bool(empty)
         self._core.set_take_after_get(self._empty_data_after_get)
-
-    # ---- streams
-
-    def declare_stream(
-        self, name: str, *, history_bytes: int = 64 << 20, history_count: int | None = None
-    ) -> None:
-        """Make a stream that clients can follow, or change how much of its past is kept.
-
-        ``history_bytes`` of memory hold its last updates, at most ``history_count`` of them; the
-        last update is kept in any case.
-
-        Raises:
-            TypeError, ValueError: an argument is wrong.
-        """
-        if not isinstance(name, str) or not name:
-            raise TypeError(f"a stream's name is a non-empty str, not {name!r}")
-        if history_bytes < 0 or (history_count is not None and history_count < 1):
-            raise ValueError("'history_bytes' must be 0 or more, 'history_count' 1 or more")
-        count = 2**64 - 1 if history_count is None else history_count
-        self._core.declare_stream(name, history_bytes, count)
-
-    def publish(self, stream: str, data: dict[Any, Any], *, timestamp: float | None = None) -> int:
-        """Append an update to a stream, from any thread, and return its sequence number.
-
-        It never waits for a subscriber. ``timestamp`` is when the data was acquired, in seconds
-        since 1970; without it, now. The data may hold NumPy arrays anywhere, which travel as
-        their bytes. A stream that was not declared is declared.
-
-        Raises:
-            TypeError: not a dict, or a value that cannot be sent. Nothing was published.
-            ForkedServerError: in a forked child.
-        """
-        time_s = time.time() if timestamp is None else timestamp
-        try:
-            return self._core.publish(stream, data, time_s)
-        except KeyError:
-            if stream in self._core.stream_names():
-                raise
-        self.declare_stream(stream)
-        return self._core.publish(stream, data, time_s)
 
     # ---- callbacks and handlers
 

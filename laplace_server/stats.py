@@ -105,6 +105,10 @@ class SubscriberStats:
     credit_messages: int
     """Messages that may be sent before it allows more."""
     credit_bytes: int
+    confirmed: int
+    """Number of the update it waits for, as it said last: it has what was sent before."""
+    waited_for: bool
+    """Whether ``publish`` waits for it where the stream's policy is "block"."""
 
     @classmethod
     def from_ledger(cls, ledger: Mapping[str, Any]) -> SubscriberStats:
@@ -118,6 +122,8 @@ class SubscriberStats:
             lag=max(0, ledger["last"] + 1 - ledger["next"]),
             credit_messages=max(0, ledger["allowed_messages"] - ledger["messages"]),
             credit_bytes=max(0, ledger["allowed_bytes"] - ledger["bytes"]),
+            confirmed=ledger["confirmed"],
+            waited_for=ledger["waited_for"],
         )
 
 

@@ -67,11 +67,13 @@ def with_arrays(document: list[Any], frames: list[zmq.Frame]) -> Any:
         LaplaceError: NumPy is not installed.
     """
     data, described = document
-    arrays = [
-        _array(frame, each["dtype"], each["shape"])
-        for frame, each in zip(frames, described, strict=True)
-    ]
-    return _put_in(data, arrays)
+    for frame, each in zip(frames, described, strict=True):
+        *path, last = each["path"]
+        container = data
+        for step in path:
+            container = container[step]
+        container[last] = _array(frame, each["dtype"], each["shape"])
+    return data
 
 
 def _array(frame: zmq.Frame, dtype: str, shape: list[int]) -> Any:
@@ -91,13 +93,3 @@ def _numpy() -> Any:
             "this stream holds arrays, which take NumPy: pip install 'laplace-server[arrays]'"
         ) from None
     return numpy
-
-
-def _put_in(value: Any, arrays: list[Any]) -> Any:
-    if type(value) is dict:
-        if "$array" in value:
-            return arrays[value["$array"]]
-        return {key: _put_in(item, arrays) for key, item in value.items()}
-    if type(value) is list:
-        return [_put_in(item, arrays) for item in value]
-    return value

@@ -22,4 +22,11 @@ def handle_info(server: ServerLHC, message: Message, target: Any) -> None:
         name_list=server.name_list,
         plottables_list=server.plottables_list,
     )
+    core = server._core
+    streams = {}
+    for name in core.stream_names():
+        first, last = core.stream_range(name)
+        streams[name] = {"first": first, "last": last}
+    if streams:
+        reply["payload"] |= {"epoch": server.epoch, "streams": streams}
     server.socket.send_json(reply)

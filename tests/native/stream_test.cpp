@@ -83,6 +83,11 @@ std::vector<Message> arrays_of(size_t bytes) {
     return arrays;
 }
 
+uint64_t append(Stream& stream, const std::string& text, double time = 0, size_t array_bytes = 0) {
+    std::vector<Message> arrays = arrays_of(array_bytes);
+    return stream.append(text, time, arrays);
+}
+
 // ---- against a model
 
 struct Update {
@@ -144,7 +149,7 @@ void is_as_the_model(unsigned seed) {
         }
         const size_t size = upto(20) == 0 ? upto(200000) : upto(100);
         Update update{text_of(all.size() + 1, size), 1e9 + static_cast<double>(step), upto(30) == 0 ? 1 + upto(100000) : 0};
-        CHECK(stream.append(update.text, update.time, arrays_of(update.array_bytes)) == all.size() + 1);
+        CHECK(append(stream, update.text, update.time, update.array_bytes) == all.size() + 1);
         const size_t own = update.text.size() + update.array_bytes;
         all.push_back(std::move(update));
 
@@ -165,7 +170,7 @@ void keeps_as_much_as_it_may() {
     history.bytes = size_t{1} << 20;
     Stream stream(history);
     const std::string text = text_of(1, 100);
-    for (int i = 0; i < 100000; ++i) stream.append(text, 0);
+    for (int i = 0; i < 100000; ++i) append(stream, text);
     const Range range = stream.range();
     const size_t held = (range.last - range.first + 1) * text.size();
     CHECK(held > history.bytes / 2);  // the rest is what belongs to each update, and the last block
@@ -177,11 +182,11 @@ void forgets_arrays() {
     history.bytes = 1000000;
     {
         Stream stream(history);
-        for (int i = 0; i < 100; ++i) stream.append("{}", 0, arrays_of(100000));
+        for (int i = 0; i < 100; ++i) append(stream, "{}", 0, 100000);
         CHECK(living == 9);
         CHECK(stream.range().first == 92);
         const std::shared_ptr<Block> held = stream.block_of(92);
-        for (int i = 0; i < 100; ++i) stream.append("{}", 0, arrays_of(100000));
+        for (int i = 0; i < 100; ++i) append(stream, "{}", 0, 100000);
         CHECK(living == 10);  // a reader keeps what it reads
         CHECK(held->texts(0, 1) == "{}");
     }
@@ -201,7 +206,7 @@ void readers_see_whole_updates() {
     for (int p = 0; p < publishers; ++p) {
         threads.emplace_back([&, p] {
             const std::string text = p == 0 ? "{\"a\":1}" : "{\"b\":22}";
-            for (uint64_t i = 0; i < each; ++i) stream.append(text, p, arrays_of(i % 1000 == 0 ? 100 : 0));
+            for (uint64_t i = 0; i < each; ++i) append(stream, text, p, i % 1000 == 0 ? 100 : 0);
             --publishing;
         });
     }
@@ -239,6 +244,65 @@ void readers_see_whole_updates() {
     CHECK(stream.range().last == publishers * each);
 }
 
+// ---- publishers that wait
+
+constexpr auto never = std::chrono::steady_clock::time_point::max();
+constexpr auto at_once = std::chrono::steady_clock::time_point::min();
+
+uint64_t append_waiting(Stream& stream, const std::string& text, size_t array_bytes,
+                        std::chrono::steady_clock::time_point deadline, size_t& given_up) {
+    std::vector<Message> arrays = arrays_of(array_bytes);
+    for (;;) {
+        if (const uint64_t number = stream.append(text, 0, arrays)) return number;
+        CHECK(arrays.size() == (array_bytes > 0 ? 1 : 0));  // still the caller's
+        given_up += stream.wait_for_followers(text.size(), arrays, deadline).size();
+    }
+}
+
+// Whatever the history, a follower that moves on loses nothing, and one that does not is given up.
+void publishers_wait(unsigned seed) {
+    std::mt19937 random(seed);
+    History history;
+    history.bytes = size_t{1} << (random() % 18);
+    history.updates = random() % 2 == 0 ? 1 + random() % 50 : UINT64_MAX;
+    history.block = true;
+    Stream stream(history);
+    const auto cursor = std::make_shared<laplace::Counter>(1);
+    stream.join(cursor);
+    constexpr uint64_t total = 3000;
+    std::atomic<bool> over{false};
+    std::thread reader([&] {
+        std::mt19937 steps(seed + 1);
+        uint64_t next = 1;
+        while (next <= total && !over) {
+            const Range range = stream.range();
+            if (!CHECK(range.first <= next)) break;
+            if (next > range.last) {
+                std::this_thread::yield();
+                continue;
+            }
+            next += 1 + steps() % (range.last - next + 1);
+            cursor->store(next);
+            stream.advanced();
+        }
+    });
+    size_t given_up = 0;
+    for (uint64_t i = 1; i <= total; ++i) {
+        CHECK(append_waiting(stream, text_of(i, random() % 200), random() % 20 == 0 ? random() % 5000 : 0, never, given_up) == i);
+    }
+    reader.join();
+    over = true;
+    CHECK(given_up == 0);
+
+    cursor->store(total);  // the last one was not sent to him; now he takes nothing
+    const uint64_t before = stream.range().last;
+    for (int i = 0; i < 1000; ++i) append_waiting(stream, text_of(1, 1000), 0, at_once, given_up);
+    CHECK(stream.range().last == before + 1000);
+    CHECK(given_up == (stream.range().first > total ? 1 : 0));
+    stream.leave(cursor);
+    CHECK(append(stream, "{}") == before + 1001);
+}
+
 }  // namespace
 
 int main() {
@@ -248,6 +312,7 @@ int main() {
     CHECK(living == 0);
     forgets_arrays();
     readers_see_whole_updates();
+    for (unsigned seed = 1; seed <= 40; ++seed) publishers_wait(seed);
     CHECK(living == 0);
     std::printf("%d checks, %d failed\n", checks.load(), failures.load());
     return failures == 0 ? 0 : 1;

@@ -1,0 +1,103 @@
+"""The streams of a server: declared, and published to."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING, Any, Literal
+
+from laplace_server.protocol import LOGGER_NAME
+
+if TYPE_CHECKING:
+    from laplace_server._core import Core
+
+log = logging.getLogger(LOGGER_NAME)
+
+
+class Publisher:
+    """The part of ServerLHC that programs publish with."""
+
+    _core: Core
+    stream_history_bytes: int
+
+    def declare_stream(
+        self,
+        name: str,
+        *,
+        history_bytes: int | None = None,
+        history_count: int | None = None,
+        policy: Literal["gap", "block"] = "gap",
+        block_timeout_s: float = 1.0,
+    ) -> None:
+        """Make a stream that clients can follow, or change how much of its past is kept.
+
+        ``history_bytes`` of memory (``stream_history_bytes`` of the server, unless told) hold its
+        last updates, at most ``history_count`` of them; the last update is kept in any case. An
+        update that leaves the history before a subscriber was sent it is lost for that one, who is
+        told so: policy "gap". With policy "block", ``publish`` waits instead, up to
+        ``block_timeout_s`` seconds in all; whoever is behind then is not waited for any more.
+
+        ``set_data`` also appends to the stream "data", once that is declared or a client has
+        subscribed to it.
+
+        Raises:
+            TypeError, ValueError: an argument is wrong.
+        """
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"a stream's name is a non-empty str, not {name!r}")
+        if history_bytes is None:
+            history_bytes = self.stream_history_bytes
+        checked_history_bytes(history_bytes)
+        if history_count is not None and history_count < 1:
+            raise ValueError(f"'history_count' must be 1 or more, not {history_count}")
+        if policy not in ("gap", "block"):
+            raise ValueError(f"'policy' must be 'gap' or 'block', not {policy!r}")
+        if not 0 <= block_timeout_s < math.inf:
+            raise ValueError(f"'block_timeout_s' must be 0 or more, not {block_timeout_s!r}")
+        count = 2**64 - 1 if history_count is None else history_count
+        patience_s = block_timeout_s if policy == "block" else None
+        self._core.declare_stream(name, history_bytes, count, patience_s)
+
+    def publish(
+        self,
+        stream: str,
+        data: dict[Any, Any],
+        *,
+        timestamp: float | None = None,
+        copy: bool = True,
+    ) -> int:
+        """Append an update to a stream, from any thread, and return its sequence number.
+
+        It never waits for a subscriber, unless the stream's policy is "block". ``timestamp`` is
+        when the data was acquired, in seconds since 1970; without it, now. The data may hold NumPy
+        arrays anywhere, which travel as their bytes; with ``copy=False`` they are given away, not
+        copied, and must not be changed any more. A stream that was not declared is declared.
+
+        Raises:
+            TypeError: not a dict, or a value that cannot be sent. Nothing was published.
+            ValueError: ``timestamp`` is not finite, or the update larger than 1 GiB of JSON.
+            ForkedServerError: in a forked child.
+        """
+        try:
+            return self._core.publish(stream, data, timestamp, copy)
+        except KeyError:
+            if stream in self._core.stream_names():
+                raise
+        self.declare_stream(stream)
+        return self._core.publish(stream, data, timestamp, copy)
+
+
+def checked_history_bytes(history_bytes: int) -> int:
+    """Return it, or raise ValueError."""
+    if history_bytes < 0:
+        raise ValueError(f"the bytes of a history must be 0 or more, not {history_bytes}")
+    return history_bytes
+
+
+def warn_of_follower(stream: str, who: bytes) -> None:
+    """Log that a publisher does not wait any more for a subscriber, named in JSON."""
+    log.warning(
+        "Subscriber %s held up publishing to %r for too long and is not waited for any more.",
+        who.decode("utf-8", "replace"),
+        stream,
+    )

@@ -1,0 +1,273 @@
+"""What the server does for streams beside sending: set_data, arrays given away, waiting, INFO."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import zmq
+from raw_peers import Peer, request, wait_until
+
+from laplace_server import ServerLHC
+from laplace_server.client import ClientLHC
+
+PATIENCE_S = 10.0
+
+
+@pytest.fixture
+def server(make_server: Any) -> ServerLHC:
+    server: ServerLHC = make_server(stream_history_bytes=1 << 20)
+    return server
+
+
+@pytest.fixture
+def client(server: ServerLHC) -> Iterator[ClientLHC]:
+    with ClientLHC(f"tcp://127.0.0.1:{server.server_port}", timeout_s=PATIENCE_S) as client:
+        yield client
+
+
+# ---- set_data
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_set_data_appends_once_somebody_has_subscribed(
+    server: ServerLHC, client: ClientLHC, copy: bool
+) -> None:
+    server.set_data({"n": 0}, copy=copy)
+    assert server._core.stream_names() == []
+    with client.subscribe() as subscription:
+        for n in range(1, 4):
+            server.set_data({"n": n, "a": np.arange(n)}, copy=copy)
+        updates = [subscription.next(PATIENCE_S) for _ in range(3)]
+        assert [(update.seq, update.data["n"]) for update in updates] == [(1, 1), (2, 2), (3, 3)]
+        assert updates[2].data["a"].tolist() == [0, 1, 2]
+        assert client.get() == {"n": 3, "a": [0, 1, 2]}
+    # A client that was cut off meanwhile must not miss anything without knowing.
+    server.set_data({"n": 4}, copy=copy)
+    with client.subscribe("data", start=4) as subscription:
+        assert subscription.next(PATIENCE_S).data == {"n": 4}
+
+
+def test_set_data_appends_once_declared(server: ServerLHC, client: ClientLHC) -> None:
+    server.declare_stream("data")
+    server.set_data({"n": 1})
+    server.set_data({"n": 2})
+    with pytest.raises(TypeError):
+        server.set_data({"n": object()})
+    with client.subscribe(start="oldest") as subscription:
+        assert [subscription.next(PATIENCE_S).data["n"] for _ in range(2)] == [1, 2]
+
+
+# ---- arrays given away
+
+
+def test_arrays_given_away_arrive_and_are_let_go(server: ServerLHC, client: ClientLHC) -> None:
+    server.declare_stream("s", history_count=1)
+    gone: list[int] = []
+    with client.subscribe("s") as subscription:
+        for n in range(20):
+            array = np.full(100_000, n)
+            weakref.finalize(array, gone.append, n)
+            server.publish("s", {"a": array}, copy=False)
+            del array
+            assert (subscription.next(PATIENCE_S).data["a"] == n).all()
+        gc.collect()
+
+        def all_but_the_last_are_gone() -> bool:
+            server.publish("s", {})
+            return sorted(gone) == list(range(20))
+
+        wait_until(all_but_the_last_are_gone, "they are let go")
+
+
+def test_an_array_given_away_is_not_copied(server: ServerLHC, client: ClientLHC) -> None:
+    array = np.zeros(100_000)
+    with client.subscribe("data") as subscription:
+        server.publish("data", {"a": array}, copy=False)
+        assert subscription.next(PATIENCE_S).data["a"][0] == 0
+        array[0] = 1  # against the promise, to see that it is the same memory
+        with client.subscribe("data", start="oldest") as late:
+            assert late.next(PATIENCE_S).data["a"][0] == 1
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (300, 200)])
+def test_arrays_of_any_form_are_given_away(
+    server: ServerLHC, client: ClientLHC, shape: tuple[int, ...]
+) -> None:
+    array = np.arange(int(np.prod(shape)), dtype="f8").reshape(shape)
+    with client.subscribe("data") as subscription:
+        server.publish("data", {"a": array, "b": array.T, "c": array[..., None][::2]}, copy=False)
+        found = subscription.next(PATIENCE_S).data
+        assert np.array_equal(found["a"], array)
+        assert np.array_equal(found["b"], array.T)
+        assert np.array_equal(found["c"], array[..., None][::2])
+
+
+def test_arrays_outlive_the_server(make_server: Any) -> None:
+    array = np.zeros(100_000)
+    let_go = threading.Event()
+    weakref.finalize(array, let_go.set)
+    server = make_server()
+    server.publish("s", {"a": array}, copy=False)
+    del array
+    gc.collect()
+    assert not let_go.is_set()
+    server.stop()
+    assert not let_go.is_set()
+    other = make_server()
+    server._core = other._core  # the last reference to the first core goes
+    gc.collect()
+    wait_until(lambda: other.publish("s", {}) and let_go.is_set(), "it is let go")
+
+
+# ---- policy "block"
+
+
+def test_a_publisher_waits_for_who_is_behind(server: ServerLHC, client: ClientLHC) -> None:
+    server.declare_stream("s", history_count=4, policy="block", block_timeout_s=60)
+    total = 5000
+    producer = threading.Thread(
+        target=lambda: [server.publish("s", {"n": n}) for n in range(total)]
+    )
+    with client.subscribe("s") as subscription:
+        producer.start()
+        numbers = [subscription.next(PATIENCE_S).data["n"] for _ in range(total)]
+        producer.join()
+        assert numbers == list(range(total))
+        assert subscription.lost == 0
+
+
+def test_who_stays_behind_is_given_up(
+    server: ServerLHC, client: ClientLHC, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.declare_stream("s", history_count=4, policy="block", block_timeout_s=0.3)
+    data = {"a": np.zeros(1000)}
+    with client.subscribe("s", credit_bytes=1), client.subscribe("s") as quick:
+        with client.subscribe("s", latest_only=True):
+            begun = time.monotonic()
+            for _ in range(200):
+                server.publish("s", data)
+                quick.next(PATIENCE_S)
+            # Once, not for each update; and nobody waits for the one who skips.
+            assert 0.3 <= time.monotonic() - begun < PATIENCE_S
+            assert quick.lost == 0
+            waited_for = [each.waited_for for each in server.stats().subscribers]
+            assert waited_for == [False, True, False]
+    (told,) = [each for each in caplog.records if each.levelno == logging.WARNING]
+    assert "held up publishing to 's'" in told.getMessage()
+
+
+def test_a_waiting_publisher_is_released(make_server: Any) -> None:
+    """By a follower that leaves, a change of policy, and the server's end."""
+    server: ServerLHC = make_server()
+    client = ClientLHC(f"tcp://127.0.0.1:{server.server_port}", timeout_s=PATIENCE_S)
+    blocked = {"history_count": 1, "policy": "block", "block_timeout_s": 60}
+
+    def released_by(act: Any) -> None:
+        server.declare_stream("s", **blocked)  # type: ignore[arg-type]
+        subscription = client.subscribe("s", credit_bytes=1)
+        published: list[int] = []
+        producer = threading.Thread(
+            target=lambda: published.extend(server.publish("s", {}) for _ in range(10))
+        )
+        producer.start()
+        wait_until(lambda: len(published) == 2, "one was sent, one is kept, the third waits")
+        act(subscription)
+        producer.join(PATIENCE_S)
+        assert not producer.is_alive()
+        subscription.close()
+        wait_until(lambda: server._core.ledgers() == [], "it has left")
+
+    released_by(lambda subscription: subscription.close())
+    released_by(lambda subscription: server.declare_stream("s", policy="gap"))
+    client.close()
+
+
+def test_the_end_releases_a_waiting_publisher(make_server: Any) -> None:
+    server: ServerLHC = make_server()
+    server.declare_stream("s", history_count=1, policy="block", block_timeout_s=60)
+    with ClientLHC(f"tcp://127.0.0.1:{server.server_port}") as client:
+        with client.subscribe("s", credit_bytes=1):
+            producer = threading.Thread(target=lambda: [server.publish("s", {}) for _ in range(10)])
+            producer.start()
+            wait_until(lambda: server._core.stream_range("s")[1] == 2, "the third waits")
+            server.stop()
+            producer.join(PATIENCE_S)
+            assert not producer.is_alive()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"policy": "drop"},
+        {"block_timeout_s": -1},
+        {"block_timeout_s": float("nan")},
+        {"history_bytes": -1},
+        {"history_count": 0},
+    ],
+    ids=str,
+)
+def test_wrong_declarations_are_refused(server: ServerLHC, arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        server.declare_stream("s", **arguments)
+    assert server._core.stream_names() == []
+
+
+@pytest.mark.parametrize("timestamp", [float("nan"), float("inf")])
+def test_a_time_that_is_none_is_refused(server: ServerLHC, timestamp: float) -> None:
+    with pytest.raises(ValueError, match="timestamp"):
+        server.publish("s", {}, timestamp=timestamp)
+
+
+# ---- what the server tells
+
+
+def test_info_tells_of_the_streams(server: ServerLHC, client: ClientLHC) -> None:
+    assert not {"epoch", "streams"} & set(client.info())
+    server.declare_stream('o"ne\u00e9')
+    server.declare_stream("s", history_count=2)
+    for _ in range(5):
+        server.publish("s", {})
+    wanted = {'o"ne\u00e9': {"first": 1, "last": 0}, "s": {"first": 4, "last": 5}}
+    for opaque in (False, True):  # answered by the loop; by Python
+        with Peer(server) as peer:
+            body = request("INFO")
+            peer.send(body.replace(b'"INFO"', b'"\\u0049NFO"') if opaque else body)
+            found = peer.receive()["payload"]
+        assert (found["streams"], found["epoch"]) == (wanted, server.epoch)
+        assert found["name"] == server.name
+    server.publish("s", {})
+    assert client.info()["streams"]["s"] == {"first": 5, "last": 6}
+
+
+def test_the_history_of_a_server_is_that_of_its_streams(server: ServerLHC) -> None:
+    for _ in range(300):
+        server.publish("s", {"a": np.zeros(1000)})
+        server.publish("t", {"a": np.zeros(1000)})
+    assert 0.9 * 2**20 < server._core.stream_bytes("s") <= 2**20
+    assert 0.9 * 2**20 < server._core.stream_bytes("t") <= 2**20
+
+
+def test_a_follower_that_does_not_read_is_not_sent_more_and_more(server: ServerLHC) -> None:
+    """Whatever it allows: what libzmq keeps for it is bounded."""
+    server.declare_stream("s", history_bytes=1 << 30)
+    array = np.zeros(1 << 20, "u1")
+    payload = {"stream": "s", "subscription": 1, "start": "latest"}
+    with Peer(server, zmq.DEALER, options={zmq.RCVHWM: 1}) as deaf:
+        deaf.send(request("SUBSCRIBE", {**payload, "messages": 2**63, "bytes": 2**63}))
+        wait_until(lambda: len(server._core.ledgers()) == 1, "it has subscribed")
+        for _ in range(200):
+            server.publish("s", {"a": array})
+        with ClientLHC(f"tcp://127.0.0.1:{server.server_port}") as client:
+            with client.subscribe("s", start="oldest") as other:
+                assert [other.next(PATIENCE_S).seq for _ in range(200)] == list(range(1, 201))
+        sent = next(each["sent"] for each in server._core.ledgers() if each["who"] == b'"tester"')
+        # What the server keeps for it, and what the network holds.
+        assert 1 <= sent <= 16 + 48
