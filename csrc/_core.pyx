@@ -20,6 +20,7 @@ import zmq as pyzmq
 from laplace_server.errors import ForkedServerError
 
 include "private_copy.pxi"
+include "encode.pxi"
 include "updates.pxi"
 
 DATA = DOCUMENT_DATA
@@ -113,8 +114,8 @@ cdef class Document:
 
     cdef object source           # the dict handed over
     cdef uint64_t generation     # of the text made from it
-    cdef object unmade           # private copy whose text is still to be made, or None
-    cdef dict arrays             # copies of the arrays in it, made at the door
+    cdef object private          # where there are arrays in it, the copy made at the door, or None
+    cdef dict arrays             # Values of the arrays in it, made at the door
     cdef unsigned long reads     # how often references were handed out
     cdef object lock             # one look at a time, so that the newest wins
 
@@ -225,6 +226,7 @@ cdef class Core:
         fill_template(table.ping, templates["ping"])
         fill_template(table.info, templates["info"])
         fill_template(table.get, templates["get"])
+        fill_template(table.arrays, templates["arrays"])
         fill_template(table.error, templates["error"])
         table.default_version = cpp(texts["version"])
         table.unknown = cpp(texts["unknown"])
@@ -245,18 +247,19 @@ cdef class Core:
         return self.data if which == DOCUMENT_DATA else self.info
 
     cdef void put(self, Document document, document_id which, source, bytes text, bint live,
-                  unmade, dict arrays) except *:
+                  private, dict arrays) except *:
+        """`text` None: it is made of `private` at the first read."""
         # Between these lines no Python runs: the objects and their text change as one.
         cdef Server* server = self.here()
         cdef Text body
         if text is not None:
             body = shared_text(text)
-        _before = document.source, document.unmade, document.arrays  # freed when all is done
+        _before = document.source, document.private, document.arrays  # freed when all is done
         document.source = source
-        document.unmade = unmade
+        document.private = private
         document.arrays = arrays
         document.generation = server.replace_document(which, body, live)
-        if live and unmade is None:
+        if live and private is None:
             server.shared.documents.ask_look(which)
 
     def set_data(self, source, /):
@@ -274,19 +277,18 @@ cdef class Core:
         private = copy_document(source, exclusive, walk)
         cdef bint frozen = copy or walk.owned
         cdef bint large = walk.array_bytes >= LARGE_ARRAYS
+        cdef bint later = large and frozen and not self.here().shared.take_after_get.load()
+        cdef bytes text = None if later else encode(private)
+        cdef StreamRef stream = self.data_stream
         cdef Unpublished update
-        cdef bytes text = None
-        if not (large and frozen and not self.here().shared.take_after_get.load()):
-            text = encode(private)
-        stream = self.data_stream
-        if stream is not None:  # before anything changes: it may refuse
+        if stream is not None:  # before anything changes: it may be too large
             update = Unpublished()
-            make_update(update, source, True)
-        if text is None:
-            self.put(self.data, DOCUMENT_DATA, source, None, True, private, walk.arrays)
+            encode_update(update, private, False)  # its arrays are copies already
+        if frozen:
+            kept = private if walk.arrays else None
+            self.put(self.data, DOCUMENT_DATA, source, text, later, kept, {})
         else:
-            arrays = {} if frozen else walk.arrays
-            self.put(self.data, DOCUMENT_DATA, source, text, not frozen, None, arrays)
+            self.put(self.data, DOCUMENT_DATA, source, text, True, None, walk.arrays)
         if stream is not None:
             self.append(stream, update, wall_clock_s())
 
@@ -303,7 +305,7 @@ cdef class Core:
         if server.shared.documents.generation(<document_id>which) != document.generation:
             self.put(document, <document_id>which, empty, b"{}", False, None, {})  # taken by a GET
         document.reads += 1
-        document.unmade = None
+        document.private = None
         server.shared.documents.mark_live(<document_id>which, document.generation)
         return document.source
 
@@ -327,7 +329,7 @@ cdef class Core:
         cdef bint error = False
         cdef bytes text
         source = document.source
-        private = document.unmade
+        private = document.private
         try:
             if private is None:
                 private = copy_document(source, exclusive, walk)
@@ -339,7 +341,7 @@ cdef class Core:
         cdef bint live = not walk.owned or document.reads != reads
         server.finish_look(which, look, shared_text(text), error, live)
         if document.generation == look.generation and not live:
-            document.unmade = None
+            document.private = private if walk.arrays or document.private is not None else None
             document.arrays = {}
 
     def wait_look(self):
@@ -391,8 +393,9 @@ cdef class Core:
     cdef uint64_t append(self, StreamRef found, Unpublished update, double time) except 0:
         cdef Server* server = self.here()
         cdef Stream* stream = found.stream.get()
-        cdef size_t size = <size_t>PyBytes_GET_SIZE(update.text)
-        cdef string_view text = string_view(PyBytes_AS_STRING(update.text), size)
+        cdef bytes whole = update.whole()
+        cdef size_t size = <size_t>PyBytes_GET_SIZE(whole)
+        cdef string_view text = string_view(PyBytes_AS_STRING(whole), size)
         cdef uint64_t number = stream.append(text, time, update.arrays)
         cdef time_point deadline
         cdef vector[Cursor] given_up
@@ -473,7 +476,6 @@ cdef class Core:
         """Hand over the reply to a job."""
         cdef Finished finished
         finished.id = job
-        finished.render_get = False
         finished.reply = cpp(reply)
         self.hand_over(finished, command, error)
 
@@ -481,10 +483,52 @@ cdef class Core:
         """Let the loop answer a GET with the data of the moment it is answered."""
         cdef Finished finished
         finished.id = job
-        finished.render_get = True
+        finished.render = RENDER_GET
         finished.to = cpp(to)
         finished.version = cpp(version)
         self.hand_over(finished, command, 0)
+
+    def finish_get_arrays(self, uint64_t job, bytes to, bytes version, unsigned command):
+        """Answer with the data, its arrays beside the JSON text, as it is now.
+
+        TypeError where it has become something that cannot be sent.
+        """
+        cdef Finished finished
+        cdef Unpublished update = Unpublished()
+        self.take_data(update, finished.taken)
+        finished.id = job
+        finished.render = RENDER_ARRAYS
+        finished.to = cpp(to)
+        finished.version = cpp(version)
+        described = b"[]" if update.described is None else update.described
+        finished.reply = cpp(b'{"data": ' + update.text + b', "arrays": ' + described + b"}")
+        finished.arrays.swap(update.arrays)
+        self.hand_over(finished, command, 0)
+
+    cdef void take_data(self, Unpublished update, Taken& taken) except *:
+        """The data as it is now, and taken where each value is given away once."""
+        cdef Server* server = self.here()
+        cdef Content content
+        cdef bint take = server.shared.take_after_get.load()
+        if take and server.shared.documents.is_live(DOCUMENT_DATA):
+            self.look(DOCUMENT_DATA)  # what has no text yet cannot be taken
+        # From here to the end of the next line no Python runs: both are of one generation.
+        server.shared.documents.read_newest(DOCUMENT_DATA, take, content, &taken)
+        document = self.data
+        source, private, arrays = document.source, document.private, document.arrays
+        is_this = document.generation == content.generation
+        try:
+            if is_this and private is not None:
+                encode_update(update, private, False)
+            elif is_this and content.live:
+                encode_update(update, copy_document(source, False, Walk(arrays)), False)
+            elif content.is_error:
+                raise TypeError(json.loads(content.text.get()[0]))
+            else:  # frozen, or taken by somebody: the text says it all
+                update.text = content.text.get()[0]
+        except BaseException:
+            server.shared.documents.put_back(DOCUMENT_DATA, taken)
+            raise
 
     def finish_subscribe(self, uint64_t job, bytes reply, unsigned command, str name, bytes who,
                          uint32_t subscription, uint64_t next, uint64_t messages,
@@ -501,7 +545,6 @@ cdef class Core:
         ledger.get().allowed_messages.store(messages)
         ledger.get().allowed_bytes.store(allowed_bytes)
         finished.id = job
-        finished.render_get = False
         finished.reply = cpp(reply)
         finished.subscription.stream = stream.stream
         finished.subscription.ledger = ledger

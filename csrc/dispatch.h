@@ -23,7 +23,7 @@ struct Command {
 struct DispatchTable {
     std::vector<Command> commands;
     std::vector<std::string> accepted_versions;
-    ReplyTemplate ping, info, get, error;
+    ReplyTemplate ping, info, get, arrays, error;
     // JSON texts, quotes included.
     std::string default_version, unknown, busy, stopping;
 

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "documents.h"
 #include "message.h"
 #include "subscribers.h"
 
@@ -23,13 +24,18 @@ struct Job {
     bool one_frame = true;   // false: the body came in several frames or none
 };
 
-// What Python made of a job. The reply is either complete or, for GET, to be
-// rendered by the loop around the data of that moment.
+// Whether the reply is complete, or the loop puts the envelope of GET around the data of that moment,
+// or that of GET ARRAYS around what there is.
+enum render { RENDER_NOTHING, RENDER_GET, RENDER_ARRAYS };
+
+// What Python made of a job.
 struct Finished {
     uint64_t id = 0;
     std::string reply;
-    bool render_get = false;
-    std::string to, version;  // JSON texts for a rendered reply
+    int render = RENDER_NOTHING;
+    std::vector<Message> arrays;  // frames behind the reply
+    Taken taken;                  // a value only this reply carries
+    std::string to, version;      // JSON texts for a rendered reply
     unsigned command = 0;     // index of its counters
     int error = 0;            // an error_kind
     Subscription subscription;  // begins with the reply

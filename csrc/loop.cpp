@@ -152,7 +152,7 @@ void Loop::on_message() {
 
 // The usual way of an answer: the peer is owed nothing else and takes it at once.
 void Loop::answer_now(size_t route_size, Answer& answer) {
-    const Sent sent = send(frames_.data(), route_size, answer.reply);
+    const Sent sent = send(frames_.data(), route_size, answer);
     if (sent == Sent::yes) {
         account(answer, arrived_);
     } else if (sent == Sent::gone) {
@@ -266,23 +266,23 @@ void Loop::answer_error(const Request& request, const std::string& text, int kin
     answer.error = kind;
 }
 
-Loop::Sent Loop::send(Message* route, size_t route_size, Message& reply) {
-    const size_t reply_size = reply.size();
-    const size_t size = size_with_route(route, route_size, reply);
+Loop::Sent Loop::send(Message* route, size_t route_size, Answer& answer) {
+    const size_t answer_size = answer.size();
+    const size_t size = answer_size + size_of(route, route_size);
     Connection* counted = nullptr;
     if (size >= large_reply) {
         counted = &connection_of(route[0].view());
         const size_t in_flight = counted->in_flight->load();
         if (in_flight > 0 && in_flight + size > shared_.config.limits.peer_parked_bytes) return Sent::full;
     }
-    for (size_t i = 0; i <= route_size; ++i) {
-        const bool last = i == route_size;
-        Message& frame = last ? reply : route[i];
+    const size_t last = route_size + answer.arrays.size();
+    for (size_t i = 0; i <= last; ++i) {
+        Message& frame = i < route_size ? route[i] : i == route_size ? answer.reply : answer.arrays[i - route_size - 1];
         // The first frame is for the ROUTER itself and stays where it is if there is no room.
         if (i > 0 && counted != nullptr && frame.size() >= large_reply / 2) {
             frame.count_until_freed(counted->in_flight);
         }
-        const int flags = ZMQ_DONTWAIT | (last ? 0 : ZMQ_SNDMORE);
+        const int flags = ZMQ_DONTWAIT | (i == last ? 0 : ZMQ_SNDMORE);
         while (zmq.msg_send(frame.raw(), router_, flags) < 0) {
             const int error = zmq.errno_();
             if (error == EINTR) continue;
@@ -292,7 +292,7 @@ Loop::Sent Loop::send(Message* route, size_t route_size, Message& reply) {
             return Sent::gone;
         }
     }
-    tally(shared_.counters.bytes_out, reply_size);
+    tally(shared_.counters.bytes_out, answer_size);
     return Sent::yes;
 }
 
@@ -359,16 +359,19 @@ Slot* Loop::slot_of(Peer& peer, uint64_t id) noexcept {
     return nullptr;
 }
 
-void Loop::finish(const Finished& finished) {
+void Loop::finish(Finished& finished) {
     Peer* peer = nullptr;
     Slot* slot = take_job(finished.id, peer);
-    if (slot == nullptr) return;
+    if (slot == nullptr) {
+        if (finished.taken) shared_.documents.put_back(DOCUMENT_DATA, finished.taken);
+        return;
+    }
     Answer& answer = slot->answer;
     answer.native = false;
     answer.command = finished.command;
     answer.error = finished.error;
-    const bool complete = finished.render_get ? render_get(finished, answer) : copy_reply(finished, answer);
-    if (!complete) {
+    answer.taken = finished.taken;
+    if (!fill_reply(finished, answer)) {
         abandon(answer, ERROR_NO_MEMORY);
         if (!answer.reply.allocate(0)) return;
     }
@@ -381,6 +384,18 @@ void Loop::finish(const Finished& finished) {
     }
     make_ready(*peer, *slot);
     advance(*peer);
+}
+
+// False without memory.
+bool Loop::fill_reply(Finished& finished, Answer& answer) noexcept {
+    if (finished.render == RENDER_NOTHING) return copy_reply(finished, answer);
+    if (finished.render == RENDER_GET) return render_get(finished, answer);
+    answer.arrays = std::move(finished.arrays);
+    Fillings fillings{};
+    fillings[HOLE_TO] = finished.to;
+    fillings[HOLE_VERSION] = finished.version;
+    fillings[HOLE_BODY] = finished.reply;
+    return table_->arrays.render(fillings, answer.reply);
 }
 
 bool Loop::copy_reply(const Finished& finished, Answer& answer) noexcept {

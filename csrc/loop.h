@@ -48,7 +48,7 @@ private:
     void answer_document(const Request& request, const Content& content, Answer& answer);
     void answer_error(const Request& request, const std::string& text, int kind, Answer& answer);
     void answer_now(size_t route_size, Answer& answer);
-    Sent send(Message* route, size_t route_size, Message& reply);
+    Sent send(Message* route, size_t route_size, Answer& answer);
     void account(const Answer& answer, uint64_t arrived) noexcept;
     void abandon(Answer& answer, int kind) noexcept;
     void log(const Request& request);
@@ -88,7 +88,8 @@ private:
     void read_mail();
     Slot* take_job(uint64_t id, Peer*& peer) noexcept;
     Slot* slot_of(Peer& peer, uint64_t id) noexcept;
-    void finish(const Finished& finished);
+    void finish(Finished& finished);
+    bool fill_reply(Finished& finished, Answer& answer) noexcept;
     static bool copy_reply(const Finished& finished, Answer& answer) noexcept;
     bool render_get(const Finished& finished, Answer& answer) noexcept;
     void serve_waiting(uint64_t now);

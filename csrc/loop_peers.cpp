@@ -133,7 +133,7 @@ void Loop::advance(Peer& peer) {
             peer.slots.pop_front();
             continue;
         }
-        const Sent sent = send(front.route.data(), front.route.size(), front.answer.reply);
+        const Sent sent = send(front.route.data(), front.route.size(), front.answer);
         if (sent == Sent::full) {
             park(peer);
             return;
@@ -211,10 +211,11 @@ void Loop::make_ready(Peer& peer, Slot& slot) {
     discharge(peer, slot);
     slot.body = Message();
     const size_t parked = peer.connection->parked_bytes;
-    const size_t size = size_with_route(slot.route.data(), slot.route.size(), slot.answer.reply);
+    const size_t size = slot.answer.size() + size_of(slot.route.data(), slot.route.size());
     if (parked > 0 && parked + size > shared_.config.limits.peer_parked_bytes) {
         abandon(slot.answer, ERROR_REPLY_OVERFLOW);
         slot.answer.reply = Message();
+        slot.answer.arrays.clear();
         slot.route.clear();
         slot.state = SlotState::dropped;
         return;

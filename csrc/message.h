@@ -92,10 +92,10 @@ inline void Message::count_until_freed(const std::shared_ptr<std::atomic<size_t>
 // echoed verbatim in front of its reply.
 using Route = std::vector<Message>;
 
-// What libzmq will hold for a reply: its routing frames come from the peer, too.
-inline size_t size_with_route(const Message* route, size_t route_size, const Message& reply) noexcept {
-    size_t size = reply.size();
-    for (size_t i = 0; i < route_size; ++i) size += route[i].size();
+// Routing frames come from the peer: what libzmq will hold for a reply counts them, too.
+inline size_t size_of(const Message* frames, size_t count) noexcept {
+    size_t size = 0;
+    for (size_t i = 0; i < count; ++i) size += frames[i].size();
     return size;
 }
 

@@ -98,6 +98,7 @@ cdef extern from "dispatch.h" namespace "laplace" nogil:
         ReplyTemplate ping
         ReplyTemplate info
         ReplyTemplate get
+        ReplyTemplate arrays
         ReplyTemplate error
         string default_version
         string unknown
@@ -110,6 +111,13 @@ cdef extern from "documents.h" namespace "laplace" nogil:
         DOCUMENT_DATA
         DOCUMENT_INFO
     ctypedef shared_ptr[const string] Text
+    cdef cppclass Content:
+        Text text
+        bool is_error
+        bool live
+        uint64_t generation
+    cdef cppclass Taken:
+        pass
     cdef cppclass Look:
         uint64_t generation
         uint64_t covers
@@ -117,6 +125,8 @@ cdef extern from "documents.h" namespace "laplace" nogil:
         uint64_t generation(document_id which) noexcept
         bool is_live(document_id which) noexcept
         void mark_live(document_id which, uint64_t generation) noexcept
+        void read_newest(document_id which, bool take, Content& content, Taken* taken) noexcept
+        void put_back(document_id which, const Taken& taken) noexcept
         void ask_look(document_id which) noexcept
         int wait_look() noexcept
         Look begin_look(document_id which) noexcept
@@ -197,10 +207,15 @@ cdef extern from "handover.h" namespace "laplace" nogil:
         Message body
         bool strict
         bool one_frame
+    cdef enum render:
+        RENDER_GET
+        RENDER_ARRAYS
     cdef cppclass Finished:
         uint64_t id
         string reply
-        bool render_get
+        int render
+        vector[Message] arrays
+        Taken taken
         string to
         string version
         unsigned command

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "documents.h"
 #include "message.h"
@@ -17,10 +18,17 @@ namespace laplace {
 
 struct Answer {
     Message reply;
+    std::vector<Message> arrays;  // further frames
     Taken taken;  // a value only this reply carries
     unsigned command = 0;
     int error = 0;
     bool native = true;
+
+    size_t size() const noexcept {
+        size_t size = reply.size();
+        for (const Message& array : arrays) size += array.size();
+        return size;
+    }
 };
 
 enum class SlotState {

@@ -53,12 +53,13 @@ cdef class Walk:
 
     cdef bint owned             # nobody but the server refers to any container seen so far
     cdef Py_ssize_t array_bytes
-    cdef dict arrays            # by id: an array and its copy, so that it is copied once
+    cdef dict arrays            # by id: an array and its Values, so that it is copied once
     cdef list path              # where it is now: indices, keys; those that are no str in a tuple
-    cdef list apart             # where arrays are to be sent beside the text: (where and what, it)
+    cdef bint apart             # for an update: its arrays are taken afterwards
 
-    def __cinit__(self, dict arrays=None):
+    def __cinit__(self, dict arrays=None, bint apart=False):
         self.owned = True
+        self.apart = apart
         self.arrays = {} if arrays is None else arrays
         self.path = []
 
@@ -112,11 +113,7 @@ cdef object copy_dict(dict source, Walk walk, int depth):
     if not plain_keys:
         private = {text_of_key(name): value for name, value in private.items()}
         utf8_keys = all([is_utf8(name) for name in private])
-    if utf8_keys:
-        return private
-    members = [json.dumps(name).encode() + b":" + dumps(value, None, OPTIONS)
-               for name, value in private.items()]
-    return orjson.Fragment(b"{" + b",".join(members) + b"}")
+    return private if utf8_keys else OddKeys(private)
 
 
 cdef list copy_list(list source, Walk walk, int depth):
@@ -208,8 +205,6 @@ cdef object copy_value(PyObject* item, Py_ssize_t expected, Walk walk, int depth
         walk.owned = False
         return copy_list(list(value), walk, depth)
     if is_array(value):
-        if walk.apart is not None and goes_apart(value):
-            return put_apart(value, walk)
         return copy_array(value, walk, depth)
     if is_numpy_scalar(value):
         if value.dtype.kind == "m":
@@ -275,51 +270,29 @@ cdef bint is_numpy_scalar(value) except -1:
 
 
 cdef object copy_array(value, Walk walk, int depth):
-    """An array as one that orjson writes, or as lists where it cannot.
+    """What stands for an array: of numbers, the Values at this Place; else lists.
 
     Arrays are values: what is sent is what they held at the door, whoever changes them later.
     """
-    known = walk.arrays.get(id(value))
-    if known is not None and known[0] is value:
-        private = known[1]
-    else:
-        private = array_copy(value, walk, depth)
-        if value.dtype.kind != "O":  # that is a container, to be looked into each time
-            # The array is kept, too, so that no other one gets its id.
-            walk.arrays[id(value)] = value, private
-    walk.array_bytes += getattr(private, "nbytes", 0)
-    return private
-
-
-cdef bint goes_apart(value) except -1:
-    """Whether an array is sent as its bytes: numbers and booleans, whatever their shape."""
-    return value.dtype.kind in "biufc" and value.dtype.itemsize > 0
-
-
-cdef object put_apart(value, Walk walk):
-    """Set an array apart; null stands in its place, which is told beside it."""
-    path = [text_of_key(step[0]) if isinstance(step, tuple) else step for step in walk.path]
-    described = {"path": path, "dtype": value.dtype.str, "shape": value.shape}
-    walk.apart.append((described, value))
-    return None
-
-
-cdef object array_copy(value, Walk walk, int depth):
-    numpy = sys.modules["numpy"]
+    cdef Values values
     cdef str kind = value.dtype.kind
-    cdef bint owned_before = walk.owned
+    cdef bint owned_before
+    if kind in ("biufc" if walk.apart else "biuf") and not is_masked(value):
+        known = walk.arrays.get(id(value))
+        if known is not None and known[0] is value:
+            values = known[1]
+        else:
+            values = Values(value if walk.apart else private_array(value))
+            # The array is kept, too, so that no other one gets its id.
+            walk.arrays[id(value)] = value, values
+        walk.array_bytes += values.array.nbytes
+        return Place(values, walk.path)
     if kind == "M":
-        value = numpy.asarray(numpy.datetime_as_string(value))
+        value = sys.modules["numpy"].datetime_as_string(value)
     elif kind not in "biufUO":
         raise TypeError(f"an array of {value.dtype} cannot be written as JSON")
-    elif type(value) is numpy.ndarray and kind in "biuf" and value.ndim > 0:
-        dtype = value.dtype
-        if kind == "f" and dtype.itemsize not in (4, 8):
-            dtype = numpy.dtype("f4" if dtype.itemsize < 4 else "f8")
-        value = numpy.array(value, dtype=dtype.newbyteorder("="), order="C", copy=True, subok=False)
-        if kind != "f" or numpy.isfinite(value).all():
-            return value
     # The lists are new, so nobody else has them, but an array of objects may hold what is not.
+    owned_before = walk.owned
     lists = value.tolist()
     private = lists if is_plain(<PyObject*>lists) else copy_value(
         <PyObject*>lists, INSIDE, walk, depth + 1)
@@ -352,10 +325,3 @@ cdef object copy_document(source, bint exclusive, Walk walk):
         place = "data" + "".join([f"[{shown(step[0] if isinstance(step, tuple) else step)}]"
                                  for step in walk.path])
         raise TypeError(f"{place}: {shown(problem, str)}") from None
-
-
-cdef bytes encode(private):
-    try:
-        return dumps(private, None, OPTIONS)
-    except orjson.JSONEncodeError as problem:
-        raise TypeError(f"data: {shown(problem, str)}") from None

@@ -19,7 +19,12 @@ cdef class Unpublished:
     """An update before it has a number."""
 
     cdef bytes text
+    cdef bytes described  # where its arrays stand, as JSON; None without any
     cdef vector[Message] arrays
+
+    cdef bytes whole(self):
+        """What stands in a stream."""
+        return self.text if self.described is None else self.text + b"," + self.described
 
 
 cdef bint is_flat(dict data) except -1:
@@ -34,21 +39,29 @@ cdef bint is_flat(dict data) except -1:
 
 
 cdef void make_update(Unpublished update, data, bint copy) except *:
-    cdef Walk walk
+    """Of what a program publishes; without `copy` it gives its arrays away."""
     if not isinstance(data, dict):
         raise TypeError(f"data must be a dict, not {type(data).__name__}")
     if PyDict_CheckExact(data) and is_flat(<dict>data):
         update.text = dumps(data, None, OPTIONS)
+        check_size(update)
     else:
-        walk = Walk()
-        walk.apart = []
-        update.text = encode(copy_document(data, False, walk))
-        if walk.apart:
-            described = [each for each, _ in walk.apart]
-            update.text = update.text + b"," + described_text(described)
-            take_arrays(walk.apart, copy, update.arrays)
-    if <size_t>PyBytes_GET_SIZE(update.text) > largest_text:
-        raise ValueError(f"an update of {len(update.text)} bytes is too large")
+        encode_update(update, copy_document(data, False, Walk(None, True)), copy)
+
+
+cdef void encode_update(Unpublished update, private, bint copy) except *:
+    cdef ArraysApart apart = ArraysApart()
+    update.text = encode(private, apart)
+    if apart.arrays:
+        update.described = described_text(apart.described)
+        take_arrays(apart.arrays, copy, update.arrays)
+    check_size(update)
+
+
+cdef void check_size(Unpublished update) except *:
+    size = len(update.text) + (0 if update.described is None else 1 + len(update.described))
+    if <size_t>size > largest_text:
+        raise ValueError(f"an update of {size} bytes is too large")
 
 
 cdef bytes described_text(list described):
@@ -58,11 +71,11 @@ cdef bytes described_text(list described):
         return json.dumps(described).encode()
 
 
-cdef void take_arrays(list apart, bint copy, vector[Message]& arrays) except *:
+cdef void take_arrays(list taken, bint copy, vector[Message]& arrays) except *:
     """Copy the arrays, or lend them: those that are given away, and copies made for their order."""
     numpy = sys.modules["numpy"]
-    arrays.resize(<size_t>len(apart))
-    for number, (_, array) in enumerate(apart):
+    arrays.resize(<size_t>len(taken))
+    for number, array in enumerate(taken):
         contiguous = array if array.flags.c_contiguous else numpy.ascontiguousarray(array)
         own = not copy or contiguous is not array
         take_array(contiguous, own, arrays[<size_t>number])

@@ -38,6 +38,7 @@ class _Templates(TypedDict):
     ping: _Pieces
     info: _Pieces
     get: _Pieces
+    arrays: _Pieces
     error: _Pieces
 
 class _Counters(TypedDict):
@@ -247,6 +248,13 @@ class Core:
 
     def finish_get(self, job: int, to: bytes, version: bytes, command: int) -> None:
         """Let the loop answer a GET with the data of the moment; ``to``, ``version``: JSON."""
+
+    def finish_get_arrays(self, job: int, to: bytes, version: bytes, command: int) -> None:
+        """Answer with the data as it is now, its arrays in frames beside the JSON text.
+
+        Raises:
+            TypeError: it has become something that cannot be sent; nothing was handed over.
+        """
 
     def finish_subscribe(
         self,

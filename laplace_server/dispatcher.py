@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from laplace_server import _core, json_text
-from laplace_server.protocol import LOGGER_NAME, PROTOCOL_VERSION, make_message
+from laplace_server.protocol import CMD_GET_ARRAYS, LOGGER_NAME, PROTOCOL_VERSION, make_message
 from laplace_server.reply_socket import UNKNOWN
 from laplace_server.stats import ErrorKind
 from laplace_server.validations import validate_message
@@ -48,8 +48,8 @@ def serve(server: ServerLHC, job: int, body: bytes, strict: bool, one_frame: boo
         command = server._command_index(socket.cmd)
         _check_and_handle(server, message)
         # SET, then GET: the next read shows what the callback did, even where no look at the
-        # data can be made in time.
-        if server._core.is_live(_core.DATA):
+        # data can be made in time. (Nobody changes anything for GET ARRAYS, which looks itself.)
+        if socket.cmd != CMD_GET_ARRAYS and server._core.is_live(_core.DATA):
             server._core.look(_core.DATA)
     except BaseException as problem:  # a handler must not end the server, whatever it raises
         if not socket.answered:

@@ -51,6 +51,7 @@ CMD_SET_ACT = "SET ACT"
 CMD_SET_DIAG = "SET DIAG"
 CMD_UPDATE_ACTUATORS_POS = "UPDATE ACT POS"
 CMD_TOGGLE_SAVING = "TOGGLE SAVING"
+CMD_GET_ARRAYS = "GET ARRAYS"
 CMD_SUBSCRIBE = "SUBSCRIBE"
 
 
@@ -143,6 +144,28 @@ def make_get_reply(sender: Any, target: Any, *, data: Any) -> Message:
     """Answer GET with the device's data."""
     return make_message(
         cmd=CMD_GET, sender=sender, target=target, payload={"data": data}, msg="Data sent."
+    )
+
+
+def make_get_arrays_request(sender: Any, target: Any) -> Message:
+    """Ask for the device's present data, its arrays as bytes in frames of their own."""
+    return make_message(cmd=CMD_GET_ARRAYS, sender=sender, target=target, msg="Get values.")
+
+
+def make_get_arrays_reply(
+    sender: Any, target: Any, *, data: Any, arrays: Sequence[Mapping[str, Any]]
+) -> Message:
+    """Answer GET ARRAYS: null stands in ``data`` for each array.
+
+    ``arrays`` tells, for each frame that follows, where its array stands (``path``, a list of keys
+    and indices), its ``dtype`` (as ``numpy.dtype.str`` writes it) and its ``shape``.
+    """
+    return make_message(
+        cmd=CMD_GET_ARRAYS,
+        sender=sender,
+        target=target,
+        payload={"data": data, "arrays": arrays},
+        msg="Data sent.",
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import zmq
 
 from laplace_server import _core
-from laplace_server.protocol import CMD_GET, PROTOCOL_VERSION, make_error
+from laplace_server.protocol import CMD_GET, CMD_GET_ARRAYS, PROTOCOL_VERSION, make_error
 from laplace_server.stats import ErrorKind
 
 if TYPE_CHECKING:
@@ -68,17 +68,26 @@ class ReplySocket:
 
     def hand_over(self, job: int, command: int) -> None:
         """Give the reply to the loop."""
+        core = self._server._core
         if self._sends_data:
             target = json.dumps(self.target).encode()
             version = json.dumps(self.version).encode()
-            self._server._core.finish_get(job, target, version, command)
+            if self.cmd == CMD_GET:
+                core.finish_get(job, target, version, command)
+                return
+            try:
+                core.finish_get_arrays(job, target, version, command)
+            except TypeError as problem:
+                self._sends_data = False
+                self.send_error(str(problem), ErrorKind.DATA)
+                assert self._reply is not None
+                core.finish(job, self._reply, command, self._error)
         elif self._reply is not None and self._subscription is not None:
-            core = self._server._core
             core.finish_subscribe(job, self._reply, command, *self._subscription)
         elif self._reply is not None:
-            self._server._core.finish(job, self._reply, command, self._error)
+            core.finish(job, self._reply, command, self._error)
         else:  # even the error could not be written; the peer must not wait for ever
-            self._server._core.finish(job, self.last_resort, command, ErrorKind.HANDLER)
+            core.finish(job, self.last_resort, command, ErrorKind.HANDLER)
 
     @property
     def _server(self) -> ServerLHC:
@@ -135,9 +144,9 @@ class ReplySocket:
         self._send(_core.encode_json(reply), kind)
 
     def send_data(self) -> None:
-        """Answer a GET with the data as it is when the handler has returned."""
+        """Answer a GET, or GET ARRAYS, with the data as it is when the handler has returned."""
         self._check_open()
-        if self.cmd != CMD_GET:
+        if self.cmd not in (CMD_GET, CMD_GET_ARRAYS):
             raise zmq.ZMQError(zmq.EFSM, "only a GET is answered with the data")
         self._sends_data = True
 

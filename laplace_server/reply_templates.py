@@ -11,6 +11,7 @@ from laplace_server.protocol import (
     PROTOCOL_VERSION,
     Message,
     make_error,
+    make_get_arrays_reply,
     make_get_reply,
     make_info_reply,
     make_pong,
@@ -41,11 +42,14 @@ def reply_templates(name: str) -> dict[str, Pieces]:
     body: Any = _MARKS[Hole.BODY]
     info = make_info_reply(name, to, device="", freedom=0, name=name, capabilities=[])
     info["payload"] = body
+    arrays = make_get_arrays_reply(name, to, data=None, arrays=[])
+    arrays["payload"] = body
     error = make_error(name, to, cmd=_MARKS[Hole.CMD], error_msg=_MARKS[Hole.ERROR])
     return {
         "ping": _cut(make_pong(name, to)),
         "info": _cut(info),
         "get": _cut(make_get_reply(name, to, data=body)),
+        "arrays": _cut(arrays),
         "error": _cut(error),
     }
 

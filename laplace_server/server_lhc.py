@@ -23,6 +23,7 @@ from laplace_server.get_ip import get_ip
 from laplace_server.handler_table import HandlerTable
 from laplace_server.protocol import (
     CMD_GET,
+    CMD_GET_ARRAYS,
     CMD_INFO,
     CMD_OPT,
     CMD_PING,
@@ -65,13 +66,14 @@ BUILTIN_HANDLERS: dict[str, Handler] = {
     CMD_UPDATE_ACTUATORS_POS: handlers.handle_update_actuator_positions,
     CMD_SET_DIAG: handlers.handle_set_diagnostics,
     CMD_TOGGLE_SAVING: handlers.handle_toggle_saving,
+    CMD_GET_ARRAYS: handlers.handle_get_arrays,
     CMD_SUBSCRIBE: handlers.handle_subscribe,
 }
 
 # Commands the loop answers by itself while their handler is the built-in one. The numbers
 # are the core's; 0 is "ask Python".
 _NATIVE = {CMD_PING: 1, CMD_INFO: 2, CMD_GET: 3}
-_POLLED = frozenset(_NATIVE)
+_POLLED = frozenset((*_NATIVE, CMD_GET_ARRAYS))
 
 _STOP_TIMEOUT_S = 1.95
 

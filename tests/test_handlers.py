@@ -29,6 +29,7 @@ BUILT_IN = [
     "UPDATE ACT POS",
     "SET DIAG",
     "TOGGLE SAVING",
+    "GET ARRAYS",
     "SUBSCRIBE",
 ]
 

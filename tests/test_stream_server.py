@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
+import math
+import struct
 import threading
 import time
 import weakref
@@ -17,6 +20,7 @@ from raw_peers import Peer, request, wait_until
 
 from laplace_server import ServerLHC
 from laplace_server.client import ClientLHC
+from laplace_server.stats import ErrorKind
 
 PATIENCE_S = 10.0
 
@@ -271,3 +275,84 @@ def test_a_follower_that_does_not_read_is_not_sent_more_and_more(server: ServerL
         sent = next(each["sent"] for each in server._core.ledgers() if each["who"] == b'"tester"')
         # What the server keeps for it, and what the network holds.
         assert 1 <= sent <= 16 + 48
+
+
+# ---- GET ARRAYS
+
+
+def get_arrays(peer: Peer) -> tuple[Any, list[Any], list[bytes]]:
+    """The reply's data, what it says of its arrays, and their frames."""
+    peer.send(request("GET ARRAYS"))
+    body, *frames = peer.receive_frames()
+    reply = json.loads(body)
+    assert reply["error_msg"] is None, reply["error_msg"]
+    assert (reply["cmd"], reply["version"], reply["to"]) == ("GET ARRAYS", "0.2.2", "tester")
+    return reply["payload"]["data"], reply["payload"]["arrays"], frames
+
+
+@pytest.mark.parametrize("copy", [False, True])
+@pytest.mark.parametrize("size", [2, 100_000])
+def test_get_arrays(server: ServerLHC, copy: bool, size: int) -> None:
+    array = np.arange(size, dtype="<u2")
+    data = {"a": array, "deep": [{"nan": np.array([math.nan])}], "n": 1}
+    server.set_data(data, copy=copy)
+    if copy:
+        data["n"] = 2
+        array[:] = 0
+    with Peer(server) as peer:
+        for _ in range(2):
+            found, described, frames = get_arrays(peer)
+            assert found == {"a": None, "deep": [{"nan": None}], "n": 1}
+            assert described == [
+                {"path": ["a"], "dtype": "<u2", "shape": [size]},
+                {"path": ["deep", 0, "nan"], "dtype": "<f8", "shape": [1]},
+            ]
+            assert np.array_equal(np.frombuffer(frames[0], "<u2"), np.arange(size, dtype="<u2"))
+            assert math.isnan(struct.unpack("<d", frames[1])[0])
+            # GET stays what it is.
+            peer.send(request("GET"))
+            assert peer.receive()["payload"]["data"]["a"] == [n % 65536 for n in range(size)]
+    if not copy:
+        data["n"] = 3
+        with Peer(server) as peer:
+            assert get_arrays(peer)[0]["n"] == 3
+
+
+def test_get_arrays_without_arrays(server: ServerLHC) -> None:
+    with Peer(server) as peer:
+        assert get_arrays(peer) == ({}, [], [])
+        server.set_data({"x": [1.5, math.inf]}, copy=True)
+        assert get_arrays(peer) == ({"x": [1.5, math.inf]}, [], [])
+
+
+def test_get_arrays_calls_on_get(server: ServerLHC) -> None:
+    server.set_on_get(lambda: server.set_data({"a": np.array([7])}))
+    with Peer(server) as peer:
+        assert get_arrays(peer)[2] == [struct.pack("<q", 7)]
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_get_arrays_takes_where_each_value_is_given_once(make_server: Any, copy: bool) -> None:
+    server = make_server(empty_data_after_get=True)
+    with Peer(server) as peer:
+        server.set_data({"a": np.zeros(100_000)}, copy=copy)
+        assert len(get_arrays(peer)[2]) == 1
+        assert get_arrays(peer) == ({}, [], [])
+        peer.send(request("GET"))
+        assert peer.receive()["payload"]["data"] == {}
+        server.set_data({"a": np.zeros(3)}, copy=copy)
+        peer.send(request("GET"))
+        assert peer.receive()["payload"]["data"] == {"a": [0, 0, 0]}
+        assert get_arrays(peer) == ({}, [], [])
+
+
+def test_get_arrays_of_what_cannot_be_sent_any_more(server: ServerLHC) -> None:
+    data: dict[str, Any] = {"a": np.zeros(3)}
+    server.set_data(data)
+    data["bad"] = object()
+    with Peer(server) as peer:
+        peer.send(request("GET ARRAYS"))
+        assert "data['bad']: a object cannot be written" in peer.receive()["error_msg"]
+        del data["bad"]
+        assert len(get_arrays(peer)[2]) == 1
+    assert server.stats().errors[ErrorKind.DATA] == 1

@@ -4,7 +4,7 @@ PING, INFO and GET are usually answered by the core without Python; their handle
 requests that it leaves to Python (odd JSON, an ``on_get`` callback) with the same replies.
 """
 
-from laplace_server.handlers.get import handle_get
+from laplace_server.handlers.get import handle_get, handle_get_arrays
 from laplace_server.handlers.info import handle_info
 from laplace_server.handlers.opt import handle_opt
 from laplace_server.handlers.ping import handle_ping
@@ -20,6 +20,7 @@ from laplace_server.handlers.update_actuator_positions import handle_update_actu
 
 __all__ = [
     "handle_get",
+    "handle_get_arrays",
     "handle_info",
     "handle_opt",
     "handle_ping",

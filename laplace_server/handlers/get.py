@@ -1,4 +1,4 @@
-"""GET: the data."""
+"""GET and GET ARRAYS: the data."""
 
 from __future__ import annotations
 
@@ -12,5 +12,11 @@ if TYPE_CHECKING:
 
 def handle_get(server: ServerLHC, message: Message, target: Any) -> None:
     """Call ``on_get``, then send the data: what it sets is in this reply."""
+    server.emit("on_get")
+    server.socket.send_data()
+
+
+def handle_get_arrays(server: ServerLHC, message: Message, target: Any) -> None:
+    """Call ``on_get``, then send the data with its arrays as bytes."""
     server.emit("on_get")
     server.socket.send_data()
