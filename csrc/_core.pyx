@@ -284,13 +284,14 @@ cdef class Core:
         if stream is not None:  # before anything changes: it may be too large
             update = Unpublished()
             encode_update(update, private, False)  # its arrays are copies already
+            whole = update.whole()
         if frozen:
             kept = private if walk.arrays else None
             self.put(self.data, DOCUMENT_DATA, source, text, later, kept, {})
         else:
             self.put(self.data, DOCUMENT_DATA, source, text, True, None, walk.arrays)
         if stream is not None:
-            self.append(stream, update, wall_clock_s())
+            self.append(stream, whole, wall_clock_s(), update.arrays)
 
     def set_info(self, dict source):
         cdef Walk walk = Walk()
@@ -380,33 +381,37 @@ cdef class Core:
         """Append an update to a declared stream; its sequence number. KeyError: not declared."""
         cdef StreamRef found = self.streams.get(name)
         cdef double time = wall_clock_s() if timestamp is None else timestamp
-        cdef Unpublished update = Unpublished()
+        cdef vector[Message] no_arrays
+        cdef Unpublished update
         if found is None:
             raise KeyError(name)
         if not isfinite(time):
             raise ValueError(f"a timestamp is a number of seconds, not {time}")
         if any_returned():
             let_go()
+        if PyDict_CheckExact(data) and is_flat(<dict>data):
+            return self.append(found, checked_size(dumps(data, None, OPTIONS)), time, no_arrays)
+        update = Unpublished()
         make_update(update, data, copy)
-        return self.append(found, update, time)
+        return self.append(found, update.whole(), time, update.arrays)
 
-    cdef uint64_t append(self, StreamRef found, Unpublished update, double time) except 0:
+    cdef uint64_t append(self, StreamRef found, bytes whole, double time,
+                         vector[Message]& arrays) except 0:
         cdef Server* server = self.here()
         cdef Stream* stream = found.stream.get()
-        cdef bytes whole = update.whole()
         cdef size_t size = <size_t>PyBytes_GET_SIZE(whole)
         cdef string_view text = string_view(PyBytes_AS_STRING(whole), size)
-        cdef uint64_t number = stream.append(text, time, update.arrays)
+        cdef uint64_t number = stream.append(text, time, arrays)
         cdef time_point deadline
         cdef vector[Cursor] given_up
         if number == 0:
             deadline = deadline_after(found.patience_s)
         while number == 0:
             with nogil:
-                given_up = stream.wait_for_followers(size, update.arrays, deadline)
+                given_up = stream.wait_for_followers(size, arrays, deadline)
             if not given_up.empty():
                 self.tell_given_up(found, given_up)
-            number = stream.append(text, time, update.arrays)
+            number = stream.append(text, time, arrays)
         if server.shared.streams.followed.load():
             server.shared.wake()
         return number

@@ -142,6 +142,7 @@ private:
 
     Subscribers subscribers_;
     bool look_at_streams_ = false;  // something can be sent, perhaps
+    bool rush_ = false;             // updates come by the dozen
     uint64_t streams_at_ = 0;       // when they are looked at in any case
     int receive_timeout_ = -1;
 

@@ -85,7 +85,7 @@ struct Shared {
     // Makes the loop look at its mail: from any thread, coalesced. A message is needed
     // only where it sleeps; awake, it looks before it falls asleep.
     void wake() noexcept {
-        if (mail_.exchange(true) || !asleep_.exchange(false)) return;
+        if (mail_.load() || mail_.exchange(true) || !asleep_.exchange(false)) return;
         const std::lock_guard<std::mutex> lock(wake_mutex_);
         if (wake_socket_ == nullptr) return;
         // A full pipe is as good: the loop has wake-ups to read then.

@@ -24,7 +24,9 @@ cdef class Unpublished:
 
     cdef bytes whole(self):
         """What stands in a stream."""
-        return self.text if self.described is None else self.text + b"," + self.described
+        if self.described is None:
+            return checked_size(self.text)
+        return checked_size(self.text + b"," + self.described)
 
 
 cdef bint is_flat(dict data) except -1:
@@ -42,11 +44,7 @@ cdef void make_update(Unpublished update, data, bint copy) except *:
     """Of what a program publishes; without `copy` it gives its arrays away."""
     if not isinstance(data, dict):
         raise TypeError(f"data must be a dict, not {type(data).__name__}")
-    if PyDict_CheckExact(data) and is_flat(<dict>data):
-        update.text = dumps(data, None, OPTIONS)
-        check_size(update)
-    else:
-        encode_update(update, copy_document(data, False, Walk(None, True)), copy)
+    encode_update(update, copy_document(data, False, Walk(None, True)), copy)
 
 
 cdef void encode_update(Unpublished update, private, bint copy) except *:
@@ -55,13 +53,12 @@ cdef void encode_update(Unpublished update, private, bint copy) except *:
     if apart.arrays:
         update.described = described_text(apart.described)
         take_arrays(apart.arrays, copy, update.arrays)
-    check_size(update)
 
 
-cdef void check_size(Unpublished update) except *:
-    size = len(update.text) + (0 if update.described is None else 1 + len(update.described))
-    if <size_t>size > largest_text:
-        raise ValueError(f"an update of {size} bytes is too large")
+cdef bytes checked_size(bytes text):
+    if <size_t>PyBytes_GET_SIZE(text) > largest_text:
+        raise ValueError(f"an update of {len(text)} bytes is too large")
+    return text
 
 
 cdef bytes described_text(list described):
