@@ -192,7 +192,7 @@ Loop::Sent Loop::send_stream(Route& route, Message& head, std::vector<Message>* 
             if (!shared.share(kept)) return Sent::gone;
             frame = &shared;
         }
-        if (i > 0 && in_flight && frame->size() >= large_reply / 2) frame->count_until_freed(in_flight);
+        if (i >= route.size() && in_flight) frame->count_until_freed(in_flight);
         const int flags = ZMQ_DONTWAIT | (i + 1 == frames ? 0 : ZMQ_SNDMORE);
         while (zmq.msg_send(frame->raw(), router_, flags) < 0) {
             const int error = zmq.errno_();

@@ -5,6 +5,8 @@ from libc.math cimport isfinite
 
 # Given away, arrays of fewer bytes are copied all the same: that is cheaper.
 cdef size_t WORTH_LENDING = 16 * 1024
+# 16 bits count them on the wire.
+cdef Py_ssize_t MOST_ARRAYS = 0xFFFF
 
 
 cdef class StreamRef:
@@ -71,6 +73,8 @@ cdef bytes described_text(list described):
 cdef void take_arrays(list taken, bint copy, vector[Message]& arrays) except *:
     """Copy the arrays, or lend them: those that are given away, and copies made for their order."""
     numpy = sys.modules["numpy"]
+    if len(taken) > MOST_ARRAYS:
+        raise ValueError(f"an update of {len(taken)} arrays has too many; {MOST_ARRAYS} go")
     arrays.resize(<size_t>len(taken))
     for number, array in enumerate(taken):
         contiguous = array if array.flags.c_contiguous else numpy.ascontiguousarray(array)

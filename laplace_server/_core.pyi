@@ -253,7 +253,8 @@ class Core:
         """Answer with the data as it is now, its arrays in frames beside the JSON text.
 
         Raises:
-            TypeError: it has become something that cannot be sent; nothing was handed over.
+            TypeError, ValueError: it has become something that cannot be sent, or too large; nothing
+                was handed over.
         """
 
     def finish_subscribe(

@@ -77,7 +77,7 @@ class ReplySocket:
                 return
             try:
                 core.finish_get_arrays(job, target, version, command)
-            except TypeError as problem:
+            except (TypeError, ValueError) as problem:
                 self._sends_data = False
                 self.send_error(str(problem), ErrorKind.DATA)
                 assert self._reply is not None

@@ -131,6 +131,13 @@ def test_arrays_outlive_the_server(make_server: Any) -> None:
     wait_until(lambda: other.publish("s", {}) and let_go.is_set(), "it is let go")
 
 
+def test_too_many_arrays_are_refused(server: ServerLHC) -> None:
+    with pytest.raises(ValueError, match="65536 arrays"):
+        server.publish("s", {"a": [np.zeros(1)] * 65536})
+    assert server._core.stream_range("s") == (1, 0)
+    server.publish("s", {"a": [np.zeros(1)] * 65535})
+
+
 # ---- policy "block"
 
 
