@@ -253,8 +253,8 @@ class Core:
         """Answer with the data as it is now, its arrays in frames beside the JSON text.
 
         Raises:
-            TypeError, ValueError: it has become something that cannot be sent, or too large; nothing
-                was handed over.
+            TypeError, ValueError: it cannot be sent any more, or is too large; nothing was handed
+                over.
         """
 
     def finish_subscribe(
