@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import struct
-import sys
-from typing import Any, NamedTuple
-
-import zmq
-
-from laplace_server.errors import LaplaceError
+from typing import NamedTuple
 
 MAGIC = b"\0LHC"
 VERSION = 1
@@ -17,6 +12,7 @@ CREDIT, LEAVE = 16, 17
 
 _HEADER = struct.Struct("<4sBBHIIQQQQQQ")
 _CONTROL = struct.Struct("<4sBBHIIQQQ")
+_TIME_BYTES = 8
 
 
 class Header(NamedTuple):
@@ -35,10 +31,11 @@ class Header(NamedTuple):
 
 
 def header_of(body: bytes) -> Header | None:
-    """Return the header, or None where the message is no stream's."""
+    """Return the header, or None where the message is no stream's, or is cut short."""
     if len(body) < _HEADER.size or body[:4] != MAGIC or body[4] != VERSION:
         return None
-    return Header(*_HEADER.unpack_from(body)[2:])
+    header = Header(*_HEADER.unpack_from(body)[2:])
+    return header if len(body) >= _HEADER.size + _TIME_BYTES * header.updates else None
 
 
 def control(
@@ -57,39 +54,4 @@ def times_of(body: bytes, count: int) -> tuple[float, ...]:
 
 def text_of(body: bytes, count: int) -> bytes:
     """Return the JSON array of a message's updates."""
-    return body[_HEADER.size + 8 * count :]
-
-
-def with_arrays(document: list[Any], frames: list[zmq.Frame]) -> Any:
-    """Return an update's data with its arrays in their places, read-only and not copied.
-
-    Raises:
-        LaplaceError: NumPy is not installed.
-    """
-    data, described = document
-    for frame, each in zip(frames, described, strict=True):
-        *path, last = each["path"]
-        container = data
-        for step in path:
-            container = container[step]
-        container[last] = _array(frame, each["dtype"], each["shape"])
-    return data
-
-
-def _array(frame: zmq.Frame, dtype: str, shape: list[int]) -> Any:
-    numpy = sys.modules.get("numpy") or _numpy()
-    array = numpy.frombuffer(frame.buffer, dtype=dtype).reshape(shape)
-    if not array.flags.aligned:
-        array = array.copy()
-    array.flags.writeable = False
-    return array
-
-
-def _numpy() -> Any:
-    try:
-        import numpy
-    except ImportError:
-        raise LaplaceError(
-            "this stream holds arrays, which take NumPy: pip install 'laplace-server[arrays]'"
-        ) from None
-    return numpy
+    return body[_HEADER.size + _TIME_BYTES * count :]

@@ -1,0 +1,121 @@
+"""JSON text of messages, written and read as the standard library does it, at orjson's pace.
+
+NaN, infinities and integers of any size cross unharmed, which orjson alone does not do.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from laplace_server import json_text
+
+
+def _convert(value: Any) -> Any:
+    """Make plain Python of what json cannot write; NumPy is known by its method alone."""
+    tolist = getattr(value, "tolist", None)
+    if callable(tolist):
+        return tolist()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"{type(value).__name__} cannot be sent: JSON has nothing like it.")
+
+
+# json and not orjson: orjson writes null for NaN and refuses integers beyond 64 bits. It would
+# save about 2 of the 70 microseconds that a SET takes.
+_encoder = json.JSONEncoder(default=_convert, separators=(",", ":"))
+
+
+def encoded(message: Mapping[str, Any]) -> bytes:
+    """Return a message as text.
+
+    Raises:
+        TypeError, ValueError: a value that JSON cannot carry.
+    """
+    try:
+        return _encoder.encode(message).encode()
+    except TypeError:
+        # Most often a NumPy integer as a key, as in {axis: 1.5}; json asks nobody about keys.
+        return _encoder.encode(_plain_keys(message)).encode()
+
+
+def _plain_keys(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {_plain_key(key): _plain_keys(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain_keys(item) for item in value]
+    return value
+
+
+def _plain_key(key: Any) -> Any:
+    return key if key is None or isinstance(key, (str, int, float)) else _convert(key)
+
+
+# Digits become "0", and what may stand before a number becomes ",". What may be beyond 64 bits,
+# integers of 20 digits and more or negative ones of 19, is then a substring; fractions do not match.
+_SKELETON = bytes.maketrans(b"0123456789 \t\r\n[:", b"0" * 10 + b"," * 6)
+_LONG_INTEGER, _LONG_NEGATIVE = b"," + b"0" * 20, b"-" + b"0" * 19
+
+# Above this size looking at the values is quicker than looking at the text: 100,000 floats take
+# 0.6 ms instead of 2 ms, beside the 5 ms that orjson needs to decode them.
+_LARGE_REPLY = 16384
+
+# Integers that orjson turned into floats are twice this and more. Floats so large are rare.
+_LARGE_NUMBER = 2.0**62
+
+
+def decoded(body: bytes) -> Any:
+    """Decode JSON as ``json.loads`` does, at orjson's pace where that gives the same.
+
+    Raises:
+        ValueError, RecursionError: as ``json_text.loads``.
+    """
+    try:
+        reply = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        # NaN and infinities, lone surrogates, deep nesting; or it is no JSON at all.
+        return json_text.loads(body)
+    # orjson turns integers beyond 64 bits into floats without a word.
+    try:
+        if len(body) > _LARGE_REPLY and not _has_large_number(reply):
+            return reply
+    except RecursionError:
+        # orjson nests deeper than Python calls may; the text tells as well.
+        pass
+    return json_text.loads(body) if _has_long_integer(body) else reply
+
+
+def decoded_many(body: bytes) -> Any:
+    """Do the same as ``decoded``, quicker where there are many small values."""
+    try:
+        values = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return json_text.loads(body)
+    return json_text.loads(body) if _has_long_integer(body) else values
+
+
+def _has_long_integer(body: bytes) -> bool:
+    """Say whether an integer in the text may be beyond 64 bits."""
+    skeleton = body.translate(_SKELETON)
+    return _LONG_INTEGER in skeleton or _LONG_NEGATIVE in skeleton
+
+
+def _has_large_number(value: Any) -> bool:
+    """Say whether a number in decoded JSON may be as large as _LARGE_NUMBER."""
+    kind = type(value)
+    if kind is list:
+        try:
+            # The norm is at least the largest number, and C finds it quickly.
+            return math.hypot(*value) >= _LARGE_NUMBER
+        except TypeError:
+            return any(map(_has_large_number, value))
+    if kind is dict:
+        return any(map(_has_large_number, value.values()))
+    return kind is float and abs(value) >= _LARGE_NUMBER
