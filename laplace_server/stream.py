@@ -12,49 +12,36 @@ what has left the history is reported as lost.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import json
+import os
+import threading
 import time
+import warnings
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 import zmq
 
-from laplace_server import protocol, stream_wire
-from laplace_server.errors import ClientClosed, InvalidReply, RemoteError, RequestTimeout
+from laplace_server import protocol
+from laplace_server.connections import LONGEST_WAIT_S
+from laplace_server.errors import ClientClosed, RequestTimeout
+from laplace_server.follower import EndedEpoch, Follower, State, Update
+from laplace_server.stream_connection import StreamConnection
 
-_MESSAGES = 16
-_SUBSCRIPTION = 1  # a connection has one only
-# A server says something each second; after this time without a word it is asked.
-_SILENCE_S = 2.5
-_ASK_AGAIN_S = 1.0
-_LONGEST_WAIT_S = 0.5  # until a signal's handler runs at the latest
-_HEARTBEAT_MS, _HEARTBEAT_TIMEOUT_MS = 1000, 15000
-
-
-class Update(NamedTuple):
-    """One update of a stream."""
-
-    seq: int
-    """Its number, from 1 on; without a hole but for what is lost."""
-    epoch: int
-    """Which life of the server it comes from: another one counts from 1 again."""
-    timestamp: float
-    """When it was acquired, seconds since 1970."""
-    data: dict[str, Any]
-    """JSON values, and read-only NumPy arrays."""
-    lost_before: int
-    """Updates right before this one that are lost; with ``latest_only``, that were skipped."""
+__all__ = ["EndedEpoch", "Subscription", "Update"]
 
 
 class Subscription:
-    """An iterator over a stream's updates; made by ``ClientLHC.subscribe``. For one thread.
+    """An iterator over a stream's updates; made by ``ClientLHC.subscribe``.
 
     It goes on by itself after a broken connection, from the next update on, and after a restart of
-    the server, with whatever its history holds.
+    the server, with whatever its history holds. It ends when it is closed, and not before.
+
+    One thread takes updates; any thread may ``close`` it and look at its properties.
     """
+
+    _closed = True  # for __del__, until there is something to close
 
     def __init__(
         self,
@@ -67,67 +54,129 @@ class Subscription:
         credit_bytes: int,
         timeout_s: float,
     ) -> None:
-        self.stream = stream
-        self.lost = 0
-        """Updates lost so far, in all epochs; with ``latest_only``, skipped."""
-        self.epoch = 0
-        self._address = address
-        self._name = name
-        self._latest_only = latest_only
-        self._window_messages = 1 if latest_only else _MESSAGES
-        self._window_bytes = credit_bytes
-        self._next = 0  # number of the update waited for
-        self._last = 0  # of the last one published, as far as is known
-        self._batch: Iterator[Update] = iter(())
+        self._follower = Follower(
+            address,
+            name,
+            stream,
+            start=start,
+            latest_only=latest_only,
+            credit_bytes=credit_bytes,
+        )
+        self._process = os.getpid()
+        # Re-entrant, since close() may run in a signal handler.
+        self._gate = threading.RLock()
+        self._receiving = False
+        # Its own, so that streams do not share an I/O thread.
         self._context = zmq.Context()
-        self._socket: zmq.Socket[bytes] | None = None
+        self._closed = False
+        self._wake: zmq.Socket[bytes] = self._context.socket(zmq.PAIR)
+        self._waker: zmq.Socket[bytes] = self._context.socket(zmq.PAIR)
+        self._connection: StreamConnection | None = None
         try:
-            self._subscribe(start, timeout_s)
+            self._wake.bind("inproc://wake")
+            self._waker.connect("inproc://wake")
+            self._begin(timeout_s)
         except BaseException:
             self.close()
             raise
 
-    @property
-    def lag(self) -> int:
-        """Updates that were published but not taken from here, as of the last message."""
-        return max(0, self._last - self._next + 1)
+    # ---- updates
 
-    def __iter__(self) -> Subscription:
-        return self
+    def __iter__(self) -> Iterator[Update]:
+        # Whatever iterators there are share one batch, so none takes what another has taken.
+        return itertools.chain.from_iterable(self._batches())
 
     def __next__(self) -> Update:
-        for update in self._batch:
-            self._next = update.seq + 1
+        for update in self._follower.batch:
             return update
-        return self.next()
+        try:
+            return self.next()
+        except ClientClosed:
+            raise StopIteration from None
 
     def next(self, timeout: float | None = None) -> Update:
         """Return the next update, waiting for it up to ``timeout`` seconds; None: for ever.
 
         Raises:
             TimeoutError: none came in time.
-            ClientClosed: the subscription is closed.
+            ClientClosed: the subscription is closed, before or meanwhile.
             LaplaceError: the update holds arrays, and NumPy is not installed.
+            RuntimeError: another thread is waiting for one.
         """
-        for update in self._batch:
-            self._next = update.seq + 1
-            return update
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            self._grant()
-            self._receive(deadline)
-            for update in self._batch:
-                self._next = update.seq + 1
+            for update in self._follower.batch:
                 return update
+            self._fill(deadline)
+
+    def _batches(self) -> Iterator[Iterator[Update]]:
+        while True:
+            try:
+                self._fill(None)
+            except ClientClosed:
+                return
+            yield self._follower.batch
+
+    # ---- what is known
+
+    @property
+    def stream(self) -> str:
+        """Its name."""
+        return self._follower.stream
+
+    @property
+    def epoch(self) -> int:
+        """Which life of the server the next update comes from, as far as is known."""
+        return self._follower.epoch
+
+    @property
+    def lost(self) -> int:
+        """Updates lost so far, in all epochs; with ``latest_only``, skipped.
+
+        Those are the ``lost_before`` of all updates, and what was missing where an epoch ended.
+        """
+        return self._follower.lost
+
+    @property
+    def lag(self) -> int:
+        """Updates that were published but not taken from here, as of the last message."""
+        return self._follower.lag
+
+    @property
+    def ended(self) -> tuple[EndedEpoch, ...]:
+        """The last 100 lives of the server that are over, oldest first, with their ledgers."""
+        return self._follower.ended
+
+    @property
+    def server_ended(self) -> bool:
+        """True while the server has said that it stops, and no other has come in its place."""
+        return self._follower.server_ended
+
+    @property
+    def closed(self) -> bool:
+        """True once ``close()`` has been called."""
+        return self._closed
+
+    # ---- the end
 
     def close(self) -> None:
-        """End the subscription; again does nothing."""
-        socket, self._socket = self._socket, None
-        if socket is not None:
-            self._tell(socket, stream_wire.LEAVE)
-            socket.close(linger=100)
-        if not self._context.closed:
-            self._context.term()
+        """End the subscription, from any thread, also in a signal handler; again does nothing.
+
+        A thread that waits in ``next`` gets ClientClosed, one that iterates comes to the end; what
+        it has not taken yet, it does not get any more.
+        """
+        if self._closed:
+            return
+        if self._process != os.getpid():
+            self._closed = True  # the connection is the parent's
+            return
+        with self._gate:
+            self._closed = True
+            self._follower.drop_batch()
+            if not self._receiving:
+                self._dispose()
+            elif not self._waker.closed:
+                self._waker.send(b"", zmq.DONTWAIT)
 
     def __enter__(self) -> Subscription:
         return self
@@ -140,155 +189,100 @@ class Subscription:
     ) -> None:
         self.close()
 
-    # ---- beginning
+    def __del__(self) -> None:
+        if not self._closed and self._process == os.getpid():
+            warnings.warn(f"{self!r} was not closed.", ResourceWarning, stacklevel=2, source=self)
+            self.close()
 
-    def _subscribe(self, start: str | int, timeout_s: float) -> None:
-        """Ask the server, on a new connection, and wait for its word.
+    def __repr__(self) -> str:
+        state = " closed" if self._closed else ""
+        return f"<Subscription to {self.stream!r} of {self._follower.address}{state}>"
+
+    # ---- inside
+
+    def _begin(self, timeout_s: float) -> None:
+        """Wait for the server's word.
 
         Raises:
             RequestTimeout, RemoteError, InvalidReply: as a request.
         """
-        if self._socket is not None:
-            self._socket.close(linger=0)
-        socket: zmq.Socket[bytes] = self._context.socket(zmq.DEALER)
-        self._socket = socket
-        socket.ipv6 = "[" in self._address
-        socket.setsockopt(zmq.RCVHWM, 0)  # the credit bounds what is on the way
-        # The server's end of a broken connection notices, too.
-        socket.setsockopt(zmq.HEARTBEAT_IVL, _HEARTBEAT_MS)
-        socket.setsockopt(zmq.HEARTBEAT_TTL, _HEARTBEAT_TIMEOUT_MS)
-        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, _HEARTBEAT_TIMEOUT_MS)
-        socket.connect(self._address)
-        self._taken_messages = self._taken_bytes = 0
-        self._granted_messages = self._window_messages
-        self._granted_bytes = self._window_bytes
-        request = protocol.make_subscribe(
-            self._name,
-            self._address,
-            stream=self.stream,
-            subscription=_SUBSCRIPTION,
-            start=start,
-            messages=self._granted_messages,
-            allowed_bytes=self._granted_bytes,
-            latest_only=self._latest_only,
-        )
-        if self.epoch:
-            request["payload"]["epoch"] = self.epoch
-        socket.send_multipart([b"", json.dumps(request).encode()])
-        if not socket.poll(round(timeout_s * 1000)):
-            raise RequestTimeout(protocol.CMD_SUBSCRIBE, self._address, timeout_s)
-        self._begin(socket.recv_multipart()[-1])
-
-    def _begin(self, body: bytes) -> None:
-        """Take the server's word on a subscription."""
+        deadline = time.monotonic() + timeout_s
+        self._enter()
         try:
-            reply = json.loads(body)
-            error, payload = reply["error_msg"], reply["payload"]
-            if error is not None:
-                raise RemoteError(error, protocol.CMD_SUBSCRIBE, self._address)
-            epoch, following, last = payload["epoch"], payload["next"], payload["last"]
-        except (ValueError, KeyError, TypeError) as problem:
-            text = f"not the answer to SUBSCRIBE: {problem!r}"
-            raise InvalidReply(text, protocol.CMD_SUBSCRIBE, self._address) from None
-        if epoch != self.epoch:
-            # A new life of the server: what it lost before its first update here is lost.
-            self._next = 1 if self.epoch else following
-            self.epoch = epoch
-        self._last = last
-        self._heard = time.monotonic()
+            while self._follower.state is not State.FOLLOWING:
+                self._receive(deadline)
+        except TimeoutError:
+            address = self._follower.address
+            raise RequestTimeout(protocol.CMD_SUBSCRIBE, address, timeout_s) from None
+        finally:
+            self._leave()
 
-    # ---- going on
-
-    def _tell(self, socket: zmq.Socket[bytes], kind: int) -> None:
-        body = stream_wire.control(
-            kind, _SUBSCRIPTION, self._granted_messages, self._granted_bytes, self._next
-        )
-        with contextlib.suppress(zmq.Again):  # no connection now: it is said again later
-            socket.send_multipart([b"", body], zmq.DONTWAIT)
-
-    def _grant(self) -> None:
-        """Allow more, when a part of what was allowed has been taken."""
-        if self._socket is None:
-            raise ClientClosed(f"The subscription of {self.stream!r} is closed.")
-        messages = self._taken_messages + self._window_messages
-        allowed = self._taken_bytes + self._window_bytes
-        if (
-            messages - self._granted_messages >= max(1, self._window_messages // 4)
-            or allowed - self._granted_bytes >= self._window_bytes // 4
-        ):
-            self._granted_messages, self._granted_bytes = messages, allowed
-            self._tell(self._socket, stream_wire.CREDIT)
+    def _fill(self, deadline: float | None) -> None:
+        """Wait until the batch holds an update."""
+        if self._follower.untaken and not self._closed:
+            return
+        self._enter()
+        try:
+            while not self._follower.untaken:
+                self._receive(deadline)
+        finally:
+            self._leave()
 
     def _receive(self, deadline: float | None) -> None:
-        """Wait for a message and take it."""
-        socket = self._socket
-        assert socket is not None
-        while not socket.poll(self._wait_ms(deadline)):
+        """Take a message, waiting for it; it may hold no updates."""
+        follower = self._follower
+        connection = self._connection or self._connect(time.monotonic())
+        credit = follower.credit()
+        if credit is not None:
+            connection.send(credit)
+        while not self._closed:
+            frames = connection.receive()
             now = time.monotonic()
+            if frames is not None:
+                follower.take(frames, now)
+                return
+            if connection.has_broken():
+                follower.gone(now)
+            if now >= follower.due_at:
+                connection = self._connect(now)
             if deadline is not None and now >= deadline:
                 raise TimeoutError(f"no update of {self.stream!r} in time")
-            if now - self._heard > _SILENCE_S:
-                # Gone, restarted, or the network broke: whoever is there now will answer.
-                self._tell(socket, stream_wire.CREDIT)
-                self._heard = now - _SILENCE_S + _ASK_AGAIN_S
-        frames = socket.recv_multipart(copy=False)
-        self._heard = time.monotonic()
-        if len(frames) < 2:
-            return
-        body = frames[1].bytes
-        header = stream_wire.header_of(body)
-        if header is None:
-            return
-        if header.kind == stream_wire.UPDATES:
-            self._take(header, body, frames)
-        elif header.kind == stream_wire.UNKNOWN:
-            self._resume()
-        else:
-            self._last = max(self._last, header.last)
+            until = follower.due_at if deadline is None else min(follower.due_at, deadline)
+            connection.wait(min(until - now, LONGEST_WAIT_S))
+        raise ClientClosed(f"{self!r} was closed.")
 
-    def _wait_ms(self, deadline: float | None) -> int:
-        seconds = _LONGEST_WAIT_S
-        if deadline is not None:
-            seconds = min(seconds, max(0.0, deadline - time.monotonic()))
-        return round(seconds * 1000)
+    def _connect(self, now: float) -> StreamConnection:
+        """Begin anew, with whoever is there now."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+        body = self._follower.ask(now)
+        self._connection = StreamConnection(self._context, self._follower.address, self._wake)
+        self._connection.send(body)
+        return self._connection
 
-    def _resume(self) -> None:
-        """Subscribe again, from the next update on, to whoever answers now."""
-        try:
-            self._subscribe(self._next, _ASK_AGAIN_S)
-        except (RequestTimeout, RemoteError):
-            self._heard = time.monotonic() - _SILENCE_S + _ASK_AGAIN_S  # not yet; soon again
+    def _enter(self) -> None:
+        """Be the one who uses the sockets."""
+        if self._process != os.getpid():
+            raise ClientClosed(f"{self!r} was made in another process.")
+        with self._gate:
+            if self._closed:
+                raise ClientClosed(f"{self!r} is closed.")
+            if self._receiving:
+                raise RuntimeError("Another thread takes updates of this subscription.")
+            self._receiving = True
 
-    def _take(self, header: stream_wire.Header, body: bytes, frames: list[zmq.Frame]) -> None:
-        self._taken_messages += 1
-        self._taken_bytes += sum(map(len, frames[1:]))
-        count, first = header.updates, header.first
-        if header.epoch != self.epoch:  # of a restarted server, whose answer came too late
-            self.epoch, self._next = header.epoch, 1
-        if first + count <= self._next:
-            return  # known already
-        text = stream_wire.text_of(body, count)
-        if header.arrays:
-            datas: list[Any] = [stream_wire.with_arrays(_decoded(text), frames[2:])]
-        else:
-            datas = _decoded(text)
-        lost = first - self._next
-        self.lost += lost
-        self._last = max(self._last, header.last)
-        self._batch = map(
-            Update._make,
-            zip(
-                range(first, first + count),
-                itertools.repeat(header.epoch),
-                stream_wire.times_of(body, count),
-                datas,
-                itertools.chain((lost,), itertools.repeat(0)),
-                strict=False,
-            ),
-        )
+    def _leave(self) -> None:
+        with self._gate:
+            self._receiving = False
+            if self._closed:
+                self._dispose()
 
-
-def _decoded(text: bytes) -> Any:
-    from laplace_server.client import _decoded as decoded
-
-    return decoded(text)
+    def _dispose(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close(self._follower.leave())
+        sockets: tuple[zmq.Socket[Any], ...] = (self._wake, self._waker)
+        for each in sockets:
+            each.close(linger=0)
+        self._context.term()
