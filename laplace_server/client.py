@@ -44,7 +44,46 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-class ClientLHC:
+class Client:
+    """What the clients for threads and for asyncio have in common."""
+
+    def __init__(self, address: str, name: str, timeout_s: float) -> None:
+        self._requests = Requests(address, name)
+        self._timeout_s = seconds_of(timeout_s)
+
+    @property
+    def address(self) -> str:
+        """The server's address."""
+        return self._requests.address
+
+    @property
+    def name(self) -> str:
+        """What the client calls itself."""
+        return self._requests.name
+
+    @property
+    def timeout_s(self) -> float:
+        """How long a request waits unless it says otherwise, in seconds."""
+        return self._timeout_s
+
+    @property
+    def closed(self) -> bool:
+        """True once ``close()`` has been called."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        state = " closed" if self.closed else ""
+        return f"<{type(self).__name__} {self.name!r} of {self.address}{state}>"
+
+    def _seconds(self, timeout_s: float | None) -> float:
+        return self._timeout_s if timeout_s is None else seconds_of(timeout_s)
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ClientClosed(f"The client of {self.address} is closed.")
+
+
+class ClientLHC(Client):
     """A client of one server; threads may share it and ask at the same time.
 
     It connects at the first request and again by itself when the server was restarted on its
@@ -74,25 +113,9 @@ class ClientLHC:
     def __init__(self, address: str, name: str = "client", timeout_s: float = 2.0) -> None:
         # First, so that __del__ finds it when one of the checks raises.
         self._pool: Pool | None = None
-        self._requests = Requests(address, name)
-        self._timeout_s = seconds_of(timeout_s)
+        super().__init__(address, name, timeout_s)
         self._pool = Pool(address)
         _clients.add(self)
-
-    @property
-    def address(self) -> str:
-        """The server's address."""
-        return self._requests.address
-
-    @property
-    def name(self) -> str:
-        """What the client calls itself."""
-        return self._requests.name
-
-    @property
-    def timeout_s(self) -> float:
-        """How long a request waits unless it says otherwise, in seconds."""
-        return self._timeout_s
 
     @property
     def closed(self) -> bool:
@@ -210,8 +233,7 @@ class ClientLHC:
         """
         from laplace_server.stream import Subscription
 
-        if self.closed:
-            raise ClientClosed(f"The client of {self.address} is closed.")
+        self._check_open()
         return Subscription(
             self.address,
             self.name,
@@ -219,7 +241,7 @@ class ClientLHC:
             start=start,
             latest_only=latest_only,
             credit_bytes=credit_bytes,
-            timeout_s=self._timeout_s if timeout_s is None else seconds_of(timeout_s),
+            timeout_s=self._seconds(timeout_s),
         )
 
     # -- the end
@@ -233,8 +255,7 @@ class ClientLHC:
             self._pool.close()
 
     def __enter__(self) -> ClientLHC:
-        if self.closed:
-            raise ClientClosed(f"The client of {self.address} is closed.")
+        self._check_open()
         return self
 
     def __exit__(
@@ -252,10 +273,6 @@ class ClientLHC:
             warnings.warn(f"{self!r} was not closed.", ResourceWarning, stacklevel=2, source=self)
             pool.close()
 
-    def __repr__(self) -> str:
-        state = " closed" if self.closed else ""
-        return f"<ClientLHC {self.name!r} of {self.address}{state}>"
-
     # -- inside
 
     def _ask(self, request: Request[Answer], timeout_s: float | None) -> Answer:
@@ -263,7 +280,7 @@ class ClientLHC:
 
     def _exchange(self, request: Request[Any], timeout_s: float | None) -> Sequence[zmq.Frame]:
         """Send a request and return its reply's frames."""
-        seconds = self._timeout_s if timeout_s is None else seconds_of(timeout_s)
+        seconds = self._seconds(timeout_s)
         pool = self._pool
         assert pool is not None
         try:

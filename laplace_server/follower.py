@@ -64,7 +64,7 @@ class EndedEpoch(NamedTuple):
     last: int
     """Number of the last update that the server told of."""
     complete: bool
-    """True: the server said that ``last`` is its last. False: what it published after is unknown."""
+    """True: the server said that ``last`` is its last. False: what came after it is unknown."""
 
 
 class State(enum.Enum):

@@ -58,8 +58,8 @@ def _plain_key(key: Any) -> Any:
     return key if key is None or isinstance(key, (str, int, float)) else _convert(key)
 
 
-# Digits become "0", and what may stand before a number becomes ",". What may be beyond 64 bits,
-# integers of 20 digits and more or negative ones of 19, is then a substring; fractions do not match.
+# Digits become "0", and what may stand before a number becomes ",". An integer that may be beyond
+# 64 bits (20 digits, 19 if negative) then makes one of two substrings; fractions do not.
 _SKELETON = bytes.maketrans(b"0123456789 \t\r\n[:", b"0" * 10 + b"," * 6)
 _LONG_INTEGER, _LONG_NEGATIVE = b"," + b"0" * 20, b"-" + b"0" * 19
 

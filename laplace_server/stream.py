@@ -219,7 +219,7 @@ class Subscription:
 
     def _fill(self, deadline: float | None) -> None:
         """Wait until the batch holds an update."""
-        if self._follower.untaken and not self._closed:
+        if self._follower.untaken:
             return
         self._enter()
         try:
@@ -266,16 +266,19 @@ class Subscription:
         if self._process != os.getpid():
             raise ClientClosed(f"{self!r} was made in another process.")
         with self._gate:
-            if self._closed:
-                raise ClientClosed(f"{self!r} is closed.")
             if self._receiving:
                 raise RuntimeError("Another thread takes updates of this subscription.")
+            # First: so either close() sees it or it sees close(), in a signal handler here.
             self._receiving = True
+            if self._closed:
+                self._receiving = False
+                raise ClientClosed(f"{self!r} is closed.")
 
     def _leave(self) -> None:
         with self._gate:
             self._receiving = False
             if self._closed:
+                self._follower.drop_batch()
                 self._dispose()
 
     def _dispose(self) -> None:

@@ -41,15 +41,12 @@ def open_stream_socket(context: zmq.Context[Any], address: str) -> tuple[Any, An
     return socket, monitor
 
 
-def close_stream_socket(socket: Any, monitor: Any, last_word: bytes | None) -> None:
-    """Close both; the last word has a moment to leave."""
-    if last_word is not None:
-        with contextlib.suppress(zmq.ZMQError):
-            socket.send_multipart([b"", last_word], zmq.DONTWAIT)
+def close_stream_socket(socket: Any, monitor: Any, *, linger: bool) -> None:
+    """Close both; with ``linger``, what was sent has a moment to leave."""
     # In this order: libzmq may wait for ever to tell a monitor that is gone.
     socket.disable_monitor()
     monitor.close(linger=0)
-    socket.close(linger=0 if last_word is None else _LINGER_MS)
+    socket.close(linger=_LINGER_MS if linger else 0)
 
 
 class StreamConnection:
@@ -92,4 +89,7 @@ class StreamConnection:
 
     def close(self, last_word: bytes | None = None) -> None:
         """Close it, after a last word if there is one."""
-        close_stream_socket(self._socket, self._monitor, last_word)
+        if last_word is not None:
+            with contextlib.suppress(zmq.ZMQError):
+                self.send(last_word)
+        close_stream_socket(self._socket, self._monitor, linger=last_word is not None)

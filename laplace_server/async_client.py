@@ -1,0 +1,289 @@
+"""Ask a server with asyncio: the methods of ``ClientLHC``, to be awaited.
+
+    async with AsyncClientLHC("tcp://192.168.1.20:5555") as motor:
+        await motor.set([1.5, 2.0])
+        print((await motor.get())["positions"])
+        async with motor.subscribe("positions") as positions:
+            async for update in positions:
+                print(update.seq, update.data)
+
+On Windows it needs an event loop that can watch sockets, which the usual one there cannot:
+``asyncio.run(main(), loop_factory=asyncio.SelectorEventLoop)`` (Python 3.12), before that
+``asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())``. With tornado 6.1 or
+later installed the usual loop works too; pyzmq then warns of the thread that it takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, TypeVar
+
+import zmq
+import zmq.asyncio
+
+from laplace_server.async_stream import AsyncSubscription, terminate
+from laplace_server.client import Client, ClientLHC
+from laplace_server.client_requests import Answer, Request
+from laplace_server.connections import MAX_IDLE, connect_request_socket
+from laplace_server.errors import ClientClosed, RequestTimeout
+
+__all__ = ["AsyncClientLHC"]
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def _as_of_client(method: _Method) -> _Method:
+    method.__doc__ = getattr(ClientLHC, method.__name__).__doc__
+    return method
+
+
+class AsyncClientLHC(Client):
+    """A client of one server for asyncio; tasks may share it and ask at the same time.
+
+    Arguments, methods and errors are those of ``ClientLHC``. A request that is cancelled takes its
+    connection with it; whether the server has run it is not known. It belongs to one event loop at
+    a time.
+    """
+
+    def __init__(self, address: str, name: str = "client", timeout_s: float = 2.0) -> None:
+        self._pool: _AsyncPool | None = None  # for __del__
+        super().__init__(address, name, timeout_s)
+        self._pool = _AsyncPool(address)
+
+    @property
+    def closed(self) -> bool:
+        """True once ``close()`` has been called."""
+        return self._pool is None or self._pool.closed
+
+    # -- requests
+
+    @_as_of_client
+    async def ping(self, *, timeout_s: float | None = None) -> float:
+        request = self._requests.ping
+        start = time.perf_counter()
+        frames = await self._exchange(request, timeout_s)
+        round_trip = time.perf_counter() - start
+        request.read(frames)
+        return round_trip
+
+    @_as_of_client
+    async def info(self, *, timeout_s: float | None = None) -> dict[str, Any]:
+        return await self._ask(self._requests.info, timeout_s)
+
+    @_as_of_client
+    async def get(self, *, arrays: bool = False, timeout_s: float | None = None) -> dict[str, Any]:
+        requests = self._requests
+        return await self._ask(requests.get_arrays() if arrays else requests.get, timeout_s)
+
+    @_as_of_client
+    async def set(self, positions: Any, *, timeout_s: float | None = None) -> None:
+        await self._ask(self._requests.set(positions), timeout_s)
+
+    @_as_of_client
+    async def save(self, path: str | os.PathLike[str], *, timeout_s: float | None = None) -> None:
+        await self._ask(self._requests.save(path), timeout_s)
+
+    @_as_of_client
+    async def opt(self, data: Any, *, timeout_s: float | None = None) -> None:
+        await self._ask(self._requests.opt(data), timeout_s)
+
+    @_as_of_client
+    async def scan(self, data: Any, *, timeout_s: float | None = None) -> None:
+        await self._ask(self._requests.scan(data), timeout_s)
+
+    @_as_of_client
+    async def set_actuators(self, actuators: Any, *, timeout_s: float | None = None) -> None:
+        await self._ask(self._requests.set_actuators(actuators), timeout_s)
+
+    @_as_of_client
+    async def set_diagnostics(self, diagnostics: Any, *, timeout_s: float | None = None) -> None:
+        await self._ask(self._requests.set_diagnostics(diagnostics), timeout_s)
+
+    @_as_of_client
+    async def update_actuator_positions(
+        self, actuators: Any, *, timeout_s: float | None = None
+    ) -> None:
+        await self._ask(self._requests.update_actuator_positions(actuators), timeout_s)
+
+    @_as_of_client
+    async def toggle_saving(self, on: bool, *, timeout_s: float | None = None) -> None:
+        await self._ask(self._requests.toggle_saving(on), timeout_s)
+
+    @_as_of_client
+    async def stop_server(self, *, timeout_s: float | None = None) -> None:
+        await self._ask(self._requests.stop_server(), timeout_s)
+        if self._pool is not None:
+            self._pool.drop_idle()
+
+    @_as_of_client
+    async def request(
+        self,
+        cmd: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float | None = None,
+    ) -> Any:
+        return await self._ask(self._requests.any(cmd, payload), timeout_s)
+
+    # -- streams
+
+    def subscribe(
+        self,
+        stream: str = "data",
+        *,
+        start: str | int = "latest",
+        latest_only: bool = False,
+        credit_bytes: int = 16 << 20,
+        timeout_s: float | None = None,
+    ) -> AsyncSubscription:
+        """Follow a stream: ``async with client.subscribe(...) as updates:``, or await it.
+
+        The arguments are those of ``ClientLHC.subscribe``; RemoteError and RequestTimeout come when
+        it begins.
+
+        Raises:
+            ClientClosed: the client is closed.
+            ValueError: ``credit_bytes`` is not positive.
+        """
+        self._check_open()
+        return AsyncSubscription(
+            self.address,
+            self.name,
+            stream,
+            start=start,
+            latest_only=latest_only,
+            credit_bytes=credit_bytes,
+            timeout_s=self._seconds(timeout_s),
+        )
+
+    # -- the end
+
+    async def close(self) -> None:
+        """Close all connections; again does nothing. Requests under way raise ClientClosed."""
+        if self._pool is not None:
+            await self._pool.close()
+
+    async def __aenter__(self) -> AsyncClientLHC:
+        self._check_open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __del__(self) -> None:
+        pool = self._pool
+        if pool is not None and not pool.closed:
+            # Nobody can be waiting for an answer here: a request holds a reference.
+            warnings.warn(f"{self!r} was not closed.", ResourceWarning, stacklevel=2, source=self)
+            pool.drop_idle()
+            pool.context.term()
+
+    # -- inside
+
+    async def _ask(self, request: Request[Answer], timeout_s: float | None) -> Answer:
+        return request.read(await self._exchange(request, timeout_s))
+
+    async def _exchange(
+        self, request: Request[Any], timeout_s: float | None
+    ) -> Sequence[zmq.Frame]:
+        """Send a request and return its reply's frames."""
+        self._check_open()
+        seconds = self._seconds(timeout_s)
+        assert self._pool is not None
+        try:
+            return await self._pool.exchange(request.body, seconds)
+        except zmq.Again:
+            raise RequestTimeout(request.cmd, self.address, seconds) from None
+
+
+class _AsyncPool:
+    """The connections of one client, each used by one request at a time."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self.context = zmq.asyncio.Context()
+        self.closed = False
+        self._idle: deque[zmq.asyncio.Socket] = deque()
+        self._lent: set[zmq.asyncio.Socket] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def exchange(self, body: bytes, seconds: float) -> list[zmq.Frame]:
+        """Send and return the reply's frames; raise zmq.Again after ``seconds``."""
+        socket = self._take()
+        self._lent.add(socket)
+        answered = False
+        try:
+            frames = await self._answer(socket, body, time.monotonic() + seconds)
+            answered = True
+            return frames
+        except zmq.Again:
+            self.drop_idle()  # as the sync pool does
+            raise
+        finally:
+            # One whose answer did not come is thrown away: a late answer is nobody's.
+            self._lent.discard(socket)
+            if answered and not self.closed and len(self._idle) < MAX_IDLE:
+                self._idle.append(socket)
+            else:
+                socket.close()
+
+    async def _answer(
+        self, socket: zmq.asyncio.Socket, body: bytes, deadline: float
+    ) -> list[zmq.Frame]:
+        await socket.send(body, zmq.DONTWAIT)
+        while True:
+            arriving: asyncio.Future[Any] = asyncio.ensure_future(socket.recv_multipart(copy=False))
+            # Not wait_for: before Python 3.12 it may swallow a cancellation.
+            await asyncio.wait({arriving}, timeout=max(0.0, deadline - time.monotonic()))
+            if self.closed:
+                raise ClientClosed(f"The client of {self._address} was closed during a request.")
+            if not arriving.done():
+                raise zmq.Again
+            try:
+                frames: list[zmq.Frame] = arriving.result()
+                return frames
+            except zmq.Again:
+                if time.monotonic() >= deadline:
+                    raise
+                # Else an answer with another request's id, which is gone by now.
+
+    def _take(self) -> zmq.asyncio.Socket:
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # sockets belong to a loop
+            self.drop_idle()
+            self._loop = loop
+        if self._idle:
+            return self._idle.pop()
+        socket = self.context.socket(zmq.REQ)
+        try:
+            connect_request_socket(socket, self._address)
+        except BaseException:
+            socket.close()
+            raise
+        return socket
+
+    def drop_idle(self) -> None:
+        """Close the connections that no request uses."""
+        while self._idle:
+            self._idle.pop().close()
+
+    async def close(self) -> None:
+        """Close all; requests under way raise ClientClosed."""
+        if self.closed:
+            return
+        self.closed = True
+        self.drop_idle()
+        for socket in self._lent:
+            socket.close()  # cancels what is being received
+        await terminate(self.context)
