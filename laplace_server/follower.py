@@ -292,6 +292,7 @@ class Follower:
         known = max(0, self._position - first)
         if known >= count:
             return
+        self._last = max(self._last, header.last, first + count - 1)
         try:
             datas = _datas_of(header, body, frames)
         except (LookupError, TypeError, ValueError, RecursionError) as problem:
@@ -308,7 +309,6 @@ class Follower:
         self._lost += lost
         self._received += count
         self._position = first + count
-        self._last = max(self._last, header.last, self._position - 1)
         self._datas = datas
         self._untaken = iter(datas)
         # All in C, for whoever iterates: there may be thousands in a message.
@@ -373,6 +373,8 @@ class Follower:
 
 
 def _datas_of(header: stream_wire.Header, body: bytes, frames: Sequence[zmq.Frame]) -> list[Any]:
+    if header.arrays != len(frames):
+        raise ValueError(f"{len(frames)} arrays instead of {header.arrays}")
     text = stream_wire.text_of(body, header.updates)
     if header.arrays:
         data, described = message_json.decoded(text)
