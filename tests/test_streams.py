@@ -339,25 +339,6 @@ def test_a_restarted_server_is_followed_on(make_server: Any) -> None:
         assert subscription.lost == 0
 
 
-def test_a_stopping_server_sends_what_it_may(make_server: Any) -> None:
-    server = make_server()
-    server.declare_stream("s")
-    with ClientLHC(f"tcp://127.0.0.1:{server.server_port}") as client:
-        with client.subscribe("s") as subscription:
-            for n in range(5000):
-                server.publish("s", {"n": n})
-            server.stop()
-            updates = []
-            try:
-                while True:
-                    updates.append(subscription.next(0.5))
-            except TimeoutError:
-                pass
-            position = updates[-1].seq
-            assert adds_up(updates, 1, position)
-            assert subscription.lag == 5000 - position
-
-
 def test_a_computing_thread_does_not_hold_up_deliveries(
     server: ServerLHC, client: ClientLHC
 ) -> None:
