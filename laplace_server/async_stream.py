@@ -222,11 +222,11 @@ class AsyncSubscription:
                 return
             if connection.has_broken():
                 follower.gone(now)
-            if deadline is not None and now >= deadline:
-                raise TimeoutError(f"no update of {self.stream!r} in time")
             if now >= follower.due_at:
                 self._connect(now)
                 continue
+            if deadline is not None and now >= deadline:
+                raise TimeoutError(f"no update of {self.stream!r} in time")
             until = follower.due_at if deadline is None else min(follower.due_at, deadline)
             await connection.wait(until - now)
         raise ClientClosed(f"{self!r} was closed.")

@@ -746,6 +746,75 @@ def test_a_process_ends_with_a_request_under_way() -> None:
     assert process.returncode == 0
 
 
+# -- arrays
+
+
+def with_arrays(data: Any, *arrays: Any, paths: list[Any]) -> Callable[[Any], list[Any]]:
+    """Answer GET ARRAYS as servers do: null in the place of each array, its bytes in a frame."""
+    described = [
+        {"path": path, "dtype": array.dtype.str, "shape": array.shape}
+        for path, array in zip(paths, arrays, strict=True)
+    ]
+    frames = [array.tobytes() for array in arrays]
+
+    def answer(message: dict[str, Any]) -> list[Any]:
+        assert (message["cmd"], message["payload"]) == ("GET ARRAYS", {})
+        reply = reply_to(message, {"data": data, "arrays": described})
+        return [[json.dumps(reply).encode(), *frames]]
+
+    return answer
+
+
+def test_get_with_arrays_in_place() -> None:
+    image = numpy.arange(60_000, dtype="<u2").reshape(200, 300)
+    spectrum = numpy.array([1.5, math.nan])
+    data = {"image": None, "axes": [{"x": 1}, {"spectrum": None}], "none": None}
+    paths = [["image"], ["axes", 1, "spectrum"]]
+    with talking(with_arrays(data, image, spectrum, paths=paths)) as (_, client):
+        found = client.get(arrays=True)
+    assert found["none"] is None
+    assert found["axes"][0] == {"x": 1}
+    for array, wanted in ((found["image"], image), (found["axes"][1]["spectrum"], spectrum)):
+        assert array.dtype == wanted.dtype
+        assert numpy.array_equal(array, wanted, equal_nan=wanted is spectrum)
+        assert not array.flags.writeable
+    assert not found["image"].flags.owndata
+
+
+def test_get_with_arrays_where_there_are_none() -> None:
+    with talking(with_arrays({"x": [1, 2]}, paths=[])) as (_, client):
+        assert client.get(arrays=True) == {"x": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [{"data": {"a": None}, "arrays": [{"path": ["a"], "dtype": "<f8", "shape": [1]}]}],
+        [{"data": {"a": None}, "arrays": [{"path": ["b", 1], "dtype": "<f8", "shape": [1]}]}, 8],
+        [{"data": {"a": None}, "arrays": [{"path": [], "dtype": "<f8", "shape": [1]}]}, 8],
+        [{"data": {"a": None}, "arrays": [{"path": ["a"], "dtype": "<f8", "shape": [2]}]}, 8],
+        [{"data": {"a": None}, "arrays": [{"path": ["a"], "dtype": "O", "shape": [1]}]}, 8],
+        [{"data": {"a": None}, "arrays": [{"path": ["a"], "dtype": "?!", "shape": [1]}]}, 8],
+        [{"data": {"a": None}, "arrays": [5]}, 8],
+        [{"data": {"a": None}, "arrays": []}, 8],
+        [{"data": {"a": None}, "arrays": 5}],
+        [{"data": [], "arrays": []}],
+        [{"data": {}}],
+        [[]],
+    ],
+    ids=str,
+)
+def test_get_with_arrays_that_do_not_fit(frames: list[Any]) -> None:
+    payload, *sizes = frames
+
+    def answer(message: dict[str, Any]) -> list[Any]:
+        body = json.dumps(reply_to(message, payload)).encode()
+        return [[body, *(bytes(size) for size in sizes)]]
+
+    with talking(answer) as (_, client), pytest.raises(errors.InvalidReply):
+        client.get(arrays=True)
+
+
 # -- arguments
 
 
