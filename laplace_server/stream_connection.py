@@ -65,27 +65,28 @@ class StreamConnection:
 
     def receive(self) -> list[zmq.Frame] | None:
         """Return what has arrived, or None."""
+        # recv_multipart would ask for an option after each frame, which takes longer than the rest.
         try:
-            frames: list[zmq.Frame] = self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
+            frame = self._socket.recv(zmq.DONTWAIT, copy=False)
         except zmq.Again:
             return None
+        frames = [frame]
+        while frame.more:  # a message arrives whole
+            frame = self._socket.recv(copy=False)
+            frames.append(frame)
         return frames
 
     def has_broken(self) -> bool:
-        """Say, once, that it is broken."""
-        if self._broken:
-            return False
-        try:
-            self._monitor.recv_multipart(zmq.DONTWAIT)
-        except zmq.Again:
-            return False
-        self._broken = True
-        self._poller.unregister(self._monitor)
-        return True
+        """Say, once, that a wait has ended because it is broken."""
+        broken, self._broken = self._broken, False
+        return broken
 
     def wait(self, seconds: float) -> None:
         """Wait for something to read, to be broken, or to be woken."""
-        self._poller.poll(math.ceil(max(0.0, seconds) * 1000))
+        ready = self._poller.poll(math.ceil(max(0.0, seconds) * 1000))
+        if any(socket is self._monitor for socket, _ in ready):
+            self._poller.unregister(self._monitor)
+            self._broken = True
 
     def close(self, last_word: bytes | None = None) -> None:
         """Close it, after a last word if there is one."""
