@@ -160,6 +160,96 @@ NEW_DATA = """
         assert rss() - size < memory(16), rss() - size
 """
 
+SUBSCRIPTIONS = """
+    from concurrent.futures import ThreadPoolExecutor
+    from laplace_server.client import ClientLHC
+
+    def follow(client, server, i):
+        subscription = client.subscribe("s", latest_only=bool(i % 2))
+        server.publish("s", {"i": i, "text": "x" * 100})
+        assert subscription.next(20).data["i"] == i
+        if i % 3 == 0:
+            waiting = threads.submit(lambda: [update for update in subscription])
+            subscription.close()
+            waiting.result(20)
+        elif i % 3 == 1:
+            # Again on a new connection, as after a break.
+            subscription._connect(0.0)
+            server.publish("s", {"i": -i})
+            assert subscription.next(20).data["i"] == -i
+        subscription.close()
+
+    with make() as server, ThreadPoolExecutor(1) as threads:
+        server.declare_stream("s", history_bytes=10_000)
+        address = f"tcp://127.0.0.1:{server.server_port}"
+        with ClientLHC(address, timeout_s=20) as client:
+            for i in range(200):
+                follow(client, server, i)
+            before, size = held(), rss()
+            for i in range(count):
+                follow(client, server, i)
+            wait_until(lambda: no_more_than(before), f"gone: {before} {held()}")
+            wait_until(lambda: server.stats().subscribers == (), "the server has let go")
+            assert rss() - size < memory(16), rss() - size
+"""
+
+ASYNC_CLIENT = """
+    import asyncio
+    from event_loop import run
+    from laplace_server.client import AsyncClientLHC
+
+    async def follow(address, server, i):
+        async with AsyncClientLHC(address, timeout_s=20) as client:
+            asking = asyncio.ensure_future(client.get())
+            async with client.subscribe("s") as subscription:
+                server.publish("s", {"i": i})
+                assert (await subscription.next(20)).data["i"] == i
+                waiting = asyncio.ensure_future(subscription.next())
+                await asyncio.sleep(0)
+                waiting.cancel()
+            if i % 2:
+                asking.cancel()
+            await asyncio.wait({asking, waiting})
+
+    async def follow_all(address, server, number):
+        for i in range(number):
+            await follow(address, server, i)
+
+    with make() as server:
+        server.declare_stream("s", history_bytes=10_000)
+        address = f"tcp://127.0.0.1:{server.server_port}"
+        run(follow_all(address, server, 200))
+        before, size = held(), rss()
+        run(follow_all(address, server, count))
+        wait_until(lambda: no_more_than(before), f"gone: {before} {held()}")
+        assert rss() - size < memory(16), rss() - size
+"""
+
+UPDATES = """
+    import numpy
+    from laplace_server.client import ClientLHC
+
+    with make() as server:
+        server.declare_stream("s", history_bytes=4 << 20)
+        address = f"tcp://127.0.0.1:{server.server_port}"
+        with ClientLHC(address, timeout_s=20) as client, client.subscribe("s") as subscription:
+            array = numpy.zeros(50_000, "u1")
+
+            def follow(number):
+                for i in range(number):
+                    server.publish("s", {"i": i, "list": [1.5, {"x": i}]})
+                    if i % 50 == 0:
+                        server.publish("s", {"a": array, "b": [array[:100]]})
+                seq = server.publish("s", {})
+                while subscription.next(20).seq != seq:
+                    pass
+
+            follow(20_000)
+            size = rss()
+            follow(count)
+            assert rss() - size < memory(16), rss() - size
+"""
+
 slow = pytest.mark.slow
 
 
@@ -177,11 +267,17 @@ def many(count):
         pytest.param(ABORTED, 500, id="500 aborted connections"),
         pytest.param(REQUESTS, 20_000, id="20k requests"),
         pytest.param(NEW_DATA, 1_000, id="1k new data"),
+        pytest.param(SUBSCRIPTIONS, 200, id="200 subscriptions"),
+        pytest.param(ASYNC_CLIENT, 200, id="200 asyncio clients"),
+        pytest.param(UPDATES, 50_000, id="50k updates"),
         pytest.param(START_STOP, many(10_000), id="10k starts and stops", marks=slow),
         pytest.param(NEVER_STOPPED, many(5_000), id="5k dropped", marks=slow),
         pytest.param(ABORTED, many(10_000), id="10k aborted connections", marks=slow),
         pytest.param(REQUESTS, many(200_000), id="200k requests", marks=slow),
         pytest.param(NEW_DATA, many(30_000), id="30k new data", marks=slow),
+        pytest.param(SUBSCRIPTIONS, many(10_000), id="10k subscriptions", marks=slow),
+        pytest.param(ASYNC_CLIENT, many(10_000), id="10k asyncio clients", marks=slow),
+        pytest.param(UPDATES, many(2_000_000), id="2M updates", marks=slow),
     ],
 )
 def test_nothing_stays_behind(source, count):

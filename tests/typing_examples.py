@@ -10,9 +10,10 @@ from typing_extensions import assert_type
 
 import laplace_server
 from laplace_server import ServerLHC
-from laplace_server.client import ClientLHC
+from laplace_server.client import AsyncClientLHC, ClientLHC
 from laplace_server.errors import LaplaceError, RemoteError, RequestTimeout, VersionMismatch
 from laplace_server.stats import CommandStats, ErrorKind, LatencyHistogram, ServerStats
+from laplace_server.stream import EndedEpoch, Subscription, Update
 
 
 def server_members(server: ServerLHC) -> None:
@@ -62,12 +63,36 @@ def client_use() -> None:
         assert_type(client.ping(), float)
         assert_type(client.info(), dict[str, Any])
         assert_type(client.get(), dict[str, Any])
+        assert_type(client.get(arrays=True), dict[str, Any])
         try:
             client.set([1.5, 2.0])
         except RemoteError as error:
             assert_type(error.error_msg, str)
         except RequestTimeout as error:
             assert_type(error.timeout_s, float)
+
+
+def stream_use(client: ClientLHC) -> None:
+    with client.subscribe("images", start=17) as images:
+        assert_type(images, Subscription)
+        for update in images:
+            assert_type(update, Update)
+            assert_type(update.seq, int)
+            assert_type(update.timestamp, float)
+        assert_type(images.next(timeout=0.5).data, dict[str, Any])
+        assert_type(images.ended, tuple[EndedEpoch, ...])
+        assert_type(images.server_ended, bool)
+
+
+async def asynchronous_use() -> None:
+    async with AsyncClientLHC("tcp://127.0.0.1:5555", timeout_s=2.0) as client:
+        assert_type(await client.ping(), float)
+        assert_type(await client.get(arrays=True), dict[str, Any])
+        async with client.subscribe("images", latest_only=True) as images:
+            async for update in images:
+                assert_type(update, Update)
+        other = await client.subscribe("data")
+        assert_type((await other.next(timeout=0.5)).lost_before, int)
 
 
 def families(mismatch: VersionMismatch, timeout: RequestTimeout) -> None:
