@@ -781,6 +781,18 @@ def test_get_with_arrays_in_place() -> None:
     assert not found["image"].flags.owndata
 
 
+def test_get_with_arrays_of_a_server(server: ServerLHC) -> None:
+    image = numpy.arange(60_000, dtype=">u2").reshape(200, 300)
+    server.set_data({"image": image, "list": [numpy.float32([1.5]), {"x": 10**30}], "n": 1})
+    with ClientLHC(address_of(server), timeout_s=LIMIT_S) as client:
+        found = client.get(arrays=True)
+        assert client.get()["n"] == 1
+    assert found["image"].dtype == image.dtype
+    assert numpy.array_equal(found["image"], image)
+    assert found["list"][0].dtype == "f4"
+    assert (found["list"][1], found["n"]) == ({"x": 10**30}, 1)
+
+
 def test_get_with_arrays_where_there_are_none() -> None:
     with talking(with_arrays({"x": [1, 2]}, paths=[])) as (_, client):
         assert client.get(arrays=True) == {"x": [1, 2]}
