@@ -19,7 +19,7 @@ from __future__ import annotations
 import weakref
 
 from laplace_server.client import ClientLHC
-from laplace_server.stream_follower import Delivery, Follower
+from laplace_server.stream_relay import Delivery, Relay
 
 try:
     from PyQt6 import sip
@@ -125,7 +125,7 @@ class StreamBridge(QObject):
     @property
     def running(self) -> bool:
         """True from ``start()`` to ``stop()``."""
-        return self._life.follower is not None
+        return self._life.relay is not None
 
     @property
     def connected(self) -> bool:
@@ -153,8 +153,8 @@ class StreamBridge(QObject):
     @property
     def lag(self) -> int:
         """Updates published but not delivered, as far as is known here."""
-        follower = self._life.follower
-        return 0 if follower is None else follower.lag
+        relay = self._life.relay
+        return 0 if relay is None else relay.lag
 
     # ---- begin and end
 
@@ -167,7 +167,7 @@ class StreamBridge(QObject):
         # to the bridge's thread, or nothing where the bridge is gone.
         bell = _Bell()
         bell.rung.connect(self._deliver)
-        follower = Follower(
+        relay = Relay(
             self._client(),
             self._stream,
             own_client=not isinstance(self._source, ClientLHC),
@@ -179,8 +179,8 @@ class StreamBridge(QObject):
         self._pace.stop()
         self._shown = self._missed = 0
         self._end_with_application()
-        self._life.follower = follower
-        follower.start()
+        self._life.relay = relay
+        relay.start()
 
     @pyqtSlot()
     def stop(self) -> None:
@@ -206,28 +206,28 @@ class StreamBridge(QObject):
 
     @pyqtSlot()
     def _deliver(self) -> None:
-        """The follower's bell: something is there."""
-        follower = self._life.follower
-        delivery = None if follower is None else follower.take()
-        if follower is None or delivery is None:
+        """The relay's bell: something is there."""
+        relay = self._life.relay
+        delivery = None if relay is None else relay.take()
+        if relay is None or delivery is None:
             return
-        self._emit(follower, delivery)
-        if self._follows(follower):
+        self._emit(relay, delivery)
+        if self._follows(relay):
             self._pace.start(self._interval_ms)
 
     @pyqtSlot()
     def _go_on(self) -> None:
-        follower = self._life.follower
-        if follower is not None and follower.ready():
+        relay = self._life.relay
+        if relay is not None and relay.ready():
             self._deliver()
 
-    def _emit(self, follower: Follower, delivery: Delivery) -> None:
+    def _emit(self, relay: Relay, delivery: Delivery) -> None:
         """Any slot may stop, start or delete this object."""
         if delivery.failure is not None:
             self.failed.emit(delivery.failure)
-        if self._follows(follower):
+        if self._follows(relay):
             self._set_connected(delivery.connected)
-        if not delivery.updates or not self._follows(follower):
+        if not delivery.updates or not self._follows(relay):
             return
         self._shown += len(delivery.updates)
         self._missed += delivery.missed
@@ -236,8 +236,8 @@ class StreamBridge(QObject):
         else:
             self.updates_received.emit(delivery.updates)
 
-    def _follows(self, follower: Follower) -> bool:
-        return not sip.isdeleted(self) and self._life.follower is follower
+    def _follows(self, relay: Relay) -> bool:
+        return not sip.isdeleted(self) and self._life.relay is relay
 
     def _set_connected(self, connected: bool) -> None:
         if connected != self._connected:
@@ -256,12 +256,12 @@ class _Life:
     """The thread of a bridge that may be gone."""
 
     def __init__(self) -> None:
-        self.follower: Follower | None = None
+        self.relay: Relay | None = None
 
     def end(self) -> None:
-        follower, self.follower = self.follower, None
-        if follower is not None:
-            follower.end()
+        relay, self.relay = self.relay, None
+        if relay is not None:
+            relay.end()
 
 
 def _check(stream: str, start: str | int, credit_bytes: int, interval_ms: int) -> None:

@@ -1,8 +1,8 @@
 """A thread that follows a stream for somebody who must not wait, such as a GUI thread.
 
-What it has for the receiver lies in the follower, bounded, until the receiver takes it. It rings
-once when something lies there and the receiver is ready, and not again before the receiver has
-taken it and has said that it is ready for more: a slow receiver is never flooded.
+What it has for the receiver lies here, bounded, until the receiver takes it. It rings once when
+something is there and the receiver is ready, and not again before the receiver has taken that and
+has said that it is ready for more: a slow receiver is never flooded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from laplace_server.protocol import LOGGER_NAME
 from laplace_server.stacks import large_stacks
 from laplace_server.stream import Subscription, Update
 
-__all__ = ["Delivery", "Follower"]
+__all__ = ["Delivery", "Relay"]
 
 log = logging.getLogger(LOGGER_NAME)
 
@@ -48,7 +48,7 @@ class Delivery(NamedTuple):
     """What went wrong last, if that has not been told yet."""
 
 
-class Follower(threading.Thread):
+class Relay(threading.Thread):
     """Follows a stream from ``start()`` to ``end()``, whatever happens to the server.
 
     Args:
@@ -69,7 +69,7 @@ class Follower(threading.Thread):
         ring: Callable[[], None],
     ) -> None:
         # A daemon, so that a program that forgets it can end; _end_all() waits for it then.
-        super().__init__(name=f"{stream} follower", daemon=True)
+        super().__init__(name=f"{stream} relay", daemon=True)
         self._client = client
         self._own_client = own_client
         self._stream = stream
@@ -143,7 +143,7 @@ class Follower(threading.Thread):
         except ClientClosed as error:
             self._tell_state(False, str(error))
         except Exception as error:
-            log.exception("The follower of %r at %s ends.", self._stream, self._client.address)
+            log.exception("The relay of %r at %s ends.", self._stream, self._client.address)
             self._tell_state(False, _text(error))
         finally:
             if self._own_client:
@@ -170,6 +170,7 @@ class Follower(threading.Thread):
     def _forward(self, subscription: Subscription) -> None:
         """Hand on what comes, until the end."""
         heard = time.monotonic()
+        lost = 0
         while self._may_go_on():
             try:
                 update = subscription.next(_LONGEST_WAIT_S)
@@ -186,7 +187,8 @@ class Follower(threading.Thread):
                 self._pause(_LONGEST_WAIT_S)
             else:
                 heard = time.monotonic()
-                self._put(update, subscription.lag)
+                missed, lost = subscription.lost - lost, subscription.lost
+                self._put(update, missed, subscription.lag)
 
     def _may_go_on(self) -> bool:
         """Wait while there is enough for the receiver; False at the end."""
@@ -201,11 +203,12 @@ class Follower(threading.Thread):
                 self._changed.wait(_REFRESH_S)
         return not self._ending
 
-    def _put(self, update: Update, lag: int) -> None:
+    def _put(self, update: Update, missed: int, lag: int) -> None:
+        """Lay an update down for the receiver; ``missed`` before it, also in another epoch."""
         with self._changed:
             self._connected, self._told = True, None
             self._lag = lag
-            self._missed += update.lost_before
+            self._missed += missed
             if self._latest_only:
                 for replaced in self._updates:
                     self._missed += 1
@@ -281,14 +284,14 @@ def _weight_of(value: Any) -> int:
 
 
 def _end_all() -> None:
-    """No follower rings any more while Python ends."""
-    followers = [each for each in threading.enumerate() if isinstance(each, Follower)]
+    """No relay rings any more while Python ends."""
+    relays = [each for each in threading.enumerate() if isinstance(each, Relay)]
     deadline = time.monotonic() + _EXIT_PATIENCE_S
-    for follower in followers:
-        follower.end()
-    for follower in followers:
+    for relay in relays:
+        relay.end()
+    for relay in relays:
         with contextlib.suppress(RuntimeError):
-            follower.join(max(0.0, deadline - time.monotonic()))
+            relay.join(max(0.0, deadline - time.monotonic()))
 
 
 atexit.register(_end_all)
