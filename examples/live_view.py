@@ -85,9 +85,10 @@ class ImageView(QWidget):
         self.colours = colour_table()
 
     def show_array(self, values: np.ndarray[Any, Any]) -> None:
-        values = np.nan_to_num(values.astype(np.float32))
-        low, high = float(values.min()), float(values.max())
-        levels = ((values - low) * (255.0 / ((high - low) or 1.0))).astype(np.uint8)
+        with np.errstate(all="ignore"):  # whatever numbers there are
+            values = np.nan_to_num(values.astype(np.float32))
+            low, high = float(values.min()), float(values.max())
+            levels = ((values - low) * (255.0 / ((high - low) or 1.0))).astype(np.uint8)
         rows, columns = levels.shape
         indexed = QImage.Format.Format_Indexed8
         image = QImage(levels.tobytes(), columns, rows, columns, indexed).copy()
