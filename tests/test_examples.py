@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import math
 import os
 import queue
 import signal
@@ -14,8 +15,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from laplace_server import ServerLHC
 from laplace_server.client import ClientLHC
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
@@ -171,6 +174,42 @@ def test_window_takes_saving_from_clients(run: Run) -> None:
             assert time.monotonic() < deadline, example.printed
         client.stop_server()
     assert example.end() == 0, example.printed
+
+
+@needs_pyqt6
+@pytest.mark.parametrize("option", [[], ["--every"]], ids=["latest", "every"])
+def test_live_view_shows_a_simulated_camera(run: Run, option: list[str]) -> None:
+    example = run("live_view.py", "--simulate", "--seconds", "1.5", *option)
+    example.wait_for("first update")
+    assert example.end() == 0, example.printed
+    figures = [int(word.strip(",")) for word in example.printed[-1].split() if word[0].isdigit()]
+    shown, skipped, lost = figures
+    assert shown > 0
+    assert (skipped if option else lost) == 0
+
+
+@needs_pyqt6
+def test_live_view_outlives_what_it_cannot_show(
+    run: Run, make_server: Callable[..., ServerLHC]
+) -> None:
+    server = make_server()
+    address = f"tcp://127.0.0.1:{server.server_port}"
+    example = run("live_view.py", "--address", address, "--seconds", str(2 * PATIENCE_S))
+    example.wait_for("following")
+    server.declare_stream("images")
+    no_images = [None, 5, "x", [], [[]], [[1], [2, 3]], [["a"]], {"a": 1}, [[None]], [[[1]]]]
+    odd = [[[10**400]], [[math.nan, math.inf, -math.inf]], [[True]], [[1e308, -1e308]], [[7, 7]]]
+    deadline = time.monotonic() + PATIENCE_S
+    for image in [*no_images, *odd, np.zeros((3, 5000)), [[1, 2], [3, 4]]]:
+        server.publish("images", {"image": image, "other": 1})
+        # One at a time: sent when the window has handled the one before.
+        while not server.stats().subscribers or server.stats().subscribers[0].lag:
+            assert time.monotonic() < deadline, example.printed
+            time.sleep(0.001)
+    if os.name != "nt":
+        example.send_signal(signal.SIGINT)
+        assert example.end() == 0, example.printed
+        assert example.printed[-1].startswith("live view: shown")
 
 
 def test_client_reads_and_moves(run: Run) -> None:

@@ -53,11 +53,13 @@ def test_public_names() -> None:
     [
         ("server_lhc", "ServerLHC"),
         pytest.param("server_controller", "ServerController", marks=needs_pyqt6),
+        pytest.param("qt", "StreamBridge", marks=needs_pyqt6),
         ("protocol", "PROTOCOL_VERSION"),
         ("client", "ClientLHC"),
         ("errors", "LaplaceError"),
         ("stats", "ServerStats"),
         ("sim", "make_device"),
+        ("testing", "make_lhc_server"),
         ("cli", "main"),
     ],
 )
@@ -116,15 +118,19 @@ README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
 
 
-def without_qt() -> list[str]:
-    return [block for block in BLOCKS if "PyQt6" not in block and "controller" not in block]
+ELSEWHERE = ("controller", "laplace_server.qt", "def test_")
+"""What runs with a window, or in pytest."""
+
+
+def plain_blocks() -> list[str]:
+    return [block for block in BLOCKS if not any(word in block for word in ELSEWHERE)]
 
 
 def test_readme_examples_work() -> None:
     """The examples of the README, one after the other in one program."""
     names: dict[str, Any] = {}
     try:
-        for block in without_qt():
+        for block in plain_blocks():
             code = block.replace("tcp://*:5555", "tcp://127.0.0.1:*")
             if "server" in names:
                 code = code.replace("127.0.0.1:5555", f"127.0.0.1:{names['server'].server_port}")
@@ -140,18 +146,44 @@ def test_readme_examples_work() -> None:
 
 
 @needs_pyqt6
-def test_readme_qt_example_uses_names_that_exist() -> None:
+@pytest.mark.parametrize(("module", "count"), [("server_controller", 4), ("qt", 3)])
+def test_readme_qt_examples_use_names_that_exist(module: str, count: int) -> None:
+    from laplace_server.qt import StreamBridge
     from laplace_server.server_controller import ServerController
 
-    (block,) = (block for block in BLOCKS if "controller" in block)
+    (block,) = (block for block in BLOCKS if f"laplace_server.{module} " in block)
     tree = ast.parse(block)
     used = {
         (node.value.id, node.attr)
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
     }
-    known = {"server": ServerLHC, "controller": ServerController}
+    known = {"server": ServerLHC, "controller": ServerController, "bridge": StreamBridge}
     checked = [(name, attribute) for name, attribute in used if name in known]
-    assert len(checked) >= 4
+    assert len(checked) >= count
     for name, attribute in checked:
         assert hasattr(known[name], attribute), f"{name}.{attribute}"
+
+
+def test_readme_tests_work(tmp_path: Path) -> None:
+    (block,) = (block for block in BLOCKS if "def test_" in block)
+    plugins, tests = block.split("\n", 1)
+    (tmp_path / "conftest.py").write_text(plugins.partition("#")[0])
+    (tmp_path / "test_it.py").write_text("class Stage:\n" + STAGE + tests)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+STAGE = """
+    def __init__(self, address):
+        from laplace_server import ServerLHC
+        self.server = ServerLHC("stage", address, 2, "MOTOR")
+        self.server.set_on_position_changed(self.move)
+        self.server.start()
+    def move(self, positions):
+        self.target = positions
+    def close(self):
+        self.server.stop()
+
+"""
