@@ -78,11 +78,10 @@ bool Loop::receive(int& error) {
     error = 0;
     if (frame_count_ == 2 && frames_[0].view() == wake_id_) {
         frame_count_ = 0;  // a wake-up; run() reads the mail
-        spin_.mail();
+        spin_.interrupted();
         return true;
     }
     arrived_ = now_ns();
-    spin_.over(arrived_);
     return true;
 }
 
@@ -97,7 +96,7 @@ bool Loop::await_frame(int& error) {
             error = zmq.errno_();
             if (error != EAGAIN) return false;
             if (shared_.has_mail()) {
-                spin_.mail();
+                spin_.interrupted();
                 return false;
             }
             if (!spin_.again(now_ns())) break;
@@ -122,13 +121,18 @@ void Loop::on_message() {
     size_t delimiter = 1;
     while (delimiter < frame_count_ && frames_[delimiter].size() != 0) ++delimiter;
     if (delimiter >= frame_count_) {
+        spin_.interrupted();
         tally(shared_.counters.errors[ERROR_NO_DELIMITER]);
         return;
     }
     const size_t route_size = delimiter + 1;
     const bool one_frame = frame_count_ == route_size + 1;
     Message& body = one_frame ? frames_[route_size] : nothing_;
-    if (one_frame && take_control(delimiter, body)) return;
+    if (one_frame && take_control(delimiter, body)) {
+        spin_.interrupted();
+        return;
+    }
+    spin_.over(arrived_);
     const Request request = inspect(body, one_frame);
 
     if (!peers_.empty()) {
@@ -337,7 +341,10 @@ void Loop::read_mail() {
         }
     }
     if (shared_.stop_requested.load() && !stopping_) begin_stop();
-    if (!waiting_.empty()) serve_waiting(now_ns());
+    if (!waiting_.empty()) {
+        serve_waiting(now_ns());
+        spin_.answered();
+    }
     look_at_streams_ = !subscribers_.empty();
 }
 
@@ -384,6 +391,7 @@ void Loop::finish(Finished& finished) {
     }
     make_ready(*peer, *slot);
     advance(*peer);
+    spin_.answered();
 }
 
 // False without memory.

@@ -36,10 +36,13 @@ public:
         return spinning_;
     }
 
-    // The server's own mail came: no sign of how often clients ask.
-    void mail() noexcept { waiting_ = spinning_ = false; }
+    // The server's own mail came, or a word that asks for nothing: no sign of how often clients ask.
+    void interrupted() noexcept { spinning_ = false; }
 
-    // A client's message came.
+    // A reply has left that had to wait: the next request can be expected from now on.
+    void answered() noexcept { waiting_ = false; }
+
+    // A request came.
     void over(uint64_t now) noexcept {
         look_for_a_crowd(now);
         brisk_ = longest_ > 0 && now >= retreat_until_ && (!waiting_ || now - began_ < longest_);

@@ -141,16 +141,32 @@ void mail_is_no_message() {
         CHECK(!spin.brisk());
         spin.sleep(now);
         now += 20 * us;
-        spin.mail();
+        spin.interrupted();
+        spin.answered();
         CHECK(!spin.brisk());
     }
     // Requests close to one another stay so.
     CHECK(wait(spin, now, us) == 1);
     CHECK(spin.brisk());
     CHECK(spin.again(now));
-    spin.mail();
+    spin.interrupted();
+    spin.answered();
     CHECK(spin.brisk());
     CHECK(wait(spin, now, 100 * us) == 0);
+}
+
+void mail_does_not_make_a_wait_short() {
+    Spin spin(longest);
+    uint64_t now = 1;
+    wait(spin, now, us);
+    for (int i = 0; i < 10; ++i) {  // what is published, say
+        spin.again(now);
+        now += 100 * us;
+        spin.interrupted();
+    }
+    CHECK(!spin.again(now));
+    spin.over(now);
+    CHECK(!spin.brisk());
 }
 
 void a_message_that_comes_in_a_crowd() {
@@ -179,6 +195,7 @@ int main() {
     a_long_sleep_is_no_sign_of_a_crowd();
     may_sleep_although_brisk();
     mail_is_no_message();
+    mail_does_not_make_a_wait_short();
     a_message_that_comes_in_a_crowd();
     what_is_there_at_once_keeps_it_brisk();
     zero_always_sleeps();
