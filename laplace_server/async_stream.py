@@ -222,7 +222,7 @@ class AsyncSubscription:
                 return
             if connection.has_broken():
                 follower.gone(now)
-            if now >= follower.due_at:
+            if follower.is_due(now):
                 self._connect(now)
                 continue
             if deadline is not None and now >= deadline:

@@ -228,7 +228,9 @@ class ClientLHC(Client):
         here; one update always may.
 
         Raises:
-            RemoteError: the server has no such stream.
+            RemoteError: the server has no such stream, or no streams.
+            RequestTimeout: no answer in time.
+            ClientClosed: the client is closed. Closing it later leaves its subscriptions alone.
             ValueError: ``credit_bytes`` is not positive.
         """
         from laplace_server.stream import Subscription

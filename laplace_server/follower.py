@@ -2,8 +2,9 @@
 
 Whoever owns a ``Follower`` opens a connection, sends what ``ask`` returns, hands over what comes to
 ``take`` and sends what ``credit`` returns. A connection belongs to one ``ask``: when it breaks
-(``gone``) or ``due_at`` has come without a message to read, a new one begins with a new ``ask``. So
-what is no JSON goes only to a server that has granted the subscription on this very connection.
+(``gone``) or is silent too long (``is_due``, asked where there is nothing to read), a new one
+begins with a new ``ask``. So what is no JSON goes only to a server that has granted the
+subscription, on this very connection.
 
 Times are in seconds of ``time.monotonic``.
 """
@@ -30,6 +31,7 @@ MESSAGES = 16  # on the way at most; few, so that they become large where they c
 MAX_ENDED = 100
 
 SILENCE_S = 2.5  # a server says something each second
+DOUBT_S = 0.25  # to read what came while this process stood still
 ANSWER_S = 5.0  # the answer to SUBSCRIBE may have to wait for a callback there
 AGAIN_S = 1.0  # between two attempts
 FIRST_RETRY_S = 0.1  # doubles up to AGAIN_S while there is nobody
@@ -98,7 +100,7 @@ class Follower:
         self.stream = stream
         self.state = State.APART
         self.due_at = 0.0
-        """When to begin a new connection, if there is nothing to read then."""
+        """When to ask ``is_due``."""
         self.batch: Iterator[Update] = iter(())
         """The updates of the last message; ``take`` may be called when all are taken."""
         self.lost = 0
@@ -115,6 +117,7 @@ class Follower:
         self._granted_messages = self._granted_bytes = 0
         self._confirmed = 0
         self._alive = False
+        self._doubted = False
         self._retry_s = FIRST_RETRY_S
         self._refusal = ""
         self._datas: list[Any] = []
@@ -173,6 +176,17 @@ class Follower:
         if self.epoch:
             message["payload"]["epoch"] = self.epoch
         return message_json.encoded(message)
+
+    def is_due(self, now: float) -> bool:
+        """Say whether to begin a new connection, where there is nothing to read."""
+        if now < self.due_at:
+            return False
+        if self.state is State.FOLLOWING and not self._doubted:
+            # Perhaps it was not the server that stood still.
+            self._doubted = True
+            self.due_at = now + DOUBT_S
+            return False
+        return True
 
     def gone(self, now: float) -> None:
         """Take notice that the connection is broken, or was never made."""
@@ -237,7 +251,7 @@ class Follower:
             return
         if self.state is not State.FOLLOWING or header.subscription != self._subscription:
             return
-        self.due_at = now + SILENCE_S
+        self._heard(now)
         if header.kind == stream_wire.UNKNOWN:
             self._apart(now, 0.0)
         elif header.kind == stream_wire.UPDATES:
@@ -274,9 +288,13 @@ class Follower:
         elif self._subscription > 1:
             _log.info("%s follows on from update %d.", self._title(), self._position)
         self.state = State.FOLLOWING
-        self.due_at = now + SILENCE_S
+        self._heard(now)
         self._retry_s, self._refusal = FIRST_RETRY_S, ""
         self._last = max(self._last, last)
+
+    def _heard(self, now: float) -> None:
+        self.due_at = now + SILENCE_S
+        self._doubted = False
 
     def _refused(self, why: str, now: float) -> None:
         """Ask again later, for as long as it takes: the stream may not be declared yet."""

@@ -19,7 +19,6 @@ import time
 import warnings
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any
 
 import zmq
 
@@ -68,11 +67,11 @@ class Subscription:
         self._receiving = False
         # Its own, so that streams do not share an I/O thread.
         self._context = zmq.Context()
-        self._closed = False
-        self._wake: zmq.Socket[bytes] = self._context.socket(zmq.PAIR)
-        self._waker: zmq.Socket[bytes] = self._context.socket(zmq.PAIR)
         self._connection: StreamConnection | None = None
+        self._closed = False
         try:
+            self._wake: zmq.Socket[bytes] = self._context.socket(zmq.PAIR)
+            self._waker: zmq.Socket[bytes] = self._context.socket(zmq.PAIR)
             self._wake.bind("inproc://wake")
             self._waker.connect("inproc://wake")
             self._begin(timeout_s)
@@ -175,7 +174,7 @@ class Subscription:
             self._follower.drop_batch()
             if not self._receiving:
                 self._dispose()
-            elif not self._waker.closed:
+            else:
                 self._waker.send(b"", zmq.DONTWAIT)
 
     def __enter__(self) -> Subscription:
@@ -243,7 +242,7 @@ class Subscription:
                 return
             if connection.has_broken():
                 follower.gone(now)
-            if now >= follower.due_at:
+            if follower.is_due(now):
                 connection = self._connect(now)
             if deadline is not None and now >= deadline:
                 raise TimeoutError(f"no update of {self.stream!r} in time")
@@ -285,7 +284,4 @@ class Subscription:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close(self._follower.leave())
-        sockets: tuple[zmq.Socket[Any], ...] = (self._wake, self._waker)
-        for each in sockets:
-            each.close(linger=0)
-        self._context.term()
+        self._context.destroy(linger=0)

@@ -32,6 +32,7 @@ from laplace_server.errors import InvalidReply, RemoteError, VersionMismatch
 from laplace_server.follower import (
     AGAIN_S,
     ANSWER_S,
+    DOUBT_S,
     FIRST_RETRY_S,
     MAX_ENDED,
     MESSAGES,
@@ -152,6 +153,27 @@ def test_silence_is_due() -> None:
     scene.now += 1.5
     scene.got(updates(1, 1))
     assert scene.due_in() == SILENCE_S
+
+
+def test_silence_is_believed_at_the_second_look() -> None:
+    """This process may have stood still, and what came meanwhile be about to be read."""
+    scene = Scene()
+    follower = scene.follower
+    assert not follower.is_due(scene.now)
+    for _ in range(2):
+        scene.now += 60
+        assert not follower.is_due(scene.now)
+        assert not follower.is_due(scene.now)
+        scene.take(word(ALIVE))
+        assert scene.due_in() == SILENCE_S
+    scene.now += 60
+    assert not follower.is_due(scene.now)
+    scene.now += DOUBT_S
+    assert follower.is_due(scene.now)
+    scene.ask()
+    assert not follower.is_due(scene.now)
+    scene.now += ANSWER_S
+    assert follower.is_due(scene.now)
 
 
 def test_numbers_of_subscriptions_differ() -> None:
