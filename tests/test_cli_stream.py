@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from isolated import Child
 from machine import APART, INTERRUPT, WINDOWS
 
 from laplace_server import ServerLHC
@@ -352,8 +353,8 @@ def test_a_server_that_goes_and_comes_back(make_server: Any, follow: Follow) -> 
     following = follow(address_of(first), "s", "--start", "oldest", "--json")
     assert following.update()["data"] == {"life": 1}
     first.stop()
-    gone = r"laplace-server: no word from the server since \d\d:\d\d:\d\d; following goes on when"
-    assert re.match(gone, following.notice())
+    goes_on = "following goes on when it is back."
+    assert following.notice() == f"laplace-server: the server has ended; {goes_on}"
     second = make_server(address=address_of(first), start=False)
     second.publish("s", {"life": 2})
     second.start()
@@ -364,6 +365,24 @@ def test_a_server_that_goes_and_comes_back(make_server: Any, follow: Follow) -> 
         "laplace-server: the server answers again.",
         "laplace-server: the server was restarted; its updates count from 1 again.",
     }
+
+
+SERVER = """
+from laplace_server import ServerLHC
+server = ServerLHC("s", "tcp://127.0.0.1:*", 0, "CAMERA")
+server.publish("s", {})
+server.start()
+print(server.server_port, flush=True)
+"""
+
+
+def test_a_server_that_is_killed(make_child: Any, follow: Follow) -> None:
+    child: Child = make_child(SERVER)
+    following = follow(f"tcp://127.0.0.1:{child.hear()}", "s", "--start", "oldest", "--json")
+    assert following.update()["seq"] == 1
+    child.process.kill()
+    gone = r"laplace-server: no word from the server since \d\d:\d\d:\d\d; following goes on when"
+    assert re.match(gone, following.notice())
 
 
 def test_a_quiet_server_is_not_gone(server: ServerLHC, follow: Follow, eventually: Any) -> None:

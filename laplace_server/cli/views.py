@@ -125,12 +125,12 @@ class Notices:
 
     def tell(self, progress: Progress, watch: Watch, now: float) -> None:
         """Say it once."""
-        gone = watch.is_gone(now)
+        gone = _absence(progress, watch, now)
         if gone and not self._gone:
-            _say(f"{_no_word(watch, now)}; following goes on when it is back.")
+            _say(f"{gone}; following goes on when it is back.")
         elif self._gone and not gone:
             _say("the server answers again.")
-        self._gone = gone
+        self._gone = bool(gone)
         if progress.restarts != self._restarts:
             self._restarts = progress.restarts
             _say("the server was restarted; its updates count from 1 again.")
@@ -141,9 +141,14 @@ def _say(text: str) -> None:
     sys.stderr.flush()
 
 
-def _no_word(watch: Watch, now: float) -> str:
-    since = time.time() - (now - watch.heard)
-    return f"no word from the server since {clock(since)[:-4]}"
+def _absence(progress: Progress, watch: Watch, now: float) -> str:
+    """Say how the server is not there; nothing where it is."""
+    if progress.subscription.server_ended:
+        return "the server has ended"
+    if watch.is_gone(now):
+        since = time.time() - (now - watch.heard)
+        return f"no word from the server since {clock(since)[:-4]}"
+    return ""
 
 
 class TerminalView:
@@ -167,9 +172,9 @@ class TerminalView:
         """Draw the region anew."""
         if progress.received > self._shown:
             self._shown, self._last_at = progress.received, now
-        status = ""
-        if watch.is_gone(now):
-            status = f"{_no_word(watch, now)} ({now - watch.heard:,.0f} s); waiting for it"
+        status = _absence(progress, watch, now)
+        if status:
+            status = f"{status} ({now - watch.heard:,.0f} s ago); waiting for it"
         elif now - self._last_at > _QUIET_S:
             status = f"no update for {now - self._last_at:,.0f} s; the server answers"
         self._live.update(self._drawn(progress, status), refresh=True)
