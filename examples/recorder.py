@@ -15,9 +15,11 @@ and the lines are
     {"epoch": 5, "seq": 7, "timestamp": 1.5, "data": {"shot": 7, "image": null},
      "arrays": [{"path": ["image"], "dtype": "<u2", "shape": [480, 640], "at": 0}], "raw": 614400}
     {"epoch": 5, "gap": [8, 12], "raw": 614400}         updates 8 to 12 are lost
-    {"epoch": 6, "restart_after": 12, "raw": 614400}    of epoch 5, what came after 12 is not known
+    {"epoch": 6, "restart_after": 12, "complete": false, "raw": 614400}
 
-where "at" is the place of an array in the raw file and "raw" the size of that file so far.
+where "at" is the place of an array in the raw file and "raw" the size of that file so far. After a
+restart numbers begin with 1 again; "complete" tells whether the epoch before is known to have ended
+with that update, or whether there may have been more, of which nobody knows.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -40,7 +42,7 @@ import numpy as np
 
 from laplace_server.client import ClientLHC
 from laplace_server.errors import RemoteError, RequestTimeout
-from laplace_server.stream import Subscription, Update
+from laplace_server.stream import EndedEpoch, Subscription, Update
 
 FLUSH_S = 0.5  # what was recorded in this time is asked for again after a crash
 
@@ -66,20 +68,15 @@ class Recording:
             self._raw.truncate(self.size)  # arrays whose line was never written
             self._files = files.pop_all()
 
-    def take(self, update: Update) -> None:
+    def take(self, update: Update, ended: Sequence[EndedEpoch]) -> None:
         """Write an update, and before it what is missing."""
         if update.epoch != self.epoch:
             if self.epoch:
-                say(f"the server was restarted; what came after {self.last:,} is not known")
-                self._write({"epoch": update.epoch, "restart_after": self.last})
+                self._write_restart(update.epoch, ended)
             self.epoch, self.last = update.epoch, 0
         if update.seq <= self.last:
             return  # recorded before this start
-        if update.seq > self.last + 1:
-            first, last = self.last + 1, update.seq - 1
-            say(f"updates {first:,} to {last:,} are lost")
-            self._write({"epoch": self.epoch, "gap": [first, last]})
-            self.lost += last - first + 1
+        self._write_gap(update.seq)
         arrays: list[dict[str, Any]] = []
         line = {
             "epoch": update.epoch,
@@ -91,6 +88,26 @@ class Recording:
         self._write(line)
         self.last = update.seq
         self.recorded += 1
+
+    def _write_gap(self, following: int) -> None:
+        """Write down what is missing before that number, if anything is."""
+        first, last = self.last + 1, following - 1
+        if last >= first:
+            say(f"updates {first:,} to {last:,} are lost")
+            self._write({"epoch": self.epoch, "gap": [first, last]})
+            self.lost += last - first + 1
+            self.last = last
+
+    def _write_restart(self, epoch: int, ended: Sequence[EndedEpoch]) -> None:
+        """Write down how the epoch before ended, as far as is known."""
+        complete = False
+        for account in ended:
+            if account.epoch == self.epoch:
+                self._write_gap(account.last + 1)
+                complete = account.complete
+        more = "" if complete else ", or later: what came after is not known"
+        say(f"the server was restarted after update {self.last:,}{more}")
+        self._write({"epoch": epoch, "restart_after": self.last, "complete": complete})
 
     def _without_arrays(self, value: Any, path: list[Any], arrays: list[dict[str, Any]]) -> Any:
         """Write the arrays in the value to the raw file, with null in the place of each."""
@@ -222,7 +239,7 @@ def record(
             update = subscription.next(timeout=FLUSH_S)
         except TimeoutError:
             continue
-        recording.take(update)
+        recording.take(update, subscription.ended)
 
 
 def main() -> int:
