@@ -7,6 +7,8 @@ from libc.math cimport isfinite
 cdef size_t WORTH_LENDING = 16 * 1024
 # 16 bits count them on the wire.
 cdef Py_ssize_t MOST_ARRAYS = 0xFFFF
+# Beside a computing thread the GIL comes back after 5 ms; to copy this much takes a tenth of one.
+cdef size_t WORTH_LETTING_GO = 1 << 20
 
 
 cdef class StreamRef:
@@ -101,6 +103,9 @@ cdef void take_array(array, bint own, Message& message) except *:
     if not message.allocate(size):
         raise MemoryError()
     target = message.data()
+    if size < WORTH_LETTING_GO:
+        memcpy(target, &content[0], size)
+        return
     with nogil:
         memcpy(target, &content[0], size)
 

@@ -4,7 +4,9 @@
         print(motor.server.address_for_client)
         input("Enter ends it. ")
 
-Each one owns a ServerLHC and a thread that advances the simulation and publishes its data.
+Each one owns a ServerLHC and a thread that advances the simulation and publishes its data. Each
+has a stream: "images" of a camera, "shots" of a shot counter, "data" of the others, with all that
+GET shows.
 """
 
 from __future__ import annotations
@@ -36,6 +38,9 @@ log = logging.getLogger(protocol.LOGGER_NAME)
 
 _ANY_PORT = "tcp://127.0.0.1:*"
 
+# Some minutes of small updates, some seconds of images: nobody records simulations for long.
+_HISTORY_BYTES = 4 << 20
+
 _Device = TypeVar("_Device", bound="SimulatedDevice")
 
 
@@ -51,6 +56,8 @@ class SimulatedDevice(ABC):
     """
 
     device: ClassVar[str]
+    stream: ClassVar[str] = "data"
+    """The stream that it has."""
 
     def __init__(
         self,
@@ -81,6 +88,7 @@ class SimulatedDevice(ABC):
             plottables_list=plottables_list,
             remote_stop=remote_stop,
         )
+        self.server.declare_stream(self.stream, history_bytes=_HISTORY_BYTES)
         self._thread = threading.Thread(target=self._run, name=f"{name} simulation")
 
     @property
@@ -138,6 +146,10 @@ class SimulatedDevice(ABC):
         # The state is copied while it is handed over, so the server never has to look again.
         self.server.set_data({**self._state(), "time": time.time()}, copy=True)
 
+    def _stream_update(self) -> dict[str, Any] | None:
+        """Return what a step adds to the stream, if set_data does not. The lock is held."""
+        return None
+
     def _run(self) -> None:
         due = time.monotonic()
         while True:
@@ -147,6 +159,9 @@ class SimulatedDevice(ABC):
                 return
             with self._lock:
                 self._advance_to_now()
+                update = self._stream_update()
+                if update is not None:
+                    self.server.publish(self.stream, update)
                 self._publish()
 
 
@@ -323,6 +338,9 @@ class SimulatedCamera(_SavingDevice):
     with a path set), ``scan`` (the payload of the last SCAN), ``time`` (s since the epoch). OPT
     takes ``{"exposure_ms": 4.0}``.
 
+    Stream ``images``: every one, as ``image`` (an array of uint16 where NumPy is installed, else
+    lists as in the data), ``frame`` and ``exposure_ms``.
+
     Args:
         name, address, remote_stop: as for SimulatedMotor.
         columns, rows: size of the image, in pixels.
@@ -331,6 +349,7 @@ class SimulatedCamera(_SavingDevice):
     """
 
     device = protocol.DEVICE_CAMERA
+    stream = "images"
 
     _FULL_SCALE = 4095
     _HIGHEST_EXPOSURE_MS = 1000.0
@@ -352,6 +371,7 @@ class SimulatedCamera(_SavingDevice):
             raise ValueError(f"The rate must be positive, got {rate_hz} Hz.")
         self._columns = columns
         self._rows = rows
+        self._numpy = _numpy_if_there()
         self._noise = random.Random(seed)
         self._clock_s = 0.0
         self._frame = 0
@@ -416,12 +436,17 @@ class SimulatedCamera(_SavingDevice):
             **super()._state(),
         }
 
+    def _stream_update(self) -> dict[str, Any]:
+        image = self._image if self._numpy is None else self._numpy.array(self._image, "<u2")
+        return {"image": image, "frame": self._frame, "exposure_ms": self._exposure_ms}
+
 
 class SimulatedShot(_SavingDevice):
     """A shot counter.
 
     Data: ``shot`` (number of the last shot), ``path``, ``saving``, ``saved`` (shots counted with
-    saving on and a path set), ``time`` (s since the epoch).
+    saving on and a path set), ``time`` (s since the epoch). Stream ``shots``: each shot, as
+    ``shot``.
 
     Args:
         name, address, remote_stop: as for SimulatedMotor.
@@ -429,6 +454,7 @@ class SimulatedShot(_SavingDevice):
     """
 
     device = protocol.DEVICE_SHOT
+    stream = "shots"
 
     def __init__(
         self,
@@ -457,6 +483,9 @@ class SimulatedShot(_SavingDevice):
 
     def _state(self) -> dict[str, Any]:
         return {"shot": self._shot, **super()._state()}
+
+    def _stream_update(self) -> dict[str, Any]:
+        return {"shot": self._shot}
 
 
 SIMULATED_DEVICES: Mapping[str, type[SimulatedDevice]] = {
@@ -507,6 +536,14 @@ def _wanted(positions: Any, axes: int, limits: tuple[float, float], unit: str) -
             )
         wanted[axis] = float(target)
     return wanted
+
+
+def _numpy_if_there() -> Any:
+    try:
+        import numpy
+    except ImportError:
+        return None
+    return numpy
 
 
 def _is_number(value: Any) -> TypeGuard[float]:

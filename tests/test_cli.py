@@ -293,8 +293,22 @@ def test_demo() -> None:
         ("camera", "computing"),
     ]
     assert "reads/s" in done.stdout
-    closing = done.stdout.splitlines()[-1]
-    assert re.match(r"Shown: [0-9,]+ answers, all checked\. With a Python thread", closing)
+    streams = re.findall(
+        r"^\W+pulses \W+ (flat out|1,000/s) \W+ (idle|computing) \W+ ([0-9,]+) .* 0 \W+$",
+        done.stdout,
+        re.MULTILINE,
+    )
+    assert [row[:2] for row in streams] == [
+        ("flat out", "idle"),
+        ("1,000/s", "idle"),
+        ("flat out", "computing"),
+        ("1,000/s", "computing"),
+    ]
+    assert all(int(rate.replace(",", "")) > 0 for *_, rate in streams)
+    assert all(len(line) <= 80 for line in done.stdout.splitlines()[:-2])
+    reads, updates = done.stdout.splitlines()[-2:]
+    assert re.match(r"Shown: [0-9,]+ answers, all checked\. With a Python thread", reads)
+    assert re.match(r"Streamed: [0-9,]+ updates received, 0 lost\. For each stream", updates)
 
 
 def test_every_signal_that_ends_programs_is_taken() -> None:
@@ -348,13 +362,59 @@ def test_measure_gives_up() -> None:
     assert done.stderr == f"no answer from {address} within 2 s\n"
 
 
+FOLLOW = [sys.executable, "-m", "laplace_server.cli.measure_stream"]
+
+
+def test_the_follower_measures_and_tells_the_server(make_server: Any) -> None:
+    server = make_server()
+    told: list[Any] = []
+    server.register_handler("FOUND", lambda _, message, __: told.append(message["payload"]))
+    server.declare_stream("s")
+    follower = subprocess.Popen(
+        [*FOLLOW, f"tcp://127.0.0.1:{server.server_port}", "--stream", "s"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with follower:
+        while not server.stats().subscribers:
+            assert follower.poll() is None
+        for n in range(1, 1001):
+            server.publish("s", {"shot": n, "end": n == 1000})
+        output, _ = follower.communicate(timeout=LIMIT_S)
+    assert follower.returncode == 0
+    found = json.loads(output)
+    assert told == [found]
+    counts = {key: found[key] for key in ("received", "lost", "first", "last")}
+    assert counts == {"received": 1000, "lost": 0, "first": 1, "last": 1000}
+    assert found["seconds"] > 0
+    assert 0 < found["p50_ms"] <= found["p99_ms"]
+
+
+def test_the_follower_refuses_wrong_updates(make_server: Any) -> None:
+    server = make_server()
+    server.declare_stream("s")
+    follower = subprocess.Popen(
+        [*FOLLOW, f"tcp://127.0.0.1:{server.server_port}", "--stream", "s"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with follower:
+        while not server.stats().subscribers:
+            assert follower.poll() is None
+        server.publish("s", {"shot": 2, "end": False})
+        output, message = follower.communicate(timeout=LIMIT_S)
+    assert (output, follower.returncode) == ("", 1)
+    assert message.startswith("wrong update: WrongAnswer(")
+
+
 # -- the command itself
 
 
 def test_help_and_version() -> None:
     commands = run("--help")
     assert commands.returncode == 0
-    for command in ("demo", "serve", "ping", "info", "get", "set", "save", "stop"):
+    for command in ("demo", "serve", "ping", "info", "get", "set", "save", "stop", "stream"):
         assert re.search(rf"^ +{command} ", commands.stdout, re.MULTILINE)
         done = run(command, "--help")
         assert (done.stderr, done.returncode) == ("", 0)
@@ -387,7 +447,7 @@ def test_start_is_light() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert "laplace_server.cli.requests" in loaded
-    heavy = {"numpy", "PyQt6", "laplace_server.client", "laplace_server.sim"}
+    heavy = {"numpy", "PyQt6", "rich.live", "laplace_server.client", "laplace_server.sim"}
     assert not heavy & loaded
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import math
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,6 +77,10 @@ class Example:
 
     def send_signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait(PATIENCE_S)
 
     def end(self) -> int:
         """The exit status of an example that is about to end by itself."""
@@ -249,3 +256,183 @@ def test_custom_command(run: Run) -> None:
     assert said[3].startswith("HOME w:")
     assert "no axis 'w', there are ['x', 'y']" in said[3]
     assert len(said) == 4
+
+
+# ---- camera and recorder
+
+
+def lines_of(log: Path) -> list[dict[str, Any]]:
+    """The whole lines of a recorder's log."""
+    if not log.exists():
+        return []
+    text = log.read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def numbers_of(lines: list[dict[str, Any]]) -> list[tuple[str, Any]]:
+    """What the lines are about: updates, gaps, restarts."""
+    kinds = ("seq", "gap", "restart_after")
+    return [(kind, line[kind]) for line in lines for kind in kinds if kind in line]
+
+
+def test_camera_is_recorded(run: Run, tmp_path: Path) -> None:
+    camera = run(
+        *("camera_server.py", "--address", "tcp://127.0.0.1:*", "--rate", "500", "--images", "20"),
+        *("--seconds", str(2 * PATIENCE_S)),
+    )
+    address = f"tcp://127.0.0.1:{port_of(camera)}"
+    logs = {stream: tmp_path / "run" / f"{stream}.jsonl" for stream in ("images", "shots")}
+    recorders = {
+        stream: run(
+            *("recorder.py", "--address", address, "--stream", stream, "--folder", "run"),
+            *("--seconds", "1"),
+        )
+        for stream in logs
+    }
+    for stream, recorder in recorders.items():
+        assert recorder.end() == 0, recorder.printed
+        assert re.match(r"recorder: [0-9,]+ updates recorded, 0 lost", recorder.printed[-1])
+        checking = run("recorder.py", "--stream", stream, "--folder", "run", "--check")
+        assert checking.end() == 0, checking.printed
+        assert checking.printed[-1] == "recorder: adds up"
+    shots = [line["data"] for line in lines_of(logs["shots"])]
+    assert [shot["shot"] for shot in shots] == list(range(1, len(shots) + 1))
+    assert all(1.0 < shot["energy_J"] < 1.4 for shot in shots)
+    images = lines_of(logs["images"])
+    assert shots
+    assert images
+    assert [line["data"] for line in images] == [
+        {"shot": 25 * n, "image": None} for n in range(1, len(images) + 1)
+    ]
+    raw = np.fromfile(logs["images"].with_suffix(".raw"), "<u2").reshape(-1, 480, 640)
+    assert len(raw) == len(images)
+    assert raw.min() >= 90
+    assert 2900 < raw.max() < 3200
+    with ClientLHC(address, name="test", timeout_s=PATIENCE_S) as client:
+        assert set(client.info()["streams"]) == {"images", "shots"}
+        assert client.get()["shot"] > 0
+        client.stop_server()
+    assert camera.end() == 0, camera.printed
+    assert camera.printed[-1] == "camera: stopped"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGINT for a single process on Windows")
+def test_camera_ends_at_ctrl_c(run: Run) -> None:
+    camera = run("camera_server.py", "--address", "tcp://127.0.0.1:*", "--rate", "100")
+    port_of(camera)
+    camera.send_signal(signal.SIGINT)
+    assert camera.end() == 0, camera.printed
+    assert camera.printed[-1] == "camera: stopped"
+
+
+def test_recorder_goes_on_after_crashes_and_tells_what_is_lost(
+    run: Run, make_server: Any, eventually: Any, tmp_path: Path
+) -> None:
+    log = tmp_path / "r" / "a%2Fb.jsonl"
+    raw = log.with_suffix(".raw")
+
+    def recording() -> Example:
+        return run("recorder.py", "--address", address, "--stream", "a/b", "--folder", "r")
+
+    def recorded(count: int) -> bool:
+        return bool(eventually(lambda: len(lines_of(log)) >= count, PATIENCE_S))
+
+    def publish(upto: int) -> None:
+        for n in range(1 + server.publish("a/b", {"n": np.full(5, 0.5), "m": [1]}), upto + 1):
+            server.publish("a/b", {"n": np.full(5, n), "m": [{"deep": np.array(n, "<i2")}]})
+
+    server = make_server()
+    address = f"tcp://127.0.0.1:{server.server_port}"
+    recorder = recording()
+    recorder.wait_for("waiting: No such stream")  # it waits until there is one
+    publish(10)
+    assert recorded(10)
+    recorder.kill()
+
+    # What a crash may leave behind: arrays without a line, and a part of a line.
+    size = raw.stat().st_size
+    assert size == 10 * 40 + 9 * 2
+    with raw.open("ab") as file:
+        file.write(b"left over")
+    with log.open("ab") as file:
+        file.write(b'{"epoch": 5, "se')
+    publish(20)
+    recorder = recording()
+    assert recorded(20)
+    recorder.kill()
+
+    # While it is away, more is published than the history holds.
+    server.declare_stream("a/b", history_count=10)
+    publish(50)
+    recorder = recording()
+    recorder.wait_for("updates 21 to 40 are lost")
+    assert recorded(31)
+
+    # The server is restarted under it.
+    epoch = server.epoch
+    server.stop()
+    server = make_server(address=address, start=False)
+    publish(5)
+    server.start()
+    assert recorder.wait_for("the server was restarted").endswith("after update 50")
+    assert recorded(37)
+    recorder.kill()
+
+    # And once more, while it is away: nobody knows how far the server came.
+    epochs = [epoch, server.epoch]
+    server.stop()
+    server = make_server(address=address)
+    publish(2)
+    epochs.append(server.epoch)
+    recorder = recording()
+    recorder.wait_for("after update 5, or later: what came after is not known")
+    assert recorded(40)
+    recorder.kill()
+
+    lines = lines_of(log)
+    assert numbers_of(lines) == [
+        *(("seq", n) for n in range(1, 21)),
+        ("gap", [21, 40]),
+        *(("seq", n) for n in range(41, 51)),
+        ("restart_after", 50),
+        *(("seq", n) for n in range(1, 6)),
+        ("restart_after", 5),
+        *(("seq", n) for n in range(1, 3)),
+    ]
+    assert [line["epoch"] for line in lines] == [epochs[0]] * 31 + [epochs[1]] * 6 + [epochs[2]] * 3
+    assert [line["complete"] for line in lines if "complete" in line] == [True, False]
+    for line in lines:
+        for place in line.get("arrays", ()):
+            content = raw.read_bytes()[place["at"] :]
+            found = np.frombuffer(content, place["dtype"], count=1)[0]
+            assert found in (line["seq"], 0.5)
+    checking = run("recorder.py", "--stream", "a/b", "--folder", "r", "--check")
+    assert checking.end() == 0
+    assert checking.printed == [
+        f"recorder: epoch {epochs[0]}: of 50 updates 30 recorded, 20 lost",
+        f"recorder: epoch {epochs[1]}: of 5 updates 5 recorded, 0 lost",
+        f"recorder: epoch {epochs[2]}: of 2 updates 2 recorded, 0 lost",
+        "recorder: adds up",
+    ]
+
+
+def test_recorder_waits_for_the_server_and_ends(run: Run, make_server: Any) -> None:
+    server = make_server()
+    address = f"tcp://127.0.0.1:{server.server_port}"
+    server.stop()
+    recorder = run("recorder.py", "--address", address, "--seconds", "0.1")
+    recorder.wait_for("waiting: No answer from")
+    server = make_server(address=address)
+    server.declare_stream("images")
+    recorder.wait_for(f"recording images of {address} into recording")
+    assert recorder.end() == 0
+    assert recorder.printed[-1] == "recorder: 0 updates recorded, 0 lost"
+
+
+def test_recorder_finds_a_log_that_does_not_add_up(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "s.raw").touch()
+    lines = [{"epoch": 1, "seq": n, "data": {}, "arrays": [], "raw": 0} for n in (1, 2, 4)]
+    (tmp_path / "s.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    checking = run("recorder.py", "--stream", "s", "--folder", ".", "--check")
+    assert checking.end() == 1
+    assert checking.printed[-1] == "recorder: 1 faults in the log"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import logging
 import math
+import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import zmq
 
@@ -252,6 +254,52 @@ def test_shots_are_counted() -> None:
     with SimulatedShot(rate_hz=100) as device, client_of(device) as client:
         first = client.get()["shot"]
         assert get_until(client, lambda data: data["shot"] >= first + 3)
+
+
+# -- streams
+
+
+@pytest.mark.parametrize("rows", [12, 3])
+def test_camera_streams_its_images(rows: int) -> None:
+    camera = SimulatedCamera(rows=rows, rate_hz=100)
+    with camera, client_of(camera) as client, client.subscribe("images", start="oldest") as images:
+        client.opt({"exposure_ms": 4})
+        updates = [images.next(LIMIT_S) for _ in range(3)]
+        assert [update.data["frame"] for update in updates] == [1, 2, 3]
+        assert {update.data["image"].shape for update in updates} == {(rows, 16)}
+        assert {update.data["image"].dtype for update in updates} == {np.dtype("<u2")}
+        while images.next(LIMIT_S).data["exposure_ms"] != 4.0:
+            pass
+
+
+def test_camera_streams_lists_without_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    camera = SimulatedCamera(rate_hz=100)
+    with camera, client_of(camera) as client, client.subscribe("images") as images:
+        image = images.next(LIMIT_S).data["image"]
+        assert len(image) == 12
+        assert all(0 <= counts <= 4095 for row in image for counts in row)
+
+
+def test_shots_are_streamed() -> None:
+    with SimulatedShot(rate_hz=100) as device, client_of(device) as client:
+        with client.subscribe("shots", start="oldest") as shots:
+            updates = [shots.next(LIMIT_S) for _ in range(5)]
+        assert [(update.seq, update.data) for update in updates] == [
+            (n, {"shot": n}) for n in range(1, 6)
+        ]
+
+
+@pytest.mark.parametrize(("kind", "key"), [("MOTOR", "positions"), ("GAS", "pressures")])
+def test_what_moves_streams_its_data(kind: str, key: str) -> None:
+    with make_device(kind) as device, client_of(device) as client:
+        with client.subscribe("data") as updates:
+            client.set([1.5])
+            while updates.next(LIMIT_S).data["targets"][0] != 1.5:
+                pass
+            data = updates.next(LIMIT_S).data
+        assert set(data) == set(client.get())
+        assert data[key]
 
 
 # -- ends

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from laplace_server.cli import demo, requests, serve
+from laplace_server.cli import demo, requests, serve, stream
 
 app = typer.Typer(
     add_completion=False,
@@ -38,3 +38,4 @@ def options(
 app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
 requests.add_commands(app)
+app.command("stream")(stream.stream)

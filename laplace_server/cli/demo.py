@@ -1,20 +1,18 @@
-"""demo: how fast two simulated devices answer, idle and while Python computes beside them."""
+"""demo: how fast simulated devices answer and stream, idle and while Python computes there."""
 
 from __future__ import annotations
 
-import json
 import signal
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from laplace_server.cli.apart import Apart
+from laplace_server.cli.demo_streams import Publisher, StreamRow, closing_of, table_of
 from laplace_server.cli.failures import ENDING_SIGNALS, fail, failures_told
 
 if TYPE_CHECKING:
@@ -38,12 +36,13 @@ class Row(NamedTuple):
 
 
 def demo(
-    seconds: Annotated[float, typer.Option(min=1.0, help="How long to read in all.")] = 9.0,
+    seconds: Annotated[float, typer.Option(min=1.0, help="How long to measure in all.")] = 7.0,
 ) -> None:
-    """Show how fast devices answer, idle and busy.
+    """Show how fast devices answer and stream, idle and busy.
 
-    Two simulated devices are read over TCP by a client in another process, first with nothing
-    else to do, then with a Python thread computing in the devices' process.
+    Two simulated devices are read over TCP by a client in another process, and a stream of a third
+    is followed there, first with nothing else to do, then with a Python thread computing in the
+    devices' process.
     """
     # Ctrl-C waits for the next step, so that it finds no half-started process or thread.
     interrupted = threading.Event()
@@ -54,66 +53,55 @@ def demo(
 
         console = Console(highlight=False)
         console.print(
-            "A simulated motor and camera run in this process. A client in another process\n"
-            "reads them over TCP, one request at a time, and checks every answer.\n"
+            "A simulated motor, camera and laser run in this process. Over TCP, clients in\n"
+            "other processes read the first two, one request at a time, and follow a\n"
+            "stream of the laser. They check every answer and every update.\n"
         )
-        rows = _measure_all(seconds, interrupted)
+        rows, stream_rows = _measure_all(seconds / 8, interrupted)
         console.print(_table(rows))
+        console.print(table_of(stream_rows))
         console.print(_closing(rows), soft_wrap=True)
+        console.print(closing_of(stream_rows), soft_wrap=True)
 
 
-def _measure_all(seconds: float, interrupted: threading.Event) -> list[Row]:
-    from laplace_server.sim import SimulatedCamera, SimulatedMotor
+def _measure_all(seconds: float, interrupted: threading.Event) -> tuple[list[Row], list[StreamRow]]:
+    """Measure everything idle and then beside a computing thread, each for ``seconds``."""
+    from laplace_server.sim import SimulatedCamera, SimulatedMotor, SimulatedShot
 
-    rows = []
+    rows: list[Row] = []
+    stream_rows: list[StreamRow] = []
     with ExitStack() as stack:
         motor = stack.enter_context(SimulatedMotor("motor"))
         camera = stack.enter_context(SimulatedCamera("camera"))
+        laser = stack.enter_context(SimulatedShot("laser"))
         stack.enter_context(_moving(motor.local_address))
+        publisher = Publisher(laser.server, seconds, interrupted)
         for beside, load in (("idle", nullcontext()), ("computing", _computing())):
             with load:
                 for sim, key, what in (
                     (motor, "positions", "positions"),
                     (camera, "image", "image, 16 x 12"),
                 ):
-                    found = _measure(sim, key, seconds / 4, interrupted)
+                    found = _measure(sim, key, seconds, interrupted)
                     rows.append(Row(sim.server.name, what, beside, found))
-    return rows
+                stream_rows += publisher.measure(beside)
+    return rows, stream_rows
 
 
 def _measure(
     sim: SimulatedDevice, key: str, seconds: float, interrupted: threading.Event
 ) -> dict[str, Any]:
     """Let a process of its own read the device, and return what it found."""
-    command = [sys.executable, "-m", "laplace_server.cli.measure", sim.local_address]
-    command += ["--key", key, "--seconds", str(seconds)]
-    # Ctrl-C reaches every process of the terminal; out of its group, the client leaves the
-    # message to this process, which ends it.
-    apart: dict[str, Any] = {"start_new_session": True}
-    if sys.platform == "win32":
-        apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    # Run from where this package is, the client finds the same one, wherever the demo was started.
-    client = subprocess.Popen(
-        command,
-        cwd=Path(__file__).parents[2],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **apart,
+    client = Apart(
+        interrupted,
+        "laplace_server.cli.measure",
+        sim.local_address,
+        "--key",
+        key,
+        "--seconds",
+        str(seconds),
     )
-    deadline = time.monotonic() + seconds + 30
-    while True:
-        try:
-            output, errors = client.communicate(timeout=0.1)
-            break
-        except subprocess.TimeoutExpired:
-            if interrupted.is_set() or time.monotonic() > deadline:
-                client.kill()
-    if interrupted.is_set():
-        raise KeyboardInterrupt
-    if client.returncode != 0:
-        fail(f"the measuring client failed: {errors.strip()}")
-    found: dict[str, Any] = json.loads(output)
+    found = client.result(seconds)
     if not found["updates"]:
         fail(f"the data of the {sim.server.name} did not change while it was read.")
     return found

@@ -35,7 +35,7 @@ def failures_told() -> Iterator[None]:
     """Turn the expected exceptions of a command's body into its message and exit status."""
     import zmq
 
-    from laplace_server.errors import RemoteError, RequestTimeout
+    from laplace_server.errors import LaplaceError, RemoteError, RequestTimeout
 
     try:
         yield
@@ -43,7 +43,7 @@ def failures_told() -> Iterator[None]:
         fail(f"no answer from {error.address} within {error.timeout_s:g} s.")
     except RemoteError as error:
         fail(f"{error.address} answered {error.cmd} with an error: {error}")
-    except zmq.ZMQError as error:
+    except (LaplaceError, zmq.ZMQError) as error:
         fail(str(error))
     except ValueError as error:
         fail(str(error), USAGE)

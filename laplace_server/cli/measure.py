@@ -96,8 +96,8 @@ def measure(address: str, key: str, seconds: float) -> dict[str, float]:
     return {
         "reads": len(latencies),
         "seconds": elapsed,
-        "p50_ms": _percentile(latencies, 50) * 1e3,
-        "p99_ms": _percentile(latencies, 99) * 1e3,
+        "p50_ms": percentile(latencies, 50) * 1e3,
+        "p99_ms": percentile(latencies, 99) * 1e3,
         "updates": checker.updates,
         "bytes": size,
     }
@@ -121,7 +121,8 @@ def _read(
             return latencies, len(body)
 
 
-def _percentile(ordered: list[float], percent: int) -> float:
+def percentile(ordered: list[float], percent: int) -> float:
+    """Return the value below which that share of the sorted values lies."""
     return ordered[min(len(ordered) * percent // 100, len(ordered) - 1)]
 
 

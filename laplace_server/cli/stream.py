@@ -1,0 +1,162 @@
+"""stream: follow a stream in the terminal."""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from laplace_server.cli.failures import ENDING_SIGNALS, fail, failures_told
+from laplace_server.cli.requests import Address, Timeout
+from laplace_server.cli.shown import printable
+from laplace_server.cli.values import full_address
+
+if TYPE_CHECKING:
+    from laplace_server.cli.progress import Progress
+    from laplace_server.cli.views import View
+    from laplace_server.cli.watch import Watch
+    from laplace_server.client import ClientLHC
+
+
+def stream(
+    address: Address,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="Which stream: unless told, 'data', or the only one there is."
+        ),
+    ] = None,
+    start: Annotated[
+        str,
+        typer.Option(
+            metavar="latest|oldest|N",
+            help="Begin with the next update, with the oldest there is, or with number N.",
+        ),
+    ] = "latest",
+    latest_only: Annotated[
+        bool, typer.Option("--latest-only", help="Skip to the newest update each time.")
+    ] = False,
+    count: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="End after N updates.")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(metavar="S", help="End after S seconds.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print each update as one line of JSON, for scripts.")
+    ] = False,
+    timeout: Timeout = 2.0,
+) -> None:
+    """Follow a stream: rate, losses, lag, latency, last values.
+
+    It goes on, through restarts of the server, until Ctrl-C. Without a terminal it prints a line
+    each second at the most; --json prints every update, arrays as lists.
+    """
+    with failures_told():
+        from laplace_server.client import ClientLHC
+
+        begin = _begin(start)
+        if seconds is not None and not 0 < seconds < math.inf:
+            raise ValueError(f"--seconds must be positive, not {seconds:g}.")
+        where = full_address(address)
+        with ClientLHC(where, name="laplace-server", timeout_s=timeout) as client:
+            wanted = _chosen(client) if name is None else name
+            with client.subscribe(wanted, start=begin, latest_only=latest_only) as subscription:
+                from laplace_server.cli.progress import Progress
+                from laplace_server.cli.watch import Watch
+
+                ending = threading.Event()
+                for number in ENDING_SIGNALS:
+                    signal.signal(number, lambda *_: ending.set())
+                progress = Progress(subscription, latest_only)
+                view = _view(as_json, where, wanted)
+                watch = Watch(client)
+                watch.start()
+                try:
+                    _follow(progress, view, watch, ending, count, seconds)
+                finally:
+                    watch.close()
+                    view.close(progress)
+        if count is not None and progress.received < count and not ending.is_set():
+            fail(f"{progress.received:,} of {count:,} updates came within {seconds:g} s.")
+
+
+def _begin(start: str) -> str | int:
+    if start in ("latest", "oldest"):
+        return start
+    if not (start.isascii() and start.isdigit() and int(start[:20]) > 0):
+        raise ValueError(f"--start is 'latest', 'oldest' or a number from 1 on, not {start!r}.")
+    return int(start[:20])
+
+
+def _chosen(client: ClientLHC) -> str:
+    """Return the stream to follow where none is named, or exit and say which there are."""
+    info = client.info()
+    streams: dict[str, Any] = info.get("streams") or {}
+    if "SUBSCRIBE" not in info.get("capabilities", ()):
+        fail(f"{client.address} has no streams: it is a laplace-server before 1.0.")
+    if len(streams) > 1 and "data" not in streams:
+        width = max(map(len, map(printable, streams)))
+        lines = [f"  {printable(name):{width}}  {_range(streams[name])}" for name in streams]
+        text = f"{client.address} has several streams. Name one after the address:"
+        fail("\n".join([text, *lines]))
+    # A server that has no streams yet makes this one, of what it sets as its data.
+    return "data" if "data" in streams or not streams else next(iter(streams))
+
+
+def _range(described: dict[str, int]) -> str:
+    first, last = described["first"], described["last"]
+    if last < first:
+        return "no updates yet" if last == 0 else f"updates up to {last:,}, none of them kept"
+    return f"updates {first:,} to {last:,}"
+
+
+def _view(as_json: bool, address: str, name: str) -> View:
+    from laplace_server.cli.views import JsonView, LineView, TerminalView
+
+    if as_json:
+        return JsonView(name)
+    if sys.stdout.isatty():
+        from rich.console import Console
+
+        console = Console(highlight=False)
+        if not console.is_dumb_terminal:
+            return TerminalView(console, address, name)
+    return LineView()
+
+
+def _follow(
+    progress: Progress,
+    view: View,
+    watch: Watch,
+    ending: threading.Event,
+    count: int | None,
+    seconds: float | None,
+) -> None:
+    """Take updates until it is enough."""
+    take_next, count_it, take = progress.subscription.next, progress.take, view.take
+    end = math.inf if seconds is None else progress.begun + seconds
+    enough = math.inf if count is None else count
+    shown = 0
+    due = 0.0
+    while not ending.is_set():
+        now = time.monotonic()
+        if now >= due or now >= end:
+            if progress.received > shown:
+                shown, watch.heard = progress.received, now
+            progress.sample(now)
+            view.show(progress, watch, now)
+            due = now + view.period_s
+            if now >= end or shown >= enough:
+                return
+        try:
+            update = take_next(max(0.0, min(due, end) - now))
+        except TimeoutError:
+            continue
+        count_it(update)
+        take(update)
+        if progress.received >= enough:
+            due = 0.0
