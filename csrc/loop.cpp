@@ -379,7 +379,7 @@ void Loop::finish(Finished& finished) {
     if (finished.subscription.stream && size_of(slot->route.data(), slot->route.size()) > longest_route) {
         answer.reply = Message();
         answer_error(Request{}, table_->busy, ERROR_BUSY, answer);
-    } else if (finished.subscription.stream && !stopping_) {
+    } else if (finished.subscription.stream) {  // while stopping, too: it gets the end
         try {
             subscribe(slot->route, finished.subscription);
         } catch (const std::bad_alloc&) {  // its client asks again when it hears nothing

@@ -106,8 +106,8 @@ class Measured(np.ndarray):
 
 ARRAYS = {
     "masked": lambda: np.ma.masked_array([1.0, 2.0], mask=[False, True]),
-    "matrix": lambda: np.matrix([[1.0, 2.0], [3.0, 4.0]]),
-    "large matrix": lambda: np.matrix(np.arange(40_000.0).reshape(200, 200)),
+    "matrix": lambda: np.asmatrix([[1.0, 2.0], [3.0, 4.0]]),
+    "large matrix": lambda: np.asmatrix(np.arange(40_000.0).reshape(200, 200)),
     "subclass": lambda: np.arange(6.0).reshape(2, 3).view(Measured),
     "reversed": lambda: np.arange(10)[::-3],
     "broadcast": lambda: np.broadcast_to(np.float32(1.5), (3, 4)),
