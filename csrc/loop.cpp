@@ -13,6 +13,7 @@ constexpr uint64_t last_retry_ns = 50000000;
 constexpr uint64_t log_check_ns = 1000000000;
 constexpr uint64_t drain_ns = 100000000;  // for requests that came just before a stop
 constexpr int errors_in_a_row = 100;            // of receiving, before the loop gives up
+constexpr size_t longest_route = 4096;          // of a subscription, which keeps it
 
 }  // namespace
 
@@ -382,9 +383,12 @@ void Loop::finish(Finished& finished) {
         abandon(answer, ERROR_NO_MEMORY);
         if (!answer.reply.allocate(0)) return;
     }
-    if (finished.subscription.stream && !stopping_) {
+    if (finished.subscription.stream && size_of(slot->route.data(), slot->route.size()) > longest_route) {
+        answer.reply = Message();
+        answer_error(Request{}, table_->busy, ERROR_BUSY, answer);
+    } else if (finished.subscription.stream) {  // while stopping, too: it gets the end
         try {
-            subscribe(*peer, slot->route, finished.subscription);
+            subscribe(slot->route, finished.subscription);
         } catch (const std::bad_alloc&) {  // its client asks again when it hears nothing
             tally(shared_.counters.errors[ERROR_NO_MEMORY]);
         }
@@ -479,6 +483,7 @@ void Loop::retry_parked() {
     const uint64_t patience = retry_after_;
     for (Peer* peer : batch) {
         peer->parked = false;
+        --peer->connection->parked_peers;
         advance(*peer);
     }
     retry_after_ = progress_ ? first_retry_ns : std::min(2 * patience, last_retry_ns);

@@ -75,7 +75,8 @@ private:
 
     // Streams.
     bool take_control(size_t delimiter, Message& body);
-    void subscribe(const Peer& peer, Route& route, const Subscription& subscription);
+    void subscribe(Route& route, const Subscription& subscription);
+    bool answers_wait(Subscriber& subscriber) const;
     void pump(uint64_t now);
     Sent pump_one(Subscriber& subscriber, uint64_t now);
     Sent send_updates(Subscriber& subscriber, uint64_t number, uint64_t lost, uint64_t last);

@@ -151,6 +151,7 @@ void Loop::park(Peer& peer) {
     if (peer.parked) return;
     parked_.push_back(&peer);
     peer.parked = true;
+    ++peer.connection->parked_peers;
     if (parked_.size() > 1) return;
     retry_after_ = first_retry_ns;
     retry_at_ = now_ns() + retry_after_;
@@ -246,8 +247,11 @@ void Loop::forget(Peer& peer) {
         }
     }
     if (peer.waiting) remove_from(waiting_, &peer);
-    if (peer.parked) remove_from(parked_, &peer);
     Connection& connection = *peer.connection;
+    if (peer.parked) {
+        remove_from(parked_, &peer);
+        --connection.parked_peers;
+    }
     if (--connection.peers == 0 && connection.in_flight->load() == 0) {
         connections_.erase(connections_.find(peer.connection_id));
     }

@@ -15,9 +15,11 @@ constexpr int messages_in_turn = 4;  // to one subscriber, before the others and
 constexpr uint32_t rush_updates = 16;
 constexpr std::chrono::microseconds rush_pause{100};
 
-std::string key_of(const std::string& peer, uint32_t subscription) {
-    std::string key(reinterpret_cast<const char*>(&subscription), sizeof subscription);
-    return key += peer;
+// A subscription is its whole route's: nothing in it changes with each request.
+std::string key_of(Message* route, size_t delimiter, uint32_t subscription) {
+    std::string key;
+    route_key(route, delimiter, key);
+    return key.append(reinterpret_cast<const char*>(&subscription), sizeof subscription);
 }
 
 }  // namespace
@@ -26,8 +28,7 @@ std::string key_of(const std::string& peer, uint32_t subscription) {
 bool Loop::take_control(size_t delimiter, Message& body) {
     StreamControl control;
     if (!is_stream_control(body.view(), control)) return false;
-    peer_key(frames_.data(), delimiter, key_);
-    const auto found = subscribers_.find(key_of(key_, control.subscription));
+    const auto found = subscribers_.find(key_of(frames_.data(), delimiter, control.subscription));
     if (found == subscribers_.end()) {
         if (control.kind == STREAM_LEAVE) return true;
         Subscriber stranger;
@@ -51,7 +52,7 @@ bool Loop::take_control(size_t delimiter, Message& body) {
 }
 
 // Begins a subscription, or begins it anew.
-void Loop::subscribe(const Peer& peer, Route& route, const Subscription& subscription) {
+void Loop::subscribe(Route& route, const Subscription& subscription) {
     Subscriber subscriber;
     subscriber.route.resize(route.size());
     for (size_t i = 0; i < route.size(); ++i) {
@@ -59,7 +60,7 @@ void Loop::subscribe(const Peer& peer, Route& route, const Subscription& subscri
     }
     subscriber.subscription = subscription;
     subscriber.told = now_ns();  // by the reply
-    Subscriber& placed = subscribers_[key_of(peer.key, subscription.id)];
+    Subscriber& placed = subscribers_[key_of(route.data(), route.size() - 1, subscription.id)];
     if (placed.subscription.ledger) shared_.streams.leave(placed.subscription);
     placed = std::move(subscriber);
     shared_.streams.enter(subscription);
@@ -80,8 +81,20 @@ void Loop::pump(uint64_t now) {
     if (rush_) std::this_thread::sleep_for(rush_pause);
 }
 
+// Whether answers stand before the updates: one that did not fit waits for its connection, and
+// would for ever if updates took all the room. So SUBSCRIBE's comes before what it asked for, too.
+bool Loop::answers_wait(Subscriber& subscriber) const {
+    if (parked_.empty()) return false;
+    const auto found = connections_.find(std::string(subscriber.route[0].view()));
+    return found != connections_.end() && found->second.parked_peers > 0;
+}
+
 // Sends some of what there is. `full` where more could be sent, had libzmq the room.
 Loop::Sent Loop::pump_one(Subscriber& subscriber, uint64_t now) {
+    if (answers_wait(subscriber)) {
+        streams_at_ = std::min(streams_at_, now + first_retry_ns);
+        return Sent::full;
+    }
     Subscription& subscription = subscriber.subscription;
     Ledger& ledger = *subscription.ledger;
     for (int i = 0; i < messages_in_turn; ++i) {

@@ -61,6 +61,7 @@ struct Connection {
     size_t pending_bytes = 0;
     size_t parked_bytes = 0;
     size_t peers = 0;
+    size_t parked_peers = 0;  // those whose answer waits for room
     // Bytes of large replies that libzmq has and the network has not. libzmq frees them in
     // its own threads, maybe after the connection is forgotten here.
     std::shared_ptr<std::atomic<size_t>> in_flight = std::make_shared<std::atomic<size_t>>(0);
@@ -75,18 +76,22 @@ struct Peer {
     bool parked = false;   // listed in the loop's parked peers
 };
 
-// Who asks: the routing frames, so that each program behind a proxy is a peer of its
-// own. REQ_CORRELATE's request id (4 bytes, last) changes with every request and is
-// left out: it names the request, not the peer.
-inline void peer_key(Message* frames, size_t delimiter, std::string& key) {
-    size_t count = delimiter;
-    if (count >= 2 && frames[count - 1].size() == 4) --count;
+// Routing frames as one string; no two lists of frames give the same.
+inline void route_key(Message* frames, size_t count, std::string& key) {
     key.clear();
     for (size_t i = 0; i < count; ++i) {
         const uint64_t size = frames[i].size();
         if (i > 0) key.append(reinterpret_cast<const char*>(&size), sizeof size);
         key.append(frames[i].view());
     }
+}
+
+// Who asks: the routing frames, so that each program behind a proxy is a peer of its
+// own. REQ_CORRELATE's request id (4 bytes, last) changes with every request and is
+// left out: it names the request, not the peer.
+inline void peer_key(Message* frames, size_t delimiter, std::string& key) {
+    const bool correlated = delimiter >= 2 && frames[delimiter - 1].size() == 4;
+    route_key(frames, correlated ? delimiter - 1 : delimiter, key);
 }
 
 using Peers = std::unordered_map<std::string, Peer>;

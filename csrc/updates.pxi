@@ -79,6 +79,8 @@ cdef void take_arrays(list taken, bint copy, vector[Message]& arrays) except *:
         raise ValueError(f"an update of {len(taken)} arrays has too many; {MOST_ARRAYS} go")
     arrays.resize(<size_t>len(taken))
     for number, array in enumerate(taken):
+        if type(array) is not numpy.ndarray:  # a matrix stays flat in two dimensions
+            array = numpy.asarray(array)
         contiguous = array if array.flags.c_contiguous else numpy.ascontiguousarray(array)
         own = not copy or contiguous is not array
         take_array(contiguous, own, arrays[<size_t>number])

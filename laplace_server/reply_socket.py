@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 UNKNOWN = "UNKNOWN"
+_LONGEST_WHO = 256  # characters of JSON
 
 
 class ReplySocket:
@@ -163,6 +164,8 @@ class ReplySocket:
         """Begin a subscription of the asking peer when the reply, still to be sent, leaves."""
         self._check_open()
         who = json.dumps(self.target).encode()
+        if len(who) > _LONGEST_WHO:  # it is kept as long as the subscription
+            who = json.dumps(who[:_LONGEST_WHO].decode() + "...").encode()
         self._subscription = (
             stream,
             who,
