@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rows import ALL, ECHO, ORIGINAL, OURS, PEERS
+from stream_rows import PYZMQ
 
 # results[row][peer] is a list with the figures of each round.
 Results = dict[str, dict[str, list[dict[str, Any]]]]
@@ -92,7 +93,13 @@ def _table() -> Iterator[Bar]:
             yield Bar("pipelined", "per_s", name, True, 0.95)
 
 
-BARS = tuple(_table())
+def _streams() -> Iterator[Bar]:
+    yield Bar("stream_small", "updates_per_s", PYZMQ, True, 2.0)
+    yield Bar("stream_copied", "updates_per_s", PYZMQ, True, 0.95)
+    yield Bar("stream_given", "updates_per_s", PYZMQ, True, 0.95)
+
+
+BARS = (*_table(), *_streams())
 
 
 def outcomes(results: Results) -> list[Outcome]:

@@ -10,9 +10,11 @@ import bars
 import plots
 from bars import Bar, Outcome
 from rows import PEERS, ROWS, Row
+from stream_rows import STREAM_ROWS, StreamRow
 
 UNITS = {
     "per_s": "per s",
+    "updates_per_s": "updates/s",
     "mean": "mean, us",
     "p50": "p50, us",
     "p99": "p99, us",
@@ -23,8 +25,13 @@ UNITS = {
 }
 
 
-def figure_of(row: Row) -> str:
+STREAM_FIGURES = {"through": "updates_per_s"}
+
+
+def figure_of(row: Row | StreamRow) -> str:
     """Name of the figure that a row is about."""
+    if isinstance(row, StreamRow):
+        return STREAM_FIGURES[row.kind]
     if row.kind == "load":
         return "per_s" if not row.rate else "p50" if row.key != "pause" else "mean"
     return {"memory": "kib", "idle": "wake_ups_per_s"}.get(row.kind, "us")
@@ -39,13 +46,14 @@ def number(value: float) -> str:
 
 def title_of(key: str) -> str:
     """Title of a row."""
-    return next(row.title for row in ROWS if row.key == key)
+    return next(row.title for row in (*ROWS, *STREAM_ROWS) if row.key == key)
 
 
 def text_of(bar: Bar) -> str:
     """What a bar compares."""
     what = {
         "per_s": "requests/s",
+        "updates_per_s": "updates/s",
         "cpu_us": "server CPU a request",
         "us": "times faster" if bar.inverse else "time",
     }.get(bar.figure, bar.figure)

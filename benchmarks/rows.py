@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import programs
 from peers.work import Work
@@ -105,6 +105,7 @@ class Row:
     least_seconds: float = 0.0
     short: bool = False
     """Whether it is also in the short run."""
+    short_peers: ClassVar = (OURS, ORIGINAL, ECHO)
 
     def only(self, peers: Iterable[str]) -> Row:
         """Return the row for these peers alone."""

@@ -24,7 +24,13 @@ from typing import Any
 import bars
 import measure
 import report
+import stream_measure
 from rows import ECHO, ORIGINAL, OURS, PEERS, ROWS, Row
+from stream_programs import NATIVE
+from stream_rows import STREAM_PEERS, STREAM_ROWS, StreamRow
+
+# Those that have to work; of the others, any may be missing or fail.
+NEEDED = (OURS, ORIGINAL, ECHO, NATIVE)
 
 
 def machine() -> dict[str, Any]:
@@ -39,12 +45,25 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.release().split('-')[0]}",
         "python": platform.python_version(),
-        "versions": {name: peer.version() for name, peer in PEERS.items()},
+        "versions": {name: peer.version() for name, peer in (PEERS | STREAM_PEERS).items()},
     }
 
 
+def peer_of(row: Row | StreamRow, name: str) -> Any:
+    """The peer of that name that does this row's kind of work."""
+    peers: dict[str, Any] = STREAM_PEERS if isinstance(row, StreamRow) else PEERS
+    return peers[name]
+
+
+def figures_of(row: Row | StreamRow, name: str, seconds: float) -> dict[str, Any]:
+    """Measure a row with a peer once."""
+    kinds: dict[str, Any] = stream_measure.KINDS if isinstance(row, StreamRow) else measure.KINDS
+    figures: dict[str, Any] = kinds[row.kind](peer_of(row, name), row, seconds)
+    return figures
+
+
 def run(
-    rows: list[Row], rounds: int, seconds: float, tell: Callable[[str], None]
+    rows: list[Row | StreamRow], rounds: int, seconds: float, tell: Callable[[str], None]
 ) -> dict[str, Any]:
     """Measure the rows; returns what the JSON file holds."""
     results: bars.Results = {}
@@ -53,7 +72,7 @@ def run(
     for number, row in enumerate(rows, 1):
         peers = []
         for name in row.peers:
-            reason = PEERS[name].why_not(row.work)
+            reason = peer_of(row, name).why_not(row.work)
             if reason:
                 empty.setdefault(row.key, {})[name] = reason
             else:
@@ -62,9 +81,9 @@ def run(
         for _ in range(rounds):
             for name in list(peers):
                 try:
-                    found[name].append(measure.KINDS[row.kind](PEERS[name], row, seconds))
+                    found[name].append(figures_of(row, name, seconds))
                 except Exception as error:
-                    if name in (OURS, ORIGINAL, ECHO):
+                    if name in NEEDED:
                         raise
                     # A peer that fails leaves its place empty and says why; the others go on.
                     empty.setdefault(row.key, {})[name] = f"{type(error).__name__}: {error}"
@@ -81,7 +100,7 @@ def run(
     }
 
 
-def line_of(row: Row, found: dict[str, list[dict[str, Any]]]) -> str:
+def line_of(row: Row | StreamRow, found: dict[str, list[dict[str, Any]]]) -> str:
     """One row, as the terminal shows it."""
     figure = report.figure_of(row)
     parts = [
@@ -110,17 +129,18 @@ def main() -> int:
     if options.again:
         report.write(json.loads(options.again.read_text()), options.output)
         return 0
-    rows = [row for row in ROWS if row.short or not options.short]
+    every: list[Row | StreamRow] = [*ROWS, *STREAM_ROWS]
+    rows = [row for row in every if row.short or not options.short]
     if options.rows:
-        rows = [row for row in ROWS if row.key.startswith(tuple(options.rows))]
-    only = options.peers or ((OURS, ORIGINAL, ECHO) if options.short else None)
-    if only:
-        unknown = set(only) - set(PEERS)
-        if unknown:
-            parser.error(f"no such peer: {', '.join(unknown)}; there are {', '.join(PEERS)}")
-        rows = [row.only(only) for row in rows]
+        rows = [row for row in every if row.key.startswith(tuple(options.rows))]
+    there_are = PEERS | STREAM_PEERS
+    unknown = set(options.peers or ()) - set(there_are)
+    if unknown:
+        parser.error(f"no such peer: {', '.join(unknown)}; there are {', '.join(there_are)}")
+    if options.peers or options.short:
+        rows = [row.only(options.peers or row.short_peers) for row in rows]
     if not rows:
-        parser.error(f"no such row; there are {', '.join(row.key for row in ROWS)}")
+        parser.error(f"no such row; there are {', '.join(row.key for row in every)}")
     rounds = options.rounds or (3 if options.short else 5)
     seconds = options.seconds or (0.4 if options.short else 0.6)
     measured = run(rows, rounds, seconds, lambda text: print(text, flush=True))

@@ -1,0 +1,148 @@
+"""Runs a producer or a subscriber of a stream as a process of its own.
+
+    python stream_peer.py produce PEER WORK FILE
+        prints its address, then does one phase after another until its standard input ends
+    python stream_peer.py subscribe PEER WORK FILE ADDRESS FIRST
+        prints "ready", receives to the end, and prints what it saw, as JSON
+
+PEER is a module of ``streams``, WORK a JSON object with the fields of ``StreamWork``. A phase is a
+line on standard input: COUNT RATE SUBSCRIBERS IS_LAST IS_BUSY. COUNT updates are published, RATE per
+second (0: as fast as possible), once SUBSCRIBERS are there, while another Python thread computes if
+IS_BUSY; IS_LAST ends the stream. The answer is a line of JSON. FIRST is the number of the first
+update that a subscriber will get. The times that a ``timed`` work takes go into FILE.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import threading
+import time
+from array import array
+from pathlib import Path
+from typing import Any
+
+from streams.work import Checked, Producer, StreamWork, update_of
+
+PATIENCE_S = 20.0
+
+
+class Phases:
+    """Publishes, and writes down when."""
+
+    def __init__(self, producer: Producer, work: StreamWork) -> None:
+        self._producer = producer
+        self._work = work
+        self._shot = 0
+        self.begins = array("d")
+        self.ends = array("d")
+
+    def run(self, count: int, rate: float, subscribers: int, is_last: bool, is_busy: bool) -> Any:
+        """Do one phase; return its numbers, and when it began and ended."""
+        self._wait_for(subscribers)
+        over = threading.Event()
+        company = threading.Thread(target=_compute, args=(over,))
+        if is_busy:
+            company.start()
+        first, after = self._shot + 1, self._shot + count + 1
+        begin = time.perf_counter()
+        try:
+            if self._work.timed or rate:
+                self._publish_timed(range(first, after - is_last), rate)
+            elif self._work.images:
+                self._publish_images(range(first, after - is_last))
+            else:
+                self._publish(range(first, after - is_last))
+            if is_last:
+                self._producer.publish(update_of(self._work, after - 1, True))
+        finally:
+            over.set()
+        end = time.perf_counter()
+        if is_busy:
+            company.join()
+        self._shot = after - 1
+        return {"first": first, "last": after - 1, "begin": begin, "end": end}
+
+    def _wait_for(self, subscribers: int) -> None:
+        give_up = time.perf_counter() + PATIENCE_S
+        while self._producer.subscribers() < subscribers:
+            if time.perf_counter() > give_up:
+                raise TimeoutError(f"there are not {subscribers} subscribers")
+            time.sleep(0.002)
+
+    def _publish(self, shots: range) -> None:
+        publish = self._producer.publish
+        for shot in shots:
+            publish({"x": 0.5 * shot, "shot": shot})
+
+    def _publish_images(self, shots: range) -> None:
+        for shot in shots:
+            self._producer.publish(update_of(self._work, shot))
+
+    def _publish_timed(self, shots: range, rate: float) -> None:
+        work, publish, clock = self._work, self._producer.publish, time.perf_counter
+        due = clock()
+        for shot in shots:
+            data = update_of(work, shot)
+            if rate:
+                due += 1 / rate
+                ahead = due - clock()
+                if ahead > 0:
+                    time.sleep(ahead)
+            begin = clock()
+            publish(data)
+            end = clock()
+            self.begins.append(begin)
+            self.ends.append(end)
+
+
+def _compute(over: threading.Event) -> None:
+    number = 1
+    while not over.is_set():
+        for _ in range(1000):
+            number = (number * 5 + 3) % 1000003
+
+
+def produce(peer: Any, work: StreamWork, file: Path) -> None:
+    """Do what standard input says."""
+    producer: Producer = peer.produce(work)
+    phases = Phases(producer, work)
+    print(producer.address, flush=True)
+    for line in sys.stdin:
+        count, rate, subscribers, is_last, is_busy = line.split()
+        told = phases.run(int(count), float(rate), int(subscribers), is_last == "1", is_busy == "1")
+        if work.timed:
+            file.write_bytes(phases.begins.tobytes() + phases.ends.tobytes())
+        print(json.dumps(told), flush=True)
+
+
+def subscribe(peer: Any, work: StreamWork, file: Path, address: str, first: int) -> None:
+    """Receive all there is."""
+    checked = Checked(work, first)
+
+    def ready() -> None:
+        print("ready", flush=True)
+
+    told = peer.subscribe(address, work, ready, checked.taker())
+    if work.timed:
+        file.write_bytes(checked.shots.tobytes() + checked.times.tobytes())
+    seen = {"received": checked.received, "missing": checked.missing, "at": checked.at}
+    print(json.dumps({**seen, "told": told}), flush=True)
+
+
+def main() -> None:
+    """Run as the command line says."""
+    action, name, work_text, file, *rest = sys.argv[1:]
+    peer, work = importlib.import_module(f"streams.{name}"), StreamWork(**json.loads(work_text))
+    if action == "produce":
+        produce(peer, work, Path(file))
+    else:
+        address, first = rest
+        subscribe(peer, work, Path(file), address, int(first))
+    os._exit(0)  # some libraries do not end their threads
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""A ServerLHC that publishes, a ClientLHC that subscribes. The address is ZeroMQ's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
+
+from laplace_server import ServerLHC
+from laplace_server.client import ClientLHC
+from peers.work import Work, free_port, values
+
+from streams.work import STREAM, StreamWork, Take
+
+CANNOT: dict[str, str] = {}
+
+
+class LaplaceProducer:
+    """A device program."""
+
+    def __init__(self, work: StreamWork) -> None:
+        self.address = f"tcp://127.0.0.1:{free_port()}"
+        self._server = server = ServerLHC("device", self.address, 0, "CAMERA", {})
+        server.daemon = True
+        server.set_data({"values": values(Work().floats)})  # for those who read beside the stream
+        server.declare_stream(
+            STREAM,
+            history_bytes=work.history_bytes,
+            policy="block" if work.waits else "gap",
+            block_timeout_s=60.0,
+        )
+        server.start()
+        self._copy = work.copy
+        self.publish = self._publish_images if work.images else self._publish
+
+    def _publish(self, data: dict[str, Any]) -> None:
+        self._server.publish(STREAM, data)
+
+    def _publish_images(self, data: dict[str, Any]) -> None:
+        self._server.publish(STREAM, data, copy=self._copy)
+
+    def subscribers(self) -> int:
+        return len(self._server.stats().subscribers)
+
+
+def produce(work: StreamWork) -> LaplaceProducer:
+    """Start a server."""
+    return LaplaceProducer(work)
+
+
+def subscribe(address: str, work: StreamWork, ready: Callable[[], None], take: Take) -> int | None:
+    """Follow the stream to its end; return how many updates are reported as lost."""
+    with ClientLHC(address) as client, client.subscribe(STREAM) as updates:
+        ready()
+        take(map(attrgetter("data"), updates))
+        return updates.lost

@@ -1,0 +1,131 @@
+"""What is streamed, and how a subscriber makes sure that it is what was published."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+STREAM = "updates"
+SHAPE = (256, 512)  # of float64: 1 MiB
+IMAGE_SIZE = SHAPE[0] * SHAPE[1]
+END = -1.0  # "x" of the last update of all
+HIGH_WATER = 1000
+IMAGES_UNDER_WAY = 32  # that a peer with queues keeps at each of the two ends
+
+
+@dataclass(frozen=True)
+class StreamWork:
+    """What one producer sends, and what it does about slow subscribers."""
+
+    images: bool = False
+    """Each update holds a fresh array of 1 MiB beside its two numbers."""
+    copy: bool = True
+    """The array is copied when it is published, so that the producer could use it again."""
+    waits: bool = False
+    """The producer waits for slow subscribers. Else, who is too slow loses updates."""
+    timed: bool = False
+    """Both ends write down when they had each update."""
+    history_bytes: int = 64 << 20
+    """How much of the past the producer's process keeps (matters to laplace-server only)."""
+
+
+class Producer(Protocol):
+    """The producing end, used by one thread."""
+
+    address: str
+
+    def publish(self, data: dict[str, Any]) -> object:
+        """Send an update to all who are there; the dict and its array are given away."""
+
+    def subscribers(self) -> int:
+        """Tell how many are there."""
+
+
+def update_of(work: StreamWork, shot: int, is_last: bool = False) -> dict[str, Any]:
+    """Return the update with this number."""
+    data: dict[str, Any] = {"x": END if is_last else 0.5 * shot, "shot": shot}
+    if work.images:
+        data["image"] = image_of(shot)
+    return data
+
+
+def image_of(shot: int) -> Any:
+    """Return a new array; its sum tells whether all of it is the shot's."""
+    import numpy
+
+    return numpy.full(SHAPE, float(shot % 1000))
+
+
+# Takes updates in whatever portions they come, and tells whether the last of all was among them.
+Take = Callable[[Iterable[dict[str, Any]]], bool]
+
+
+@dataclass
+class Checked:
+    """Looks at every update that a subscriber gets: right, in order, and how many are missing."""
+
+    work: StreamWork
+    expected: int
+    """Number of the next update."""
+    received: int = 0
+    missing: int = 0
+    at: float = 0.0
+    """When the last update came: s of CLOCK_MONOTONIC, which all processes share."""
+    shots: array[int] = field(default_factory=lambda: array("q"))
+    times: array[float] = field(default_factory=lambda: array("d"))
+
+    def taker(self) -> Take:
+        """Return the quickest function that does what the work takes."""
+        if self.work.timed:
+            return self._take_timed
+        return self._take_images if self.work.images else self._take
+
+    def _take(self, updates: Iterable[dict[str, Any]]) -> bool:
+        expected, is_last = self.expected, False
+        begun_with = expected - self.missing
+        for data in updates:
+            shot = data["shot"]
+            if shot != expected:
+                self._skip(expected, shot)
+            if data["x"] != 0.5 * shot:
+                is_last = self._is_end(data)
+                if is_last:
+                    expected = shot + 1
+                    break
+            expected = shot + 1
+        self.expected = expected
+        self.received += expected - self.missing - begun_with
+        if is_last:
+            self.at = time.perf_counter()
+        return is_last
+
+    def _take_images(self, updates: Iterable[dict[str, Any]]) -> bool:
+        for data in updates:
+            shot = data["shot"]
+            if float(data["image"].sum()) != IMAGE_SIZE * (shot % 1000):
+                raise ValueError(f"the image of shot {shot} is wrong")
+            if self._take((data,)):
+                return True
+        return False
+
+    def _take_timed(self, updates: Iterable[dict[str, Any]]) -> bool:
+        clock, take = time.perf_counter, self._take_images if self.work.images else self._take
+        for data in updates:
+            self.times.append(clock())
+            self.shots.append(data["shot"])
+            if take((data,)):
+                return True
+        return False
+
+    def _skip(self, expected: int, shot: int) -> None:
+        if shot < expected:
+            raise ValueError(f"shot {shot} came after shot {expected - 1}")
+        self.missing += shot - expected
+
+    def _is_end(self, data: dict[str, Any]) -> bool:
+        if data["x"] != END:
+            raise ValueError(f"a wrong update: {data}")
+        return True
