@@ -16,7 +16,10 @@ Results = dict[str, dict[str, list[dict[str, Any]]]]
 
 @dataclass(frozen=True)
 class Bar:
-    """Ours divided by another's, in the same round: at least or at most ``limit``."""
+    """Ours divided by another's, in the same round: at least or at most ``limit``.
+
+    Against "" it is our figure itself that counts, where that is a ratio or a number already.
+    """
 
     row: str
     figure: str
@@ -29,6 +32,8 @@ class Bar:
     def ratios(self, results: Results) -> list[float]:
         """One ratio for each round that has both."""
         ours = results.get(self.row, {}).get(OURS, [])
+        if not self.against:
+            return [each[self.figure] for each in ours]
         others = results.get(self.row, {}).get(self.against, [])
         pairs = [(a[self.figure], b[self.figure]) for a, b in zip(ours, others, strict=False)]
         if self.inverse:
@@ -97,6 +102,14 @@ def _streams() -> Iterator[Bar]:
     yield Bar("stream_small", "updates_per_s", PYZMQ, True, 2.0)
     yield Bar("stream_copied", "updates_per_s", PYZMQ, True, 0.95)
     yield Bar("stream_given", "updates_per_s", PYZMQ, True, 0.95)
+    for row in ("stream_small", "stream_copied", "stream_given", "stream_fan_out", "stream_busy"):
+        yield Bar(row, "lost", "", False, 0)
+    yield Bar("stream_fan_out", "p99_ratio", "", False, 2.0)
+    for rate in (1000, 10_000):
+        for figure in ("p99_8_ratio", "p99_stopped_ratio"):
+            yield Bar(f"stream_publish{rate}", figure, "", False, 1.5)
+    yield Bar("stream_busy", "p99_ratio", "", False, 2.0)
+    yield Bar("stream_reads", "p99_ratio", "", False, 3.0)
 
 
 BARS = (*_table(), *_streams())

@@ -13,7 +13,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
-from rows import ECHO, GROWTH, ORIGINAL, OURS, PEERS
+from rows import ECHO, GROWTH, ORIGINAL, OURS
 
 COLOURS = {OURS: "#c1440e", ORIGINAL: "#4c78a8", ECHO: "#999999"}
 OTHERS = "#b8c4cc"
@@ -30,8 +30,10 @@ def _colour(peer: str) -> str:
 
 
 def _horizontal(axes: Axes, measured: dict[str, Any], row: str, figure: str, title: str) -> None:
-    found = [(name, _median(measured, row, name, figure)) for name in PEERS]
-    shown = sorted(((v, n) for n, v in found if v is not None), reverse=figure != "per_s")
+    names = measured["results"].get(row, {})
+    found = [(name, _median(measured, row, name, figure)) for name in names]
+    is_rate = figure in ("per_s", "updates_per_s")
+    shown = sorted(((v, n) for n, v in found if v is not None), reverse=not is_rate)
     axes.barh([n for _, n in shown], [v for v, _ in shown], color=[_colour(n) for _, n in shown])
     axes.set_xscale("log")
     axes.xaxis.set_minor_formatter(NullFormatter())  # the figures stand at the bars
@@ -104,6 +106,20 @@ def _growth(measured: dict[str, Any], path: Path) -> None:
     plt.close(figure)
 
 
+def _streams(measured: dict[str, Any], path: Path) -> None:
+    figure, grid = plt.subplots(2, 2, figsize=(10, 7), layout="constrained")
+    cases = (
+        ("stream_small", "updates_per_s", "small updates/s, 1 subscriber"),
+        ("stream_copied", "updates_per_s", "1 MiB arrays/s, 1 subscriber"),
+        ("stream_fan_out", "p99", "p99 in us: 10 kHz to 8 subscribers"),
+        ("stream_busy", "p99_busy", "p99 in us: 1 kHz beside a computing thread"),
+    )
+    for axes, (row, what, title) in zip(grid.flat, cases, strict=True):
+        _horizontal(axes, measured, row, what, title)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
 def draw(measured: dict[str, Any], folder: Path) -> list[str]:
     """Draw what there are figures for; returns the plots' names."""
     drawn = []
@@ -111,6 +127,7 @@ def draw(measured: dict[str, Any], folder: Path) -> list[str]:
         ("reads", "read2x1", _reads),
         ("latency", "read2x1", _latency),
         ("growth", "read2x512", _growth),
+        ("streams", "stream_fan_out", _streams),
     ):
         if measured["results"].get(first_row):
             plot(measured, folder / f"{name}.png")

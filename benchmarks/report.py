@@ -8,13 +8,13 @@ from typing import Any
 
 import bars
 import plots
+import stream_report
 from bars import Bar, Outcome
 from rows import PEERS, ROWS, Row
 from stream_rows import STREAM_ROWS, StreamRow
 
 UNITS = {
     "per_s": "per s",
-    "updates_per_s": "updates/s",
     "mean": "mean, us",
     "p50": "p50, us",
     "p99": "p99, us",
@@ -25,13 +25,10 @@ UNITS = {
 }
 
 
-STREAM_FIGURES = {"through": "updates_per_s"}
-
-
 def figure_of(row: Row | StreamRow) -> str:
     """Name of the figure that a row is about."""
     if isinstance(row, StreamRow):
-        return STREAM_FIGURES[row.kind]
+        return stream_report.figure_of(row)
     if row.kind == "load":
         return "per_s" if not row.rate else "p50" if row.key != "pause" else "mean"
     return {"memory": "kib", "idle": "wake_ups_per_s"}.get(row.kind, "us")
@@ -49,8 +46,16 @@ def title_of(key: str) -> str:
     return next(row.title for row in (*ROWS, *STREAM_ROWS) if row.key == key)
 
 
+def unit_of(row: Row | StreamRow) -> str:
+    """What the figure is that a row is about."""
+    figure = figure_of(row)
+    return stream_report.FIGURES[row.kind][figure] if isinstance(row, StreamRow) else UNITS[figure]
+
+
 def text_of(bar: Bar) -> str:
     """What a bar compares."""
+    if not bar.against:
+        return f"{title_of(bar.row)}: {stream_report.title_of_figure(bar.row, bar.figure)}"
     what = {
         "per_s": "requests/s",
         "updates_per_s": "updates/s",
@@ -107,6 +112,15 @@ def _empty(measured: dict[str, Any]) -> list[str]:
     return [f"- {name}: {reason} ({'; '.join(rows)})" for (name, reason), rows in reasons.items()]
 
 
+def _requests(measured: dict[str, Any], load: list[Row]) -> list[str]:
+    lines = ["## Requests per second", "", *_rows_table(measured, "per_s", load)]
+    for figure, title in (("p50", "Median latency"), ("p99", "Latency, 99th percentile")):
+        lines += ["", f"## {title}", "", *_rows_table(measured, figure, load)]
+    with_cpu = [row for row in load if not row.work.busy and not row.work.publish_hz]
+    lines += ["", "## CPU time of the server's process a request", ""]
+    return [*lines, *_rows_table(measured, "cpu_us", with_cpu), ""]
+
+
 def write(measured: dict[str, Any], folder: Path) -> None:
     """Write ``performance.md`` into ``folder``, and its plots into ``folder/performance``."""
     rows = [row for row in ROWS if row.key in measured["results"]]
@@ -122,15 +136,14 @@ def write(measured: dict[str, Any], folder: Path) -> None:
     lines += ["## Bars", ""]
     lines += [f"{len(outcomes) - missed} of {len(outcomes)} are met, {missed} missed.", ""]
     lines += _bars_table(outcomes)
-    lines += ["", "## Requests per second", "", *_rows_table(measured, "per_s", load)]
-    for figure, title in (("p50", "Median latency"), ("p99", "Latency, 99th percentile")):
-        lines += ["", f"## {title}", "", *_rows_table(measured, figure, load)]
-    with_cpu = [row for row in load if not row.work.busy and not row.work.publish_hz]
-    lines += ["", "## CPU time of the server's process a request", ""]
-    lines += _rows_table(measured, "cpu_us", with_cpu)
-    lines += ["", "## Inside the device program, memory, rest", ""]
+    lines += ["", *stream_report.tables(measured, number)]
+    if load:
+        lines += _requests(measured, load)
+    inside = [row for row in rows if row.kind != "load"]
+    if inside:
+        lines += ["## Inside the device program, memory, rest", ""]
     for kind in ("us", "kib", "wake_ups_per_s"):
-        some = [row for row in rows if row.kind != "load" and figure_of(row) == kind]
+        some = [row for row in inside if figure_of(row) == kind]
         if some:
             lines += [*_rows_table(measured, kind, some), ""]
     empty = _empty(measured)

@@ -108,7 +108,7 @@ def line_of(row: Row | StreamRow, found: dict[str, list[dict[str, Any]]]) -> str
         for name, figures in found.items()
         if figures
     ]
-    return f"{row.title} ({report.UNITS[figure]}): " + " | ".join(parts)
+    return f"{row.title} ({report.unit_of(row)}): " + " | ".join(parts)
 
 
 def main() -> int:

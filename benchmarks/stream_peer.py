@@ -5,11 +5,11 @@
     python stream_peer.py subscribe PEER WORK FILE ADDRESS FIRST
         prints "ready", receives to the end, and prints what it saw, as JSON
 
-PEER is a module of ``streams``, WORK a JSON object with the fields of ``StreamWork``. A phase is a
-line on standard input: COUNT RATE SUBSCRIBERS IS_LAST IS_BUSY. COUNT updates are published, RATE per
-second (0: as fast as possible), once SUBSCRIBERS are there, while another Python thread computes if
-IS_BUSY; IS_LAST ends the stream. The answer is a line of JSON. FIRST is the number of the first
-update that a subscriber will get. The times that a ``timed`` work takes go into FILE.
+PEER is a module of ``streams``, WORK a JSON object with the fields of ``StreamWork``. A phase is
+a line on standard input: COUNT RATE SUBSCRIBERS IS_LAST IS_BUSY. COUNT updates are published, RATE
+per second (0: as fast as possible), once SUBSCRIBERS are there, while another Python thread
+computes if IS_BUSY; IS_LAST ends the stream. The answer is a line of JSON. FIRST is the number of
+the first update that a subscriber will get. The times that a ``timed`` work takes go into FILE.
 """
 
 from __future__ import annotations

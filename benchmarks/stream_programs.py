@@ -63,7 +63,7 @@ class StreamPeer:
         if self.module:
             text = json.dumps(asdict(work))
             return [sys.executable, PROGRAM, action, self.module, text, str(file), *rest]
-        last = rest[0] if rest else str(int(work.copy))
+        last = rest[0] if rest else str(int(not work.given))
         image_bytes = str(IMAGE_SIZE * 8 if work.images else 0)
         return [programs.compiled("pubsub"), action, programs.libzmq(), image_bytes, last]
 
@@ -139,6 +139,8 @@ class Streaming:
         self.last = 0
         """Number of the last update published."""
         self.subscribers: list[Program] = []
+        self.firsts: list[int] = []
+        """Number of the first update that each of them gets."""
         self.producer = self._start("produce", self.file_of(None))
         self.address = self.producer.told(SHORT_PATIENCE_S)
 
@@ -158,6 +160,7 @@ class Streaming:
             for number in range(len(self.subscribers), len(self.subscribers) + count)
         ]
         self.subscribers += begun
+        self.firsts += [self.last + 1] * count
         for each in begun:
             if each.told(SHORT_PATIENCE_S) != "ready":
                 raise RuntimeError("a subscriber is not ready")

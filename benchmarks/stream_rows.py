@@ -18,6 +18,8 @@ STREAM_PEERS = {
         StreamPeer(OURS, "laplace"),
         StreamPeer(NATIVE),
         StreamPeer(PYZMQ, "pyzmq_pub"),
+        StreamPeer(P4P, "pvaccess_p4p", 0.1),
+        StreamPeer(GRPC, "grpc_stream", 0.1),
     )
 }
 ALL = tuple(STREAM_PEERS)
@@ -34,7 +36,8 @@ class StreamRow:
     """Which function of ``stream_measure.py`` does it."""
     peers: tuple[str, ...] = ALL
     per_s: float = 0.0
-    """Updates for each second of measuring; with ``kind`` "through" about what gets through."""
+    """Updates per second; where they go as fast as possible, what sets their number."""
+    subscribers: int = 1
     short: bool = False
     """Whether it is also in the short run."""
     short_peers: ClassVar = (OURS, NATIVE, PYZMQ)
@@ -64,9 +67,48 @@ STREAM_ROWS = [
     StreamRow(
         "stream_given",
         "stream of 1 MiB arrays, given away",
-        StreamWork(images=True, waits=True, copy=False),
+        StreamWork(images=True, waits=True, given=True),
         "through",
         per_s=2000,
+        short=True,
+    ),
+    StreamRow(
+        "stream_fan_out",
+        "stream at 10 kHz to 8 subscribers",
+        StreamWork(timed=True),
+        "fan_out",
+        (OURS, PYZMQ, P4P),
+        per_s=10_000,
+        subscribers=8,
+    ),
+    *(
+        StreamRow(
+            f"stream_publish{rate}",
+            f"publishing at {rate // 1000} kHz",
+            StreamWork(timed=True),
+            "publishing",
+            (OURS, PYZMQ, P4P),
+            per_s=rate,
+            subscribers=8,
+        )
+        for rate in (1000, 10_000)
+    ),
+    StreamRow(
+        "stream_busy",
+        "stream at 1 kHz beside a computing thread",
+        StreamWork(timed=True),
+        "busy",
+        (OURS, PYZMQ, P4P, GRPC),
+        per_s=1000,
+        short=True,
+    ),
+    StreamRow(
+        "stream_reads",
+        "reads beside a stream of 1 MiB arrays",
+        StreamWork(images=True, waits=True, history_bytes=16 << 20),
+        "reads",
+        (OURS,),
+        per_s=1000,
         short=True,
     ),
 ]

@@ -21,7 +21,7 @@ namespace {
 constexpr int ZMQ_SUB = 2, ZMQ_XPUB = 9;
 constexpr int ZMQ_SUBSCRIBE = 6, ZMQ_RCVHWM = 24, ZMQ_XPUB_NODROP = 69;
 constexpr long end_of_all = -1;
-constexpr int high_water = 1000, high_water_of_images = 32;  // as streams/work.py
+constexpr int high_water = 10'000, high_water_of_images = 32;  // as streams/work.py
 
 [[noreturn]] void fail(const char* what) {
     std::fprintf(stderr, "pubsub: %s\n", what);

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
-from laplace_server import ServerLHC
-from laplace_server.client import ClientLHC
 from peers.work import Work, free_port, values
 
+from laplace_server import ServerLHC
+from laplace_server.client import ClientLHC
 from streams.work import STREAM, StreamWork, Take
 
 CANNOT: dict[str, str] = {}
@@ -30,7 +30,7 @@ class LaplaceProducer:
             block_timeout_s=60.0,
         )
         server.start()
-        self._copy = work.copy
+        self._copy = not work.given
         self.publish = self._publish_images if work.images else self._publish
 
     def _publish(self, data: dict[str, Any]) -> None:

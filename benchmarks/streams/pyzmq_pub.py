@@ -12,15 +12,10 @@ from typing import Any
 import zmq
 from orjson import dumps, loads
 
-from streams.work import HIGH_WATER, IMAGES_UNDER_WAY, SHAPE, StreamWork, Take
+from streams.work import SHAPE, StreamWork, Take, queue_length
 
 REQUIREMENT = "pyzmq==27.3.0 orjson==3.13.0"
 CANNOT: dict[str, str] = {}
-
-
-def high_water(work: StreamWork) -> int:
-    """Messages that wait at each end of a connection, at most."""
-    return IMAGES_UNDER_WAY if work.images else HIGH_WATER
 
 
 class PyzmqProducer:
@@ -30,11 +25,11 @@ class PyzmqProducer:
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.XPUB)
         self._socket.xpub_verboser = 1
         self._socket.xpub_nodrop = work.waits
-        self._socket.sndhwm = high_water(work)
+        self._socket.sndhwm = queue_length(work)
         port = self._socket.bind_to_random_port("tcp://127.0.0.1")
         self.address = f"tcp://127.0.0.1:{port}"
         self._there = 0
-        self._copy = work.copy
+        self._copy = not work.given
         self.publish = self._publish_image if work.images else self._publish
 
     def _publish(self, data: dict[str, Any]) -> None:
@@ -59,7 +54,7 @@ def produce(work: StreamWork) -> PyzmqProducer:
 def subscribe(address: str, work: StreamWork, ready: Callable[[], None], take: Take) -> int | None:
     """Receive to the end; nobody tells of losses."""
     socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
-    socket.rcvhwm = high_water(work)
+    socket.rcvhwm = queue_length(work)
     socket.subscribe(b"")
     socket.connect(address)
     ready()
