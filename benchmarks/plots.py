@@ -112,7 +112,7 @@ def _streams(measured: dict[str, Any], path: Path) -> None:
         ("stream_small", "updates_per_s", "small updates/s, 1 subscriber"),
         ("stream_copied", "updates_per_s", "1 MiB arrays/s, 1 subscriber"),
         ("stream_fan_out", "p99", "p99 in us: 10 kHz to 8 subscribers"),
-        ("stream_busy", "p99_busy", "p99 in us: 1 kHz beside a computing thread"),
+        ("stream_busy", "p99_call_busy", "p99 in us: 1 kHz beside a computing thread"),
     )
     for axes, (row, what, title) in zip(grid.flat, cases, strict=True):
         _horizontal(axes, measured, row, what, title)

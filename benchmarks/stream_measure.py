@@ -49,7 +49,7 @@ def fan_out(peer: StreamPeer, row: StreamRow, seconds: float) -> Figures:
         phases.run(WARM_UP_S)
         before = phases.run(2.0)
         memory = stream.producer.process.memory_info().rss
-        with _stopped(stream.subscribers[-1]):
+        with stopped(stream.subscribers[-1]):
             during = phases.run(5.0)
             memory = stream.producer.process.memory_info().rss - memory
         phases.run(1.0)
@@ -85,7 +85,7 @@ def publishing(peer: StreamPeer, row: StreamRow, seconds: float) -> Figures:
         stream.subscribe(row.subscribers - 1)
         phases.run(WARM_UP_S)
         found["8"] = phases.run(1.0)
-        with _stopped(stream.subscribers[-1]):
+        with stopped(stream.subscribers[-1]):
             found["stopped"] = phases.run(1.0)
         phases.run(1.0)
         phases.run(WARM_UP_S, last=True)
@@ -170,7 +170,7 @@ class _Phases:
 
 
 @contextmanager
-def _stopped(subscriber: Program) -> Iterator[None]:
+def stopped(subscriber: Program) -> Iterator[None]:
     """Stop a process meanwhile."""
     os.kill(subscriber.process.pid, signal.SIGSTOP)
     try:

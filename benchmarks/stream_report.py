@@ -126,6 +126,6 @@ not wait: ours has its default history, ZeroMQ its default high-water marks.
 Latency counts from the begin of `publish`; beside a computing thread from its end, since the call
 itself has to wait for the interpreter there. What is there before the call returns has taken
 nothing then, so peers whose calls let go of the interpreter seem quick: the last line of that table
-counts from the begin. A computing process instead of the thread takes as much of a core, but not the
-interpreter. The bars of `publish` compare with one subscriber, not with none: without any there is
-nobody to wake."""
+counts from the begin. A computing process instead of the thread takes as much of a core, but not
+the interpreter. The bars of `publish` compare with one subscriber, not with none: without any
+there is nobody to wake."""

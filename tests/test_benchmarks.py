@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import os
@@ -10,8 +11,12 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 import zmq
 from machine import within
@@ -57,6 +62,138 @@ def test_a_row_of_each_kind(tmp_path: Path) -> None:
     report = (tmp_path / "performance.md").read_text()
     assert "| read of 2 floats, 1 client |" in report
     assert (tmp_path / "performance" / "reads.png").stat().st_size > 10_000
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("matplotlib") is None, reason="matplotlib is not installed"
+)
+@pytest.mark.timeout(within(300))
+def test_every_stream_row(tmp_path: Path) -> None:
+    peers = ["laplace-server", "native PUB/SUB", "pyzmq, orjson"]
+    command = [sys.executable, str(BENCHMARKS / "run.py"), "--rounds", "1", "--seconds", "0.03"]
+    command += ["--output", str(tmp_path), "--peers", *peers, "--rows", "stream_"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=within(280))
+    assert done.returncode == 0, done.stdout + done.stderr
+    measured = json.loads((tmp_path / "performance" / "results.json").read_text())
+    rows = measured["results"]
+    assert {"small", "copied", "given", "fan_out", "publish1000", "publish10000"} <= {
+        key.removeprefix("stream_") for key in rows
+    }
+    for key, found in rows.items():
+        assert "laplace-server" in found
+        for name, (figures,) in found.items():
+            assert all(value >= 0 for value in figures.values()), key
+            assert name == "pyzmq, orjson" or figures.get("lost", 0) == 0
+    assert set(rows["stream_small"]) == set(peers)
+    assert not measured["empty"]
+    report = (tmp_path / "performance.md").read_text()
+    assert "| stream of small updates |" in report
+    assert "| p99 while one is stopped, us |" in report
+    assert (tmp_path / "performance" / "streams.png").stat().st_size > 10_000
+
+
+@pytest.fixture
+def stream_modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The modules of the benchmarks that run streams, as ``run.py`` imports them."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    yield SimpleNamespace(
+        work=importlib.import_module("streams.work"),
+        programs=importlib.import_module("stream_programs"),
+        measure=importlib.import_module("stream_measure"),
+    )
+    for name in set(sys.modules) - before:
+        if str(BENCHMARKS) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+WRONG_UPDATES = {
+    "wrong": ([{"x": 0.5, "shot": 1}, {"x": 0.5, "shot": 2}], "a wrong update"),
+    "twice": ([{"x": 0.5, "shot": 1}, {"x": 0.5, "shot": 1}], "shot 1 came after shot 1"),
+    "back": ([{"x": 1.0, "shot": 2}, {"x": 0.5, "shot": 1}], "shot 1 came after shot 2"),
+}
+
+
+@pytest.mark.parametrize("timed", [False, True])
+@pytest.mark.parametrize("case", WRONG_UPDATES)
+def test_a_subscriber_refuses_wrong_updates(stream_modules: Any, case: str, timed: bool) -> None:
+    updates, complaint = WRONG_UPDATES[case]
+    work = stream_modules.work.StreamWork(timed=timed)
+    with pytest.raises(ValueError, match=complaint):
+        stream_modules.work.Checked(work, 1).taker()(updates)
+
+
+def test_a_subscriber_refuses_a_wrong_array(stream_modules: Any) -> None:
+    work = stream_modules.work.StreamWork(images=True)
+    update = stream_modules.work.update_of(work, 1)
+    assert np.array_equal(update["image"], np.ones(stream_modules.work.SHAPE))
+    update["image"][-1, -1] += 1
+    with pytest.raises(ValueError, match="the image of shot 1 is wrong"):
+        stream_modules.work.Checked(work, 1).taker()([update])
+
+
+@pytest.mark.parametrize("portions", [1, 2, 10])
+def test_a_subscriber_counts_what_is_missing(stream_modules: Any, portions: int) -> None:
+    work = stream_modules.work.StreamWork()
+    updates = [stream_modules.work.update_of(work, shot, shot == 20) for shot in range(11, 21)]
+    del updates[3:5], updates[0]
+    checked = stream_modules.work.Checked(work, 11)
+    take = checked.taker()
+    ends = [take(updates[begin : begin + portions]) for begin in range(0, 7, portions)]
+    assert ends == [False] * (len(ends) - 1) + [True]
+    assert (checked.received, checked.missing) == (7, 3)
+
+
+def test_what_a_stopped_subscriber_lost_is_what_it_is_told(stream_modules: Any) -> None:
+    peer = stream_modules.programs.StreamPeer("laplace-server", "laplace")
+    work = stream_modules.work.StreamWork(history_bytes=10_000)
+    with stream_modules.programs.streaming(peer, work) as stream:
+        stream.subscribe(2)
+        with stream_modules.measure.stopped(stream.subscribers[1]):
+            stream.run(100_000)
+        stream.run(1, last=True)
+        for seen in stream.seen():
+            assert seen.received + seen.missing == 100_001
+            assert seen.told == seen.missing
+        assert seen.missing > 0
+
+
+@pytest.mark.parametrize(
+    ("updates", "complaint"),
+    [
+        (['{"x":0.5,"shot":1}', '{"x":0.5,"shot":1}'], "out of order"),
+        (["[]"], "a wrong update"),
+        (['{"x":0.5,"shot":1}', '{"x":-1.0,"shot":5}'], ""),
+    ],
+)
+def test_the_native_subscriber_checks_updates(
+    stream_modules: Any, updates: list[str], complaint: str
+) -> None:
+    programs = importlib.import_module("programs")
+    with zmq.Context() as context:
+        publisher = context.socket(zmq.XPUB)
+        publisher.linger = 0
+        port = publisher.bind_to_random_port("tcp://127.0.0.1")
+        command = [programs.compiled("pubsub"), "subscribe", programs.libzmq(), "0", str(port)]
+        subscriber = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            assert publisher.recv() == b"\1"
+            for update in updates:
+                publisher.send_string(update)
+            output, errors = subscriber.communicate(timeout=within(60))
+        finally:
+            subscriber.kill()
+            subscriber.communicate()
+            publisher.close()
+    if complaint:
+        assert subscriber.returncode == 1
+        assert complaint in errors
+        return
+    ready, seen = output.splitlines()
+    assert ready == "ready"
+    assert (json.loads(seen)["received"], json.loads(seen)["missing"]) == (2, 3)
 
 
 @pytest.fixture(scope="module")
