@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,6 +23,7 @@ from stream_rows import StreamRow
 Figures = dict[str, float]
 
 WARM_UP_S = 0.3
+PATIENCE_S = 30.0
 USUAL_S = 0.6  # what the longer phases below are meant for; they shrink with the time of a run
 
 
@@ -134,14 +134,10 @@ def reads(peer: StreamPeer, row: StreamRow, seconds: float) -> Figures:
         told = stream.run(count)
         greatest = count / (told["end"] - told["begin"])
         quiet = programs.load(server, Work(), seconds=seconds)
-        # Longer than the reads take, with the start of their program.
-        stream.begin(round(greatest / 2 * (1.2 * seconds + 0.5)), greatest / 2)
-        time.sleep(0.1)
+        stream.begin(round(greatest * PATIENCE_S), greatest / 2)
         beside = programs.load(server, Work(), seconds=seconds)
-        read = time.perf_counter()
+        stream.stop()
         told = stream.end()
-        if told["end"] < read:
-            raise RuntimeError("the stream ended before the reads")
         stream.run(1, last=True)
         (seen,) = _all_of(stream)
         return {

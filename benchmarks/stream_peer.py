@@ -10,6 +10,7 @@ a line on standard input: COUNT RATE SUBSCRIBERS IS_LAST IS_BUSY. COUNT updates 
 per second (0: as fast as possible), once SUBSCRIBERS are there, while another Python thread
 computes if IS_BUSY; IS_LAST ends the stream. The answer is a line of JSON. FIRST is the number of
 the first update that a subscriber will get. The times that a ``timed`` work takes go into FILE.
+SIGUSR1 ends a phase with a RATE before its COUNT.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -36,6 +38,7 @@ class Phases:
         self._producer = producer
         self._work = work
         self._shot = 0
+        self._enough = False
         self.begins = array("d")
         self.ends = array("d")
 
@@ -46,24 +49,29 @@ class Phases:
         company = threading.Thread(target=_compute, args=(over,))
         if is_busy:
             company.start()
-        first, after = self._shot + 1, self._shot + count + 1
+        first = self._shot + 1
+        shots = range(first, first + count - is_last)
         begin = time.perf_counter()
         try:
             if self._work.timed or rate:
-                self._publish_timed(range(first, after - is_last), rate)
+                self._publish_timed(shots, rate)
             elif self._work.images:
-                self._publish_images(range(first, after - is_last))
+                self._publish_images(shots)
             else:
-                self._publish(range(first, after - is_last))
+                self._publish(shots)
             if is_last:
-                self._producer.publish(update_of(self._work, after - 1, True))
+                self._shot += 1
+                self._producer.publish(update_of(self._work, self._shot, True))
         finally:
             over.set()
         end = time.perf_counter()
         if is_busy:
             company.join()
-        self._shot = after - 1
-        return {"first": first, "last": after - 1, "begin": begin, "end": end}
+        return {"first": first, "last": self._shot, "begin": begin, "end": end}
+
+    def stop(self, *_: object) -> None:
+        """End the phase."""
+        self._enough = True
 
     def _wait_for(self, subscribers: int) -> None:
         give_up = time.perf_counter() + PATIENCE_S
@@ -76,15 +84,20 @@ class Phases:
         publish = self._producer.publish
         for shot in shots:
             publish({"x": 0.5 * shot, "shot": shot})
+        self._shot = shots.stop - 1
 
     def _publish_images(self, shots: range) -> None:
         for shot in shots:
             self._producer.publish(update_of(self._work, shot))
+        self._shot = shots.stop - 1
 
     def _publish_timed(self, shots: range, rate: float) -> None:
         work, publish, clock = self._work, self._producer.publish, time.perf_counter
         due = clock()
+        self._enough = False
         for shot in shots:
+            if self._enough:
+                break
             data = update_of(work, shot)
             if rate:
                 due += 1 / rate
@@ -96,6 +109,7 @@ class Phases:
             end = clock()
             self.begins.append(begin)
             self.ends.append(end)
+            self._shot = shot
 
 
 def _compute(over: threading.Event) -> None:
@@ -109,6 +123,7 @@ def produce(peer: Any, work: StreamWork, file: Path) -> None:
     """Do what standard input says."""
     producer: Producer = peer.produce(work)
     phases = Phases(producer, work)
+    signal.signal(signal.SIGUSR1, phases.stop)
     print(producer.address, flush=True)
     for line in sys.stdin:
         count, rate, subscribers, is_last, is_busy = line.split()

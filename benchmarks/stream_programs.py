@@ -6,6 +6,7 @@ import importlib
 import importlib.metadata
 import json
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
@@ -168,6 +169,10 @@ class Streaming:
     def begin(self, count: int, rate: float = 0.0, last: bool = False, busy: bool = False) -> None:
         """Let the producer begin a phase; see ``stream_peer.py``."""
         self.producer.tell(f"{count} {rate} {len(self.subscribers)} {int(last)} {int(busy)}")
+
+    def stop(self) -> None:
+        """End a phase that has a rate."""
+        self.producer.process.send_signal(signal.SIGUSR1)
 
     def end(self) -> dict[str, Any]:
         """Wait until the phase is over, and return what the producer says of it."""

@@ -70,7 +70,6 @@ STREAM_ROWS = [
         StreamWork(images=True, waits=True, given=True),
         "through",
         per_s=2000,
-        short=True,
     ),
     StreamRow(
         "stream_fan_out",
