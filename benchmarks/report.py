@@ -43,7 +43,8 @@ def number(value: float) -> str:
 
 def title_of(key: str) -> str:
     """Title of a row."""
-    return next(row.title for row in (*ROWS, *STREAM_ROWS) if row.key == key)
+    every: list[Row | StreamRow] = [*ROWS, *STREAM_ROWS]
+    return next(row.title for row in every if row.key == key)
 
 
 def unit_of(row: Row | StreamRow) -> str:

@@ -4,7 +4,8 @@
     python benchmarks/run.py --short    the everyday questions in under two minutes
 
 One server is alive at a time. In every round each peer does the same work in turn, so ratios are
-taken within a round, and the medians over the rounds with least and greatest are reported.
+taken within a round, and the medians over the rounds with least and greatest are reported. Rows
+whose keys begin with "stream_" are about streams, and have peers of their own (``stream_rows.py``).
 """
 
 from __future__ import annotations

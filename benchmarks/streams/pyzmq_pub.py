@@ -23,10 +23,10 @@ class PyzmqProducer:
 
     def __init__(self, work: StreamWork) -> None:
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.XPUB)
-        self._socket.xpub_verboser = 1
-        self._socket.xpub_nodrop = work.waits
-        self._socket.sndhwm = queue_length(work)
-        port = self._socket.bind_to_random_port("tcp://127.0.0.1")
+        self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
+        self._socket.setsockopt(zmq.XPUB_NODROP, int(work.waits))
+        self._socket.setsockopt(zmq.SNDHWM, queue_length(work))
+        port: int = self._socket.bind_to_random_port("tcp://127.0.0.1")
         self.address = f"tcp://127.0.0.1:{port}"
         self._there = 0
         self._copy = not work.given
@@ -54,7 +54,7 @@ def produce(work: StreamWork) -> PyzmqProducer:
 def subscribe(address: str, work: StreamWork, ready: Callable[[], None], take: Take) -> int | None:
     """Receive to the end; nobody tells of losses."""
     socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
-    socket.rcvhwm = queue_length(work)
+    socket.setsockopt(zmq.RCVHWM, queue_length(work))
     socket.subscribe(b"")
     socket.connect(address)
     ready()
