@@ -10,7 +10,7 @@ a line on standard input: COUNT RATE SUBSCRIBERS IS_LAST IS_BUSY. COUNT updates 
 per second (0: as fast as possible), once SUBSCRIBERS are there, while another Python thread
 computes if IS_BUSY; IS_LAST ends the stream. The answer is a line of JSON. FIRST is the number of
 the first update that a subscriber will get. The times that a ``timed`` work takes go into FILE.
-SIGUSR1 ends a phase with a RATE before its COUNT.
+SIGUSR1 ends a phase with a RATE before its COUNT. What goes wrong is told as {"error": ...}.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def produce(peer: Any, work: StreamWork, file: Path) -> None:
 
 def subscribe(peer: Any, work: StreamWork, file: Path, address: str, first: int) -> None:
     """Receive all there is."""
-    checked = Checked(work, first)
+    checked = Checked(work, first, getattr(peer, "REPEATS", False))
 
     def ready() -> None:
         print("ready", flush=True)
@@ -151,11 +151,14 @@ def main() -> None:
     """Run as the command line says."""
     action, name, work_text, file, *rest = sys.argv[1:]
     peer, work = importlib.import_module(f"streams.{name}"), StreamWork(**json.loads(work_text))
-    if action == "produce":
-        produce(peer, work, Path(file))
-    else:
-        address, first = rest
-        subscribe(peer, work, Path(file), address, int(first))
+    try:
+        if action == "produce":
+            produce(peer, work, Path(file))
+        else:
+            address, first = rest
+            subscribe(peer, work, Path(file), address, int(first))
+    except Exception as fault:
+        print(json.dumps({"error": f"{type(fault).__name__}: {fault}"}), flush=True)
     os._exit(0)  # some libraries do not end their threads
 
 

@@ -91,7 +91,7 @@ class Program:
         """Return its next line.
 
         Raises:
-            RuntimeError: it has ended, or is silent for too long.
+            RuntimeError: it has failed, has ended, or is silent for too long.
         """
         try:
             line = self._lines.get(timeout=patience_s)
@@ -99,6 +99,8 @@ class Program:
             raise RuntimeError(f"silent for {patience_s:g} s") from None
         if not line:
             raise RuntimeError("a program of the stream has ended")
+        if line.startswith('{"error"'):
+            raise RuntimeError(json.loads(line)["error"])
         return line
 
     def tell(self, line: str) -> None:

@@ -123,6 +123,14 @@ def test_a_subscriber_refuses_wrong_updates(stream_modules: Any, case: str, time
         stream_modules.work.Checked(work, 1).taker()(updates)
 
 
+def test_a_subscriber_takes_no_update_twice_for_two(stream_modules: Any) -> None:
+    work = stream_modules.work.StreamWork()
+    updates = [stream_modules.work.update_of(work, shot, shot == 4) for shot in (1, 3, 3, 4)]
+    checked = stream_modules.work.Checked(work, 1, True)
+    assert checked.taker()(updates)
+    assert (checked.received, checked.missing) == (3, 1)
+
+
 def test_a_subscriber_refuses_a_wrong_array(stream_modules: Any) -> None:
     work = stream_modules.work.StreamWork(images=True)
     update = stream_modules.work.update_of(work, 1)
@@ -142,6 +150,17 @@ def test_a_subscriber_counts_what_is_missing(stream_modules: Any, portions: int)
     ends = [take(updates[begin : begin + portions]) for begin in range(0, 7, portions)]
     assert ends == [False] * (len(ends) - 1) + [True]
     assert (checked.received, checked.missing) == (7, 3)
+
+
+def test_a_failure_is_told(stream_modules: Any) -> None:
+    peer = stream_modules.programs.StreamPeer("laplace-server", "laplace")
+    with stream_modules.programs.streaming(peer, stream_modules.work.StreamWork()) as stream:
+        stream.run(3)
+        stream.last = 10  # so that subscribers expect what is none of theirs
+        stream.subscribe()
+        stream.run(1, last=True)
+        with pytest.raises(RuntimeError, match="ValueError: shot 4 came after shot 10"):
+            stream.seen()
 
 
 def test_what_a_stopped_subscriber_lost_is_what_it_is_told(stream_modules: Any) -> None:

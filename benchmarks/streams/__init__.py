@@ -2,5 +2,6 @@
 
 A module gives REQUIREMENT (what pip installs; ours has none), CANNOT (fields of ``StreamWork`` that
 it has no way for, with the reason), ``produce(work)``, which returns a ``Producer``, and
-``subscribe(address, work, ready, take)``. ``stream_peer.py`` runs either as a process of its own.
+``subscribe(address, work, ready, take)``. REPEATS says that it may deliver an update twice.
+``stream_peer.py`` runs either end as a process of its own.
 """

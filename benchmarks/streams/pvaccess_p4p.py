@@ -21,6 +21,8 @@ from streams.work import STREAM, StreamWork, Take, queue_length
 REQUIREMENT = "p4p==4.3.0"
 CANNOT = {"given": "an array given to a Value is copied"}
 
+REPEATS = True  # a monitor tells a value, and under load tells it again
+
 FIELDS = [("x", "d"), ("shot", "l")]
 
 
