@@ -359,10 +359,12 @@ cdef class Core:
     # ---- streams
 
     def declare_stream(self, str name, size_t history_bytes, uint64_t history_updates,
-                       patience_s):
-        """Make a stream, or change how much of its past is kept and whether publishers wait."""
+                       patience_s, bint change):
+        """Make a stream; with `change`, one that is there already is changed."""
         cdef History history
         cdef StreamRef found = self.streams.get(name)
+        if found is not None and not change:
+            return
         history.bytes = history_bytes
         history.updates = history_updates
         history.block = patience_s is not None
@@ -377,7 +379,7 @@ cdef class Core:
         if name == "data":
             self.data_stream = found
 
-    def publish(self, str name, data, timestamp, bint copy):
+    def publish(self, name, data, timestamp, bint copy):
         """Append an update to a declared stream; its sequence number. KeyError: not declared."""
         cdef StreamRef found = self.streams.get(name)
         cdef double time = wall_clock_s() if timestamp is None else timestamp
@@ -412,7 +414,7 @@ cdef class Core:
             if not given_up.empty():
                 self.tell_given_up(found, given_up)
             number = stream.append(text, time, arrays)
-        if server.shared.streams.followed.load():
+        if stream.word_is_wanted():
             server.shared.wake()
         return number
 

@@ -539,9 +539,9 @@ bool Loop::stopped(uint64_t now) {
         set_receive_timeout(0);
         int error = 0;
         while (now_ns() < now + drain_ns && receive(error)) on_message();
-        end_streams();
     }
-    return peers_.empty() || now >= flush_deadline_;
+    end_streams(now < flush_deadline_);
+    return (peers_.empty() && subscribers_.empty()) || now >= flush_deadline_;
 }
 
 int Loop::linger_ms() const noexcept {

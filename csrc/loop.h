@@ -83,7 +83,7 @@ private:
     Sent tell(Subscriber& subscriber, stream_kind kind);
     Sent send_stream(Route& route, Message& head, std::vector<Message>* arrays);
     StreamHeader header_for(const Subscriber& subscriber, stream_kind kind) const noexcept;
-    void end_streams();
+    void end_streams(bool in_time);
 
     // What happens between messages.
     void read_mail();

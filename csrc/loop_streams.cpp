@@ -100,7 +100,11 @@ Loop::Sent Loop::pump_one(Subscriber& subscriber, uint64_t now) {
     for (int i = 0; i < messages_in_turn; ++i) {
         const bool allowed = ledger.messages < ledger.allowed_messages && ledger.bytes < ledger.allowed_bytes;
         const uint64_t next = ledger.next;
-        const Range range = subscription.stream->range();
+        Range range = subscription.stream->range();
+        if (allowed && next > range.last) {
+            subscription.stream->ask_for_word();
+            range = subscription.stream->range();
+        }
         if (!allowed || next > range.last) {
             if (now - subscriber.told < alive_ns) return Sent::yes;
             return tell(subscriber, STREAM_ALIVE);
@@ -218,17 +222,21 @@ Loop::Sent Loop::send_stream(Route& route, Message& head, std::vector<Message>* 
     return Sent::yes;
 }
 
-// The server stops: each subscriber gets what it may have still, and the last number.
-void Loop::end_streams() {
-    for (auto& each : subscribers_) {
-        Subscriber& subscriber = each.second;
-        do {
-            look_at_streams_ = false;
-        } while (pump_one(subscriber, now_ns()) == Sent::yes && look_at_streams_);
-        tell(subscriber, STREAM_END);
-        shared_.streams.leave(subscriber.subscription);
+// The server stops: each subscriber is sent what there is, as far as its credit goes until the time
+// is over, and told the last number.
+void Loop::end_streams(bool in_time) {
+    for (auto each = subscribers_.begin(); each != subscribers_.end();) {
+        Subscriber& subscriber = each->second;
+        const Subscription& subscription = subscriber.subscription;
+        const bool behind = subscription.ledger->next <= subscription.stream->range().last;
+        if ((in_time && behind) || (tell(subscriber, STREAM_END) == Sent::full && in_time)) {
+            streams_at_ = std::min(streams_at_, now_ns() + first_retry_ns);
+            ++each;
+            continue;
+        }
+        shared_.streams.leave(subscription);
+        each = subscribers_.erase(each);
     }
-    subscribers_.clear();
 }
 
 }  // namespace laplace

@@ -171,6 +171,7 @@ cdef extern from "stream.h" namespace "laplace" nogil:
         void set_history(History history) noexcept
         Range range() noexcept
         size_t bytes() noexcept
+        bool word_is_wanted() noexcept
     const size_t largest_text "laplace::Stream::largest_text"
 
 
@@ -193,7 +194,6 @@ cdef extern from "subscribers.h" namespace "laplace" nogil:
             const string& name, const string& json, History history) except +
         vector[shared_ptr[Ledger]] ledgers() except +
         vector[shared_ptr[Ledger]] give_up(const vector[Cursor]& cursors) except +
-        atomic_bool followed
     cdef cppclass Subscription:
         shared_ptr[Stream] stream
         shared_ptr[Ledger] ledger

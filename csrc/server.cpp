@@ -24,7 +24,10 @@ constexpr char wake_id[] = "laplace-wake";
 constexpr char zap_domain[] = "laplace";
 // Replies libzmq holds for one peer before the loop parks more on its own account.
 constexpr int send_high_water = 256;
-constexpr int keepalive_idle_s = 60;
+// A peer that lost its power or its network is given up after these times, whether anything is on
+// its way to it or not.
+constexpr int keepalive_idle_s = 60, keepalive_interval_s = 10, keepalive_probes = 3;
+constexpr int unconfirmed_ms = 60000;
 // So that a read does not wait behind the frames of a stream on their way to the network.
 constexpr int io_threads = 2;
 
@@ -106,6 +109,9 @@ int Server::open() noexcept {
         {ZMQ_SNDHWM, send_high_water},
         {ZMQ_TCP_KEEPALIVE, 1},
         {ZMQ_TCP_KEEPALIVE_IDLE, keepalive_idle_s},
+        {ZMQ_TCP_KEEPALIVE_INTVL, keepalive_interval_s},
+        {ZMQ_TCP_KEEPALIVE_CNT, keepalive_probes},
+        {ZMQ_TCP_MAXRT, unconfirmed_ms},
         {ZMQ_IPV6, ipv6 ? 1 : 0},
     };
     for (const auto& option : options) {

@@ -14,6 +14,15 @@ constexpr size_t blocks_in_history = 16;  // or more, so that little is forgotte
 constexpr size_t alone_part = 4;          // a text of a quarter of a block is one by itself
 constexpr size_t typical_text = 32;       // bytes; updates that are shorter fill a block early
 
+size_t usual_block(const History& history) noexcept {
+    return std::clamp(history.bytes / blocks_in_history, least_block, largest_block);
+}
+
+// Shorter texts need no more than room in the last block, where their number is not limited.
+size_t small_text_of(const History& history) noexcept {
+    return history.updates == UINT64_MAX ? usual_block(history) / alone_part : 0;
+}
+
 }  // namespace
 
 Block::Block(uint64_t first, uint32_t updates, uint32_t text_bytes)
@@ -57,8 +66,14 @@ void Block::append(std::string_view text, double time) noexcept {
     count_.store(count + 1, std::memory_order_release);
 }
 
+Stream::Stream(History history) noexcept : history_(history), small_text_(small_text_of(history)) {}
+
 uint64_t Stream::append(std::string_view text, double time, std::vector<Message>& arrays) {
     const std::lock_guard<std::mutex> lock(mutex_);
+    if (arrays.empty() && text.size() < small_text_ && !blocks_.empty() && blocks_.back()->has_room(text.size())) {
+        blocks_.back()->append(text, time);  // most often; nothing has to go for it
+        return ++last_;
+    }
     const Need need = need_of(text.size(), arrays);
     if (history_.block && !followers_.empty() && costs_anybody(cut_for(need, last_ + 1))) return 0;
     if (need.fresh) {
@@ -75,7 +90,7 @@ uint64_t Stream::append(std::string_view text, double time, std::vector<Message>
 }
 
 Stream::Need Stream::need_of(size_t text_bytes, const std::vector<Message>& arrays) const noexcept {
-    const size_t usual = std::clamp(history_.bytes / blocks_in_history, least_block, largest_block);
+    const size_t usual = usual_block(history_);
     Need need{};
     need.alone = !arrays.empty() || text_bytes >= usual / alone_part;
     need.fresh = need.alone || blocks_.empty() || !blocks_.back()->has_room(text_bytes);
@@ -113,6 +128,7 @@ void Stream::forget(const Cut& cut) noexcept {
 void Stream::set_history(History history) noexcept {
     const std::lock_guard<std::mutex> lock(mutex_);
     history_ = history;
+    small_text_ = small_text_of(history);
     forget(cut_for(Need{}, last_));
     moved_.notify_all();
 }

@@ -78,7 +78,7 @@ public:
     // JSON text of one update, at most; 32 bits count the bytes of a block.
     static constexpr size_t largest_text = size_t{1} << 30;
 
-    explicit Stream(History history) noexcept : history_(history) {}
+    explicit Stream(History history) noexcept;
 
     // Adds an update and returns its number, from 1 on. `text` is a JSON object of at most
     // largest_text bytes. Returns 0 where publishers wait and somebody would lose what he has not
@@ -101,6 +101,12 @@ public:
     // A cursor has moved.
     void advanced() noexcept;
 
+    // The loop has sent what there is, and can send more: it looks once more for new updates after
+    // saying so, and sleeps.
+    void ask_for_word() noexcept { word_wanted_.store(true); }
+    // Whether a publisher that has appended is to wake the loop; true once for each time it asks.
+    bool word_is_wanted() noexcept { return word_wanted_.load() && word_wanted_.exchange(false); }
+
 private:
     // What the next update needs: a block of its own, a new one, or room in the last.
     struct Need {
@@ -120,8 +126,10 @@ private:
     std::mutex mutex_;
     std::condition_variable moved_;
     std::atomic<unsigned> publishers_waiting_{0};
+    std::atomic<bool> word_wanted_{false};
     std::vector<Cursor> followers_;
     History history_;
+    size_t small_text_;
     std::deque<std::shared_ptr<Block>> blocks_;
     size_t bytes_ = 0;
     uint64_t last_ = 0;

@@ -68,7 +68,6 @@ public:
     void enter(const Subscription& subscription) {
         const std::lock_guard<std::mutex> lock(mutex_);
         ledgers_.push_back(subscription.ledger);
-        followed.store(true);
         if (subscription.latest_only) return;
         subscription.stream->join(subscription.cursor());
         subscription.ledger->waited_for.store(true);
@@ -76,7 +75,6 @@ public:
     void leave(const Subscription& subscription) noexcept {
         const std::lock_guard<std::mutex> lock(mutex_);
         ledgers_.erase(std::remove(ledgers_.begin(), ledgers_.end(), subscription.ledger), ledgers_.end());
-        followed.store(!ledgers_.empty());
         subscription.stream->leave(subscription.cursor());
     }
     std::vector<std::shared_ptr<Ledger>> ledgers() {
@@ -94,9 +92,7 @@ public:
         }
         return given_up;
     }
-    // Whether a publisher has anybody to wake the loop for.
-    std::atomic<bool> followed{false};
-    std::atomic<bool> any{false};
+    std::atomic<bool> any{false};  // whether there is a stream
 
 private:
     struct Named {

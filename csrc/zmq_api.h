@@ -33,9 +33,12 @@ enum zmq_option {
     ZMQ_LAST_ENDPOINT = 32,
     ZMQ_ROUTER_MANDATORY = 33,
     ZMQ_TCP_KEEPALIVE = 34,
+    ZMQ_TCP_KEEPALIVE_CNT = 35,
     ZMQ_TCP_KEEPALIVE_IDLE = 36,
+    ZMQ_TCP_KEEPALIVE_INTVL = 37,
     ZMQ_IPV6 = 42,
-    ZMQ_ZAP_DOMAIN = 55
+    ZMQ_ZAP_DOMAIN = 55,
+    ZMQ_TCP_MAXRT = 80
 };
 
 enum zmq_event {

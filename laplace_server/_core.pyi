@@ -204,9 +204,14 @@ class Core:
     """Called with a stream and a subscriber's name (JSON) when a publisher waits no more for it."""
 
     def declare_stream(
-        self, name: str, history_bytes: int, history_updates: int, patience_s: float | None
+        self,
+        name: str,
+        history_bytes: int,
+        history_updates: int,
+        patience_s: float | None,
+        change: bool,
     ) -> None:
-        """Make a stream, or change how much of its past is kept.
+        """Make a stream; with ``change``, one that is there already is changed.
 
         ``patience_s`` is how long a publisher waits, for an update, until nobody loses by it.
         """

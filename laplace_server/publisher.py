@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(LOGGER_NAME)
 
+_WITHOUT_LIMIT = 2**64 - 1  # as the core knows it
+
 
 class Publisher:
     """The part of ServerLHC that programs publish with."""
@@ -43,8 +45,7 @@ class Publisher:
         Raises:
             TypeError, ValueError: an argument is wrong.
         """
-        if not isinstance(name, str) or not name:
-            raise TypeError(f"a stream's name is a non-empty str, not {name!r}")
+        _check_name(name)
         if history_bytes is None:
             history_bytes = self.stream_history_bytes
         checked_history_bytes(history_bytes)
@@ -54,9 +55,9 @@ class Publisher:
             raise ValueError(f"'policy' must be 'gap' or 'block', not {policy!r}")
         if not 0 <= block_timeout_s < math.inf:
             raise ValueError(f"'block_timeout_s' must be 0 or more, not {block_timeout_s!r}")
-        count = 2**64 - 1 if history_count is None else history_count
+        count = _WITHOUT_LIMIT if history_count is None else history_count
         patience_s = block_timeout_s if policy == "block" else None
-        self._core.declare_stream(name, history_bytes, count, patience_s)
+        self._declare(name, history_bytes, count, patience_s)
 
     def publish(
         self,
@@ -83,8 +84,32 @@ class Publisher:
         except KeyError:
             if stream in self._core.stream_names():
                 raise
-        self.declare_stream(stream)
+        self._declare_unless_there(stream)
         return self._core.publish(stream, data, timestamp, copy)
+
+    def _declare_unless_there(self, name: str) -> None:
+        _check_name(name)
+        self._declare(name, self.stream_history_bytes, _WITHOUT_LIMIT, None, change=False)
+
+    def _declare(
+        self,
+        name: str,
+        history_bytes: int,
+        history_count: int,
+        patience_s: float | None,
+        change: bool = True,
+    ) -> None:
+        # As an exact str: a StrEnum's value, not what its str() may be.
+        exact = str.__str__(name)
+        history_bytes, history_count = (
+            min(limit, _WITHOUT_LIMIT) for limit in (history_bytes, history_count)
+        )
+        self._core.declare_stream(exact, history_bytes, history_count, patience_s, change)
+
+
+def _check_name(name: str) -> None:
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"a stream's name is a non-empty str, not {name!r}")
 
 
 def checked_history_bytes(history_bytes: int) -> int:

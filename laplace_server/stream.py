@@ -23,10 +23,12 @@ from types import TracebackType
 import zmq
 
 from laplace_server import protocol
-from laplace_server.connections import LONGEST_WAIT_S
 from laplace_server.errors import ClientClosed, RequestTimeout
 from laplace_server.follower import EndedEpoch, Follower, State, Update
 from laplace_server.stream_connection import StreamConnection
+
+# Until it is noticed that another thread has closed it, or that the connection is broken.
+_LONGEST_WAIT_S = 0.05
 
 __all__ = ["EndedEpoch", "Subscription", "Update"]
 
@@ -70,10 +72,6 @@ class Subscription:
         self._connection: StreamConnection | None = None
         self._closed = False
         try:
-            self._wake: zmq.Socket[bytes] = self._context.socket(zmq.PAIR)
-            self._waker: zmq.Socket[bytes] = self._context.socket(zmq.PAIR)
-            self._wake.bind("inproc://wake")
-            self._waker.connect("inproc://wake")
             self._begin(timeout_s)
         except BaseException:
             self.close()
@@ -172,10 +170,8 @@ class Subscription:
         with self._gate:
             self._closed = True
             self._follower.drop_batch()
-            if not self._receiving:
+            if not self._receiving:  # else the one who is will see it
                 self._dispose()
-            else:
-                self._waker.send(b"", zmq.DONTWAIT)
 
     def __enter__(self) -> Subscription:
         return self
@@ -234,8 +230,11 @@ class Subscription:
         credit = follower.credit()
         if credit is not None:
             connection.send(credit)
+        wait_s = _LONGEST_WAIT_S
+        if deadline is not None:
+            wait_s = min(wait_s, deadline - time.monotonic())
         while not self._closed:
-            frames = connection.receive()
+            frames = connection.receive(wait_s)
             now = time.monotonic()
             if frames is not None:
                 follower.take(frames, now)
@@ -247,7 +246,7 @@ class Subscription:
             if deadline is not None and now >= deadline:
                 raise TimeoutError(f"no update of {self.stream!r} in time")
             until = follower.due_at if deadline is None else min(follower.due_at, deadline)
-            connection.wait(min(until - now, LONGEST_WAIT_S))
+            wait_s = min(until - now, _LONGEST_WAIT_S)
         raise ClientClosed(f"{self!r} was closed.")
 
     def _connect(self, now: float) -> StreamConnection:
@@ -256,7 +255,7 @@ class Subscription:
         if connection is not None:
             connection.close()
         body = self._follower.ask(now)
-        self._connection = StreamConnection(self._context, self._follower.address, self._wake)
+        self._connection = StreamConnection(self._context, self._follower.address)
         self._connection.send(body)
         return self._connection
 

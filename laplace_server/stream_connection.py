@@ -50,43 +50,44 @@ def close_stream_socket(socket: Any, monitor: Any, *, linger: bool) -> None:
 
 
 class StreamConnection:
-    """One for a thread; ``wake``, if readable, ends a wait."""
+    """One for a thread."""
 
-    def __init__(self, context: zmq.Context[Any], address: str, wake: zmq.Socket[bytes]) -> None:
+    def __init__(self, context: zmq.Context[Any], address: str) -> None:
         self._socket, self._monitor = open_stream_socket(context, address)
         self._broken = False
-        self._poller = zmq.Poller()
-        for each in (self._socket, self._monitor, wake):
-            self._poller.register(each, zmq.POLLIN)
+        self._timeout_ms = -1
 
     def send(self, body: bytes) -> None:
         """Send without waiting; there is always room."""
         self._socket.send_multipart([b"", body], zmq.DONTWAIT)
 
-    def receive(self) -> list[zmq.Frame] | None:
-        """Return what has arrived, or None."""
-        # recv_multipart would ask for an option after each frame, which takes longer than the rest.
+    def receive(self, seconds: float) -> list[zmq.Frame] | None:
+        """Return the next message, waiting for it up to ``seconds``, or None."""
+        # Neither a poller nor recv_multipart: each takes longer than all the rest of this.
+        timeout_ms = math.ceil(seconds * 1000) if seconds > 0 else 0
+        if timeout_ms != self._timeout_ms:
+            self._socket.rcvtimeo = self._timeout_ms = timeout_ms
+        receive = self._socket.recv
         try:
-            frame = self._socket.recv(zmq.DONTWAIT, copy=False)
+            frame = receive(copy=False)
         except zmq.Again:
             return None
         frames = [frame]
         while frame.more:  # a message arrives whole
-            frame = self._socket.recv(copy=False)
+            frame = receive(copy=False)
             frames.append(frame)
         return frames
 
     def has_broken(self) -> bool:
-        """Say, once, that a wait has ended because it is broken."""
-        broken, self._broken = self._broken, False
-        return broken
-
-    def wait(self, seconds: float) -> None:
-        """Wait for something to read, to be broken, or to be woken."""
-        ready = self._poller.poll(math.ceil(max(0.0, seconds) * 1000))
-        if any(socket is self._monitor for socket, _ in ready):
-            self._poller.unregister(self._monitor)
-            self._broken = True
+        """Say, once, that it is broken; what arrived before can still be read."""
+        if self._broken:
+            return False
+        try:
+            self._monitor.recv_multipart(zmq.DONTWAIT)
+        except zmq.Again:
+            return False
+        self._broken = True
+        return True
 
     def close(self, last_word: bytes | None = None) -> None:
         """Close it, after a last word if there is one."""

@@ -66,7 +66,7 @@ def _problem_of(server: ServerLHC, payload: Any) -> str | None:
             return f"'{key}' must be a whole number, 0 or more, not {payload[key]!r}."
     names = server._core.stream_names()
     if payload["stream"] == "data" and "data" not in names:
-        server.declare_stream("data")  # from now on, what set_data sets
+        server._declare_unless_there("data")  # from now on, what set_data sets
         names.append("data")
     if payload["stream"] not in names:
         return f"No such stream: {payload['stream']!r}. There are: {', '.join(names) or 'none'}."
