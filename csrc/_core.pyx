@@ -283,7 +283,7 @@ cdef class Core:
         cdef Unpublished update
         if stream is not None:  # before anything changes: it may be too large
             update = Unpublished()
-            encode_update(update, private, False)  # its arrays are copies already
+            encode_update(update, private, walk.loose, False)  # its arrays are copies already
             whole = update.whole()
         if frozen:
             kept = private if walk.arrays else None
@@ -291,7 +291,7 @@ cdef class Core:
         else:
             self.put(self.data, DOCUMENT_DATA, source, text, True, None, walk.arrays)
         if stream is not None:
-            self.append(stream, whole, wall_clock_s(), update.arrays)
+            self.append(stream, whole, update.loose, wall_clock_s(), update.arrays)
 
     def set_info(self, dict source):
         cdef Walk walk = Walk()
@@ -392,18 +392,19 @@ cdef class Core:
         if any_returned():
             let_go()
         if PyDict_CheckExact(data) and is_flat(<dict>data):
-            return self.append(found, checked_size(dumps(data, None, OPTIONS)), time, no_arrays)
+            return self.append(
+                found, checked_size(dumps(data, None, OPTIONS)), False, time, no_arrays)
         update = Unpublished()
         make_update(update, data, copy)
-        return self.append(found, update.whole(), time, update.arrays)
+        return self.append(found, update.whole(), update.loose, time, update.arrays)
 
-    cdef uint64_t append(self, StreamRef found, bytes whole, double time,
+    cdef uint64_t append(self, StreamRef found, bytes whole, bint loose, double time,
                          vector[Message]& arrays) except 0:
         cdef Server* server = self.here()
         cdef Stream* stream = found.stream.get()
         cdef size_t size = <size_t>PyBytes_GET_SIZE(whole)
         cdef string_view text = string_view(PyBytes_AS_STRING(whole), size)
-        cdef uint64_t number = stream.append(text, time, arrays)
+        cdef uint64_t number = stream.append(text, loose, time, arrays)
         cdef time_point deadline
         cdef vector[Cursor] given_up
         if number == 0:
@@ -413,7 +414,7 @@ cdef class Core:
                 given_up = stream.wait_for_followers(size, arrays, deadline)
             if not given_up.empty():
                 self.tell_given_up(found, given_up)
-            number = stream.append(text, time, arrays)
+            number = stream.append(text, loose, time, arrays)
         if stream.word_is_wanted():
             server.shared.wake()
         return number
@@ -526,9 +527,9 @@ cdef class Core:
         is_this = document.generation == content.generation
         try:
             if is_this and private is not None:
-                encode_update(update, private, False)
+                encode_update(update, private, False, False)
             elif is_this and content.live:
-                encode_update(update, copy_document(source, False, Walk(arrays)), False)
+                encode_update(update, copy_document(source, False, Walk(arrays)), False, False)
             elif content.is_error:
                 raise TypeError(json.loads(content.text.get()[0]))
             else:  # frozen, or taken by somebody: the text says it all

@@ -148,7 +148,7 @@ Loop::Sent Loop::send_updates(Subscriber& subscriber, uint64_t number, uint64_t 
     const uint32_t count = end - begin;
     const std::string_view texts = block->texts(begin, end);
 
-    StreamHeader header = header_for(subscriber, STREAM_UPDATES);
+    StreamHeader header = header_for(subscriber, block->loose() ? STREAM_LOOSE : STREAM_UPDATES);
     header.arrays = static_cast<uint16_t>(block->arrays().size());
     header.count = count;
     header.first = number;

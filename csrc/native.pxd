@@ -165,7 +165,8 @@ cdef extern from "stream.h" namespace "laplace" nogil:
         bool block
     ctypedef shared_ptr[Counter] Cursor
     cdef cppclass Stream:
-        uint64_t append(string_view text, double time, vector[Message]& arrays) except +
+        uint64_t append(
+            string_view text, bool loose, double time, vector[Message]& arrays) except +
         vector[Cursor] wait_for_followers(
             size_t text_bytes, const vector[Message]& arrays, time_point deadline) except +
         void set_history(History history) noexcept

@@ -56,6 +56,7 @@ cdef class Walk:
     cdef dict arrays            # by id: an array and its Values, so that it is copied once
     cdef list path              # where it is now: indices, keys; those that are no str in a tuple
     cdef bint apart             # for an update: its arrays are taken afterwards
+    cdef bint loose             # its text is not strict JSON, or orjson does not read it as json does
 
     def __cinit__(self, dict arrays=None, bint apart=False):
         self.owned = True
@@ -113,7 +114,10 @@ cdef object copy_dict(dict source, Walk walk, int depth):
     if not plain_keys:
         private = {text_of_key(name): value for name, value in private.items()}
         utf8_keys = all([is_utf8(name) for name in private])
-    return private if utf8_keys else OddKeys(private)
+    if utf8_keys:
+        return private
+    walk.loose = True
+    return OddKeys(private)
 
 
 cdef list copy_list(list source, Walk walk, int depth):
@@ -192,12 +196,12 @@ cdef object copy_value(PyObject* item, Py_ssize_t expected, Walk walk, int depth
         walk.owned = owned_before
         return private
     if isinstance(value, float):
-        return float_text(value)
+        return float_text(value, walk)
     if isinstance(value, int):
-        return long_integer_text(value)
+        return long_integer_text(value, walk)
     if isinstance(value, str):
         text = PyUnicode_FromObject(value)
-        return text if is_utf8(text) else orjson.Fragment(json.dumps(text).encode())
+        return text if is_utf8(text) else loose_text(json.dumps(text).encode(), walk)
     if isinstance(value, dict):
         walk.owned = False
         return copy_dict(dict(value.items()), walk, depth)
@@ -221,7 +225,7 @@ cdef object copy_value(PyObject* item, Py_ssize_t expected, Walk walk, int depth
     if isinstance(value, uuid.UUID):
         return str(value)
     if isinstance(value, decimal.Decimal):
-        return float_text(float(value))
+        return float_text(float(value), walk)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         walk.owned = False
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
@@ -239,18 +243,24 @@ cdef bint holds_no_container(tuple value) except -1:
     return True
 
 
-cdef object float_text(value):
+cdef object loose_text(bytes text, Walk walk):
+    walk.loose = True
+    return orjson.Fragment(text)
+
+
+cdef object float_text(value, Walk walk):
     cdef double number = value
     if isfinite(number):
         return number
+    walk.loose = True
     return NAN_TEXT if isnan(number) else INFINITY_TEXT if number > 0 else MINUS_INFINITY_TEXT
 
 
-cdef object long_integer_text(value):
+cdef object long_integer_text(value, Walk walk):
     number = int(value)
     if -0x8000000000000000 <= number <= 0xFFFFFFFFFFFFFFFF:
         return number
-    return orjson.Fragment(int.__repr__(number).encode())
+    return loose_text(int.__repr__(number).encode(), walk)
 
 
 cdef object numpy_type(str name):

@@ -55,7 +55,7 @@ bool Block::has_room(size_t text_bytes) const noexcept {
     return count < updates_ && text_bytes < text_bytes_ - end_of(count);  // and a comma
 }
 
-void Block::append(std::string_view text, double time) noexcept {
+void Block::append(std::string_view text, bool loose, double time) noexcept {
     const uint32_t count = count_.load(std::memory_order_relaxed);
     const uint32_t begin = end_of(count);
     const uint32_t end = begin + static_cast<uint32_t>(text.size());
@@ -63,15 +63,16 @@ void Block::append(std::string_view text, double time) noexcept {
     text_[end] = ',';
     ends_[count] = end + 1;
     times_[count] = time;
+    if (loose) loose_.store(true, std::memory_order_relaxed);
     count_.store(count + 1, std::memory_order_release);
 }
 
 Stream::Stream(History history) noexcept : history_(history), small_text_(small_text_of(history)) {}
 
-uint64_t Stream::append(std::string_view text, double time, std::vector<Message>& arrays) {
+uint64_t Stream::append(std::string_view text, bool loose, double time, std::vector<Message>& arrays) {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (arrays.empty() && text.size() < small_text_ && !blocks_.empty() && blocks_.back()->has_room(text.size())) {
-        blocks_.back()->append(text, time);  // most often; nothing has to go for it
+        blocks_.back()->append(text, loose, time);  // most often; nothing has to go for it
         return ++last_;
     }
     const Need need = need_of(text.size(), arrays);
@@ -83,7 +84,7 @@ uint64_t Stream::append(std::string_view text, double time, std::vector<Message>
                                      : std::make_shared<Block>(last_ + 1, updates, size));
         bytes_ += blocks_.back()->bytes();
     }
-    blocks_.back()->append(text, time);
+    blocks_.back()->append(text, loose, time);
     ++last_;
     forget(cut_for(Need{}, last_));
     return last_;

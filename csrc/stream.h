@@ -38,13 +38,15 @@ public:
     const double* times(uint32_t index) const noexcept { return times_.get() + index; }
     // JSON texts of the updates at [begin, end), a comma between two. begin < end <= count().
     std::string_view texts(uint32_t begin, uint32_t end) const noexcept;
+    // Whether one of the texts is not strict JSON; asked after count().
+    bool loose() const noexcept { return loose_.load(std::memory_order_relaxed); }
     // What goes with the text of an update that is a block by itself. Only the loop may share them.
     std::vector<Message>& arrays() noexcept { return arrays_; }
 
 private:
     friend class Stream;
     bool has_room(size_t text_bytes) const noexcept;
-    void append(std::string_view text, double time) noexcept;
+    void append(std::string_view text, bool loose, double time) noexcept;
     uint32_t end_of(uint32_t count) const noexcept { return count == 0 ? 0 : ends_[count - 1]; }
 
     const uint64_t first_;
@@ -54,6 +56,7 @@ private:
     std::unique_ptr<double[]> times_;
     std::vector<Message> arrays_;
     size_t bytes_;
+    std::atomic<bool> loose_{false};
     std::atomic<uint32_t> count_{0};
 };
 
@@ -81,10 +84,10 @@ public:
     explicit Stream(History history) noexcept;
 
     // Adds an update and returns its number, from 1 on. `text` is a JSON object of at most
-    // largest_text bytes. Returns 0 where publishers wait and somebody would lose what he has not
+    // largest_text bytes, `loose` where that is not strict JSON. Returns 0 where publishers wait and somebody would lose what he has not
     // been sent: wait_for_followers() and try again. Throws std::bad_alloc. Where it is not added,
     // nothing has changed.
-    uint64_t append(std::string_view text, double time, std::vector<Message>& arrays);
+    uint64_t append(std::string_view text, bool loose, double time, std::vector<Message>& arrays);
     // Waits until an update like this one costs nobody anything. Who is still behind at the deadline
     // is not waited for any more: those are returned. Throws std::bad_alloc.
     std::vector<Cursor> wait_for_followers(size_t text_bytes, const std::vector<Message>& arrays,

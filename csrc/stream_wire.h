@@ -15,6 +15,7 @@ namespace laplace {
 
 enum stream_kind : uint8_t {
     STREAM_UPDATES = 1,  // server: times, then the texts as a JSON array; frames of arrays follow
+    STREAM_LOOSE = 5,    // server: the same, where that array is not strict JSON
     STREAM_ALIVE = 2,    // server: nothing new for a while
     STREAM_END = 3,      // server: nothing will follow
     STREAM_UNKNOWN = 4,  // server: no such subscription, subscribe again

@@ -24,6 +24,7 @@ cdef class Unpublished:
 
     cdef bytes text
     cdef bytes described  # where its arrays stand, as JSON; None without any
+    cdef bint loose
     cdef vector[Message] arrays
 
     cdef bytes whole(self):
@@ -46,13 +47,15 @@ cdef bint is_flat(dict data) except -1:
 
 cdef void make_update(Unpublished update, data, bint copy) except *:
     """Of what a program publishes; without `copy` it gives its arrays away."""
+    cdef Walk walk = Walk(None, True)
     if not isinstance(data, dict):
         raise TypeError(f"data must be a dict, not {type(data).__name__}")
-    encode_update(update, copy_document(data, False, Walk(None, True)), copy)
+    encode_update(update, copy_document(data, False, walk), walk.loose, copy)
 
 
-cdef void encode_update(Unpublished update, private, bint copy) except *:
+cdef void encode_update(Unpublished update, private, bint loose, bint copy) except *:
     cdef ArraysApart apart = ArraysApart()
+    update.loose = loose
     update.text = encode(private, apart)
     if apart.arrays:
         update.described = described_text(apart.described)

@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import orjson
 import zmq
 
 from laplace_server import arrays, message_json, protocol, stream_wire
@@ -254,7 +255,7 @@ class Follower:
         self._heard(now)
         if header.kind == stream_wire.UNKNOWN:
             self._apart(now, 0.0)
-        elif header.kind == stream_wire.UPDATES:
+        elif header.kind in (stream_wire.UPDATES, stream_wire.LOOSE):
             self._taken_messages += 1
             self._taken_bytes += sum(map(len, frames[1:]))
             if self._is_present(header.epoch):
@@ -394,10 +395,10 @@ def _datas_of(header: stream_wire.Header, body: bytes, frames: Sequence[zmq.Fram
     if header.arrays != len(frames):
         raise ValueError(f"{len(frames)} arrays instead of {header.arrays}")
     text = stream_wire.text_of(body, header.updates)
+    decode = orjson.loads if header.kind == stream_wire.UPDATES else message_json.decoded
     if header.arrays:
-        data, described = message_json.decoded(text)
+        data, described = decode(text)
         return [arrays.put_at_paths(data, described, frames)]
-    decode = message_json.decoded if header.updates == 1 else message_json.decoded_many
     datas: list[Any] = decode(text)
     if len(datas) != header.updates:
         raise ValueError(f"{len(datas)} updates instead of {header.updates}")

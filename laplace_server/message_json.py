@@ -92,15 +92,6 @@ def decoded(body: bytes) -> Any:
     return json_text.loads(body) if _has_long_integer(body) else reply
 
 
-def decoded_many(body: bytes) -> Any:
-    """Do the same as ``decoded``, quicker where there are many small values."""
-    try:
-        values = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return json_text.loads(body)
-    return json_text.loads(body) if _has_long_integer(body) else values
-
-
 def _has_long_integer(body: bytes) -> bool:
     """Say whether an integer in the text may be beyond 64 bits."""
     skeleton = body.translate(_SKELETON)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 MAGIC = b"\0LHC"
 VERSION = 1
-UPDATES, ALIVE, END, UNKNOWN = 1, 2, 3, 4
+UPDATES, ALIVE, END, UNKNOWN, LOOSE = 1, 2, 3, 4, 5
 CREDIT, LEAVE = 16, 17
 
 _HEADER = struct.Struct("<4sBBHIIQQQQQQ")

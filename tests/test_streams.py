@@ -482,3 +482,36 @@ def test_words_that_are_none_are_no_harm(server: ServerLHC) -> None:
             assert peer.receive()["error_msg"]  # as for whatever is no JSON
         peer.send(request("PING"))
         assert peer.receive()["payload"] == {"PING": "PONG"}
+
+
+def test_what_strict_json_lacks_is_marked(server: ServerLHC) -> None:
+    """So that a follower may read the rest with any parser, as fast as it can."""
+    loose: list[dict[str, Any]] = [
+        {"a": math.nan},
+        {"a": [{"b": -math.inf}]},
+        {"a": 2**64},
+        {"a": -(2**63) - 1},
+        {"a": "\ud800"},
+        {"\ud800": 1},
+        {"\ud800": np.zeros(1)},
+    ]
+    strict: list[dict[str, Any]] = [
+        {"a": 1.5},
+        {"a": 2**64 - 1, "b": -(2**63)},
+        {"a": [np.array([math.nan])]},
+        {"a": {"é": "\U0001f600"}, "b": (None, True)},
+        {math.nan: 1},
+    ]
+    server.declare_stream("s", history_bytes=0)  # each in a block of its own
+    with Peer(server, zmq.DEALER) as peer:
+        peer.send(subscribe_request(messages=100, bytes=1 << 20))
+        peer.receive()
+        for kind, all_of_it in ((5, loose), (1, strict)):
+            for data in all_of_it:
+                server.publish("s", {**data, "pad": "p" * 300})
+                assert frames_of(peer)[1][5] == kind, data
+    with ClientLHC(f"tcp://127.0.0.1:{server.server_port}") as client:
+        with client.subscribe("s") as subscription:
+            for data in (*loose[:-1], strict[1]):
+                server.publish("s", data)
+                assert repr(subscription.next(PATIENCE_S).data) == repr(data)

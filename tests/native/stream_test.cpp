@@ -85,7 +85,7 @@ std::vector<Message> arrays_of(size_t bytes) {
 
 uint64_t append(Stream& stream, const std::string& text, double time = 0, size_t array_bytes = 0) {
     std::vector<Message> arrays = arrays_of(array_bytes);
-    return stream.append(text, time, arrays);
+    return stream.append(text, false, time, arrays);
 }
 
 // ---- against a model
@@ -253,7 +253,7 @@ uint64_t append_waiting(Stream& stream, const std::string& text, size_t array_by
                         std::chrono::steady_clock::time_point deadline, size_t& given_up) {
     std::vector<Message> arrays = arrays_of(array_bytes);
     for (;;) {
-        if (const uint64_t number = stream.append(text, 0, arrays)) return number;
+        if (const uint64_t number = stream.append(text, false, 0, arrays)) return number;
         CHECK(arrays.size() == (array_bytes > 0 ? 1 : 0));  // still the caller's
         given_up += stream.wait_for_followers(text.size(), arrays, deadline).size();
     }
