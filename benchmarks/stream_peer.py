@@ -81,9 +81,7 @@ class Phases:
             time.sleep(0.002)
 
     def _publish(self, shots: range) -> None:
-        publish = self._producer.publish
-        for shot in shots:
-            publish({"x": 0.5 * shot, "shot": shot})
+        self._producer.publish_numbers(shots)
         self._shot = shots.stop - 1
 
     def _publish_images(self, shots: range) -> None:

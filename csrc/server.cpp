@@ -24,6 +24,9 @@ constexpr char wake_id[] = "laplace-wake";
 constexpr char zap_domain[] = "laplace";
 // Replies libzmq holds for one peer before the loop parks more on its own account.
 constexpr int send_high_water = 256;
+// Large frames go to the network in pieces that fit into a core's cache, and no core is busy with
+// one for long. On a way of 30 ms this allows 17 MB/s (Linux doubles it).
+constexpr int send_buffer = 256 * 1024;
 // A peer that lost its power or its network is given up after these times, whether anything is on
 // its way to it or not.
 constexpr int keepalive_idle_s = 60, keepalive_interval_s = 10, keepalive_probes = 3;
@@ -107,6 +110,7 @@ int Server::open() noexcept {
         {ZMQ_LINGER, 0},
         {ZMQ_ROUTER_MANDATORY, 1},
         {ZMQ_SNDHWM, send_high_water},
+        {ZMQ_SNDBUF, send_buffer},
         {ZMQ_TCP_KEEPALIVE, 1},
         {ZMQ_TCP_KEEPALIVE_IDLE, keepalive_idle_s},
         {ZMQ_TCP_KEEPALIVE_INTVL, keepalive_interval_s},

@@ -26,6 +26,7 @@ constexpr int ZMQ_IO_THREADS = 1;  // of a context
 
 enum zmq_option {
     ZMQ_ROUTING_ID = 5,
+    ZMQ_SNDBUF = 11,
     ZMQ_LINGER = 17,
     ZMQ_MAXMSGSIZE = 22,
     ZMQ_SNDHWM = 23,

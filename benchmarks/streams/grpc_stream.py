@@ -67,6 +67,10 @@ class GrpcProducer:
         for updates in self._queues:
             updates.put(data)
 
+    def publish_numbers(self, shots: range) -> None:
+        for shot in shots:
+            self.publish({"x": 0.5 * shot, "shot": shot})
+
     def subscribers(self) -> int:
         return len(self._queues)
 

@@ -33,6 +33,11 @@ class LaplaceProducer:
         self._copy = not work.given
         self.publish = self._publish_images if work.images else self._publish
 
+    def publish_numbers(self, shots: range) -> None:
+        publish = self._server.publish
+        for shot in shots:
+            publish(STREAM, {"x": 0.5 * shot, "shot": shot})
+
     def _publish(self, data: dict[str, Any]) -> None:
         self._server.publish(STREAM, data)
 

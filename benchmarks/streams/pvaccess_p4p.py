@@ -42,6 +42,10 @@ class PvProducer:
             data["image"] = data["image"].reshape(-1)  # it takes one dimension
         self._pv.post(Value(self._type, data))
 
+    def publish_numbers(self, shots: range) -> None:
+        for shot in shots:
+            self.publish({"x": 0.5 * shot, "shot": shot})
+
     def subscribers(self) -> int:
         return sys.maxsize  # they are ready when they have got the PV's value
 

@@ -32,6 +32,11 @@ class PyzmqProducer:
         self._copy = not work.given
         self.publish = self._publish_image if work.images else self._publish
 
+    def publish_numbers(self, shots: range) -> None:
+        send = self._socket.send
+        for shot in shots:
+            send(dumps({"x": 0.5 * shot, "shot": shot}))
+
     def _publish(self, data: dict[str, Any]) -> None:
         self._socket.send(dumps(data))
 

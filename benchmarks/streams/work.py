@@ -48,6 +48,9 @@ class Producer(Protocol):
     def publish(self, data: dict[str, Any]) -> object:
         """Send an update to all who are there; the dict and its array are given away."""
 
+    def publish_numbers(self, shots: range) -> None:
+        """Send updates of two numbers, as a program would that does nothing else."""
+
     def subscribers(self) -> int:
         """Tell how many are there."""
 
