@@ -122,18 +122,15 @@ def _requests(measured: dict[str, Any], load: list[Row]) -> list[str]:
     return [*lines, *_rows_table(measured, "cpu_us", with_cpu), ""]
 
 
-def write(measured: dict[str, Any], folder: Path) -> None:
-    """Write ``performance.md`` into ``folder``, and its plots into ``folder/performance``."""
+def write(measured: dict[str, Any], folder: Path, name: str) -> None:
+    """Write the report into ``folder``, as ``name`` with ``.md``, its plots into a folder ``name``."""
     rows = [row for row in ROWS if row.key in measured["results"]]
     load = [row for row in rows if row.kind == "load"]
     outcomes = bars.outcomes(measured["results"])
     missed = sum(not each.met for each in outcomes)
     machine = measured["machine"]
     lines = ["# Performance", "", *INTRODUCTION.splitlines(), ""]
-    lines += [
-        f"![{name}](performance/{name}.png)\n"
-        for name in plots.draw(measured, folder / "performance")
-    ]
+    lines += [f"![{plot}]({name}/{plot}.png)\n" for plot in plots.draw(measured, folder / name)]
     lines += ["## Bars", ""]
     lines += [f"{len(outcomes) - missed} of {len(outcomes)} are met, {missed} missed.", ""]
     lines += _bars_table(outcomes)
@@ -154,8 +151,8 @@ def write(measured: dict[str, Any], folder: Path) -> None:
     lines += [f"- {machine['processor']}, {machine['cores']} cores, {machine['system']}"]
     lines += [f"- Python {machine['python']}; measured on {measured['when']}"]
     lines += [f"- {measured['rounds']} rounds of {measured['seconds']:g} s each"]
-    lines += [f"- {name}: {version}" for name, version in machine["versions"].items()]
-    (folder / "performance.md").write_text("\n".join(lines) + "\n")
+    lines += [f"- {peer}: {version}" for peer, version in machine["versions"].items()]
+    (folder / f"{name}.md").write_text("\n".join(lines) + "\n")
 
 
 INTRODUCTION = """\

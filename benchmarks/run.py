@@ -126,9 +126,10 @@ def main() -> int:
     parser.add_argument(
         "--output", type=Path, default=Path("benchmark-report"), help="folder of the report"
     )
+    parser.add_argument("--name", default="performance", help="of the report, and of its plots")
     options = parser.parse_args()
     if options.again:
-        report.write(json.loads(options.again.read_text()), options.output)
+        report.write(json.loads(options.again.read_text()), options.output, options.name)
         return 0
     every: list[Row | StreamRow] = [*ROWS, *STREAM_ROWS]
     rows = [row for row in every if row.short or not options.short]
@@ -145,13 +146,13 @@ def main() -> int:
     rounds = options.rounds or (3 if options.short else 5)
     seconds = options.seconds or (0.4 if options.short else 0.6)
     measured = run(rows, rounds, seconds, lambda text: print(text, flush=True))
-    folder = options.output / "performance"
+    folder = options.output / options.name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(measured) + "\n")
     print()
     print(report.bars_as_text(bars.outcomes(measured["results"])))
     if not options.short:
-        report.write(measured, options.output)
+        report.write(measured, options.output, options.name)
     print(f"written to {options.output}/")
     return 0
 

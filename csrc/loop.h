@@ -143,7 +143,7 @@ private:
 
     Subscribers subscribers_;
     bool look_at_streams_ = false;  // something can be sent, perhaps
-    bool rush_ = false;             // updates come by the dozen
+    uint32_t most_updates_ = 0;     // in a message, when it looked last
     uint64_t streams_at_ = 0;       // when they are looked at in any case
     int receive_timeout_ = -1;
 

@@ -1,4 +1,5 @@
 // The loop's part for streams: who follows one gets what its credit allows.
+#include <algorithm>
 #include <chrono>
 #include <thread>
 #include <utility>
@@ -10,10 +11,12 @@ namespace laplace {
 namespace {
 
 constexpr int messages_in_turn = 4;  // to one subscriber, before the others and the requests
-// Where updates come faster than this in a message, the loop rests after sending, so that the next
-// messages hold more of them: their number is what costs, here, in libzmq and at the other end.
-constexpr uint32_t rush_updates = 16;
-constexpr std::chrono::microseconds rush_pause{100};
+// Where a message held dozens of updates, the loop rests after it, so that the next holds more still:
+// their number is what costs, here, in libzmq and at the other end. Requests wait as long, at most.
+std::chrono::microseconds rest_after(uint32_t updates) noexcept {
+    constexpr uint32_t many = 16, very_many = 64;
+    return std::chrono::microseconds(updates < many ? 0 : updates < very_many ? 100 : 250);
+}
 
 // A subscription is its whole route's: nothing in it changes with each request.
 std::string key_of(Message* route, size_t delimiter, uint32_t subscription) {
@@ -68,7 +71,8 @@ void Loop::subscribe(Route& route, const Subscription& subscription) {
 }
 
 void Loop::pump(uint64_t now) {
-    look_at_streams_ = rush_ = false;
+    look_at_streams_ = false;
+    most_updates_ = 0;
     streams_at_ = now + alive_ns;
     for (auto each = subscribers_.begin(); each != subscribers_.end();) {
         if (pump_one(each->second, now) != Sent::gone) {
@@ -78,7 +82,8 @@ void Loop::pump(uint64_t now) {
         shared_.streams.leave(each->second.subscription);
         each = subscribers_.erase(each);
     }
-    if (rush_) std::this_thread::sleep_for(rush_pause);
+    const auto rest = rest_after(most_updates_);
+    if (rest.count() > 0) std::this_thread::sleep_for(rest);
 }
 
 // Whether answers stand before the updates: one that did not fit waits for its connection, and
@@ -170,7 +175,7 @@ Loop::Sent Loop::send_updates(Subscriber& subscriber, uint64_t number, uint64_t 
     for (const Message& array : block->arrays()) size += array.size();
     const Sent sent = send_stream(subscriber.route, head, &block->arrays());
     if (sent != Sent::yes) return sent;
-    if (count >= rush_updates) rush_ = true;
+    most_updates_ = std::max(most_updates_, count);
     tally(ledger.sent, count);
     tally(ledger.lost, lost);
     tally(ledger.messages);
