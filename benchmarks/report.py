@@ -123,7 +123,7 @@ def _requests(measured: dict[str, Any], load: list[Row]) -> list[str]:
 
 
 def write(measured: dict[str, Any], folder: Path, name: str) -> None:
-    """Write the report into ``folder``, as ``name`` with ``.md``, its plots into a folder ``name``."""
+    """Write the report into ``folder``: ``name`` with ".md", its plots in a folder ``name``."""
     rows = [row for row in ROWS if row.key in measured["results"]]
     load = [row for row in rows if row.kind == "load"]
     outcomes = bars.outcomes(measured["results"])

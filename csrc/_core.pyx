@@ -7,6 +7,7 @@ Only the facade and the tests import it. Policy (texts, handlers, logging) is th
 import threading
 
 cimport cython
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cython.operator cimport dereference
 from libc.string cimport memcpy
@@ -135,6 +136,7 @@ cdef class Core:
     cdef dict streams           # by name
     cdef StreamRef data_stream  # what set_data appends to, or None
     cdef public object on_given_up
+    cdef public object on_unfit
     cdef object __weakref__
 
     def __cinit__(self, *, bytes address, uint64_t epoch, long long max_message_bytes,
@@ -283,8 +285,13 @@ cdef class Core:
         cdef Unpublished update
         if stream is not None:  # before anything changes: it may be too large
             update = Unpublished()
-            encode_update(update, private, walk.loose, False)  # its arrays are copies already
-            whole = update.whole()
+            try:
+                encode_update(update, private, walk.loose, False)  # its arrays are copies already
+                whole = update.whole()
+            except ValueError as problem:  # no reason not to set the data
+                stream = None
+                if self.on_unfit is not None:
+                    self.on_unfit("data", str(problem))
         if frozen:
             kept = private if walk.arrays else None
             self.put(self.data, DOCUMENT_DATA, source, text, later, kept, {})
@@ -362,20 +369,22 @@ cdef class Core:
                        patience_s, bint change):
         """Make a stream; with `change`, one that is there already is changed."""
         cdef History history
-        cdef StreamRef found = self.streams.get(name)
-        if found is not None and not change:
-            return
+        cdef StreamRef found = StreamRef()
+        cdef string encoded = cpp(name.encode())
+        cdef string quoted = cpp(json.dumps(name).encode())
         history.bytes = history_bytes
         history.updates = history_updates
         history.block = patience_s is not None
-        if found is None:
-            found = StreamRef()
+        # From here on no other thread runs Python: of two declarations, one comes first as a whole.
+        known = self.streams.get(name)
+        found.stream = self.here().shared.streams.declare(encoded, quoted, history, change)
+        if known is None:
             found.name = name
-            found.stream = self.here().shared.streams.declare(
-                cpp(name.encode()), cpp(json.dumps(name).encode()), history)
-        found.patience_s = 0.0 if patience_s is None else patience_s
-        found.stream.get().set_history(history)
-        found = self.streams.setdefault(name, found)
+            self.streams[name] = found
+        else:
+            found = known
+        if known is None or change:
+            found.patience_s = 0.0 if patience_s is None else patience_s
         if name == "data":
             self.data_stream = found
 
@@ -399,25 +408,40 @@ cdef class Core:
         return self.append(found, update.whole(), update.loose, time, update.arrays)
 
     cdef uint64_t append(self, StreamRef found, bytes whole, bint loose, double time,
-                         vector[Message]& arrays) except 0:
+                         vector[Message]& arrays) except? 0:
         cdef Server* server = self.here()
         cdef Stream* stream = found.stream.get()
         cdef size_t size = <size_t>PyBytes_GET_SIZE(whole)
         cdef string_view text = string_view(PyBytes_AS_STRING(whole), size)
         cdef uint64_t number = stream.append(text, loose, time, arrays)
         cdef time_point deadline
-        cdef vector[Cursor] given_up
-        if number == 0:
+        if number == would_cost:
             deadline = deadline_after(found.patience_s)
-        while number == 0:
-            with nogil:
-                given_up = stream.wait_for_followers(size, arrays, deadline)
-            if not given_up.empty():
-                self.tell_given_up(found, given_up)
+        while number == would_cost:
+            self.wait_for_followers(found, size, arrays, deadline)
             number = stream.append(text, loose, time, arrays)
+        if number == sealed:
+            return 0
         if stream.word_is_wanted():
             server.shared.wake()
         return number
+
+    cdef void wait_for_followers(self, StreamRef found, size_t size, vector[Message]& arrays,
+                                 time_point deadline) except *:
+        cdef Stream* stream = found.stream.get()
+        cdef bint in_time = False
+        cdef bint over = False
+        cdef time_point until
+        while not in_time and not over:
+            until = deadline_after(0.1)  # a signal, such as Ctrl-C, is to be noticed
+            over = deadline <= until
+            if over:
+                until = deadline
+            with nogil:
+                in_time = stream.wait_for_followers(size, arrays, until)
+            PyErr_CheckSignals()
+        if not in_time:
+            self.tell_given_up(found, stream.give_up(size, arrays))
 
     cdef void tell_given_up(self, StreamRef found, const vector[Cursor]& cursors) except *:
         cdef shared_ptr[Ledger] each
@@ -427,6 +451,7 @@ cdef class Core:
 
     def stream_range(self, str name):
         """(first, last) number of the updates there are. KeyError: not declared."""
+        self.here()
         cdef Range range = (<StreamRef>self.streams[name]).stream.get().range()
         return range.first, range.last
 
@@ -435,6 +460,7 @@ cdef class Core:
 
     def stream_bytes(self, str name):
         """Memory of a stream's history."""
+        self.here()
         return (<StreamRef>self.streams[name]).stream.get().bytes()
 
     def ledgers(self):

@@ -134,6 +134,7 @@ void Loop::on_message() {
         return;
     }
     spin_.over(arrived_);
+    last_request_ = arrived_;
     const Request request = inspect(body, one_frame);
 
     if (!peers_.empty()) {
@@ -284,7 +285,7 @@ Loop::Sent Loop::send(Message* route, size_t route_size, Answer& answer) {
     for (size_t i = 0; i <= last; ++i) {
         Message& frame = i < route_size ? route[i] : i == route_size ? answer.reply : answer.arrays[i - route_size - 1];
         // The first frame is for the ROUTER itself and stays where it is if there is no room.
-        if (i > 0 && counted != nullptr && frame.size() >= large_reply / 2) {
+        if (i > 0 && counted != nullptr && frame.size() > 0) {
             frame.count_until_freed(counted->in_flight);
         }
         const int flags = ZMQ_DONTWAIT | (i == last ? 0 : ZMQ_SNDMORE);
@@ -539,6 +540,7 @@ bool Loop::stopped(uint64_t now) {
         set_receive_timeout(0);
         int error = 0;
         while (now_ns() < now + drain_ns && receive(error)) on_message();
+        shared_.streams.seal();
     }
     end_streams(now < flush_deadline_);
     return (peers_.empty() && subscribers_.empty()) || now >= flush_deadline_;

@@ -107,6 +107,7 @@ private:
     static constexpr uint64_t ns_per_us = 1000;
     static constexpr uint64_t ns_per_ms = 1000 * ns_per_us;
     static constexpr uint64_t alive_ns = 1000 * ns_per_ms;  // between two words to a subscriber
+    static constexpr unsigned most_unanswered = 8;           // of those
     static constexpr uint64_t first_retry_ns = ns_per_ms;  // of parked replies; doubles from there
     static constexpr size_t large_reply = 64 * 1024;  // smaller ones libzmq's high-water mark bounds
 
@@ -123,7 +124,7 @@ private:
     Message nothing_;
     std::string key_;
     uint64_t arrived_ = 0;
-    uint64_t last_sent_ = 0;
+    uint64_t last_request_ = 0, last_sent_ = 0;
 
     Peers peers_;
     Connections connections_;

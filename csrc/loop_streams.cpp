@@ -12,7 +12,10 @@ namespace {
 
 constexpr int messages_in_turn = 4;  // to one subscriber, before the others and the requests
 // Where a message held dozens of updates, the loop rests after it, so that the next holds more still:
-// their number is what costs, here, in libzmq and at the other end. Requests wait as long, at most.
+// their number is what costs, here, in libzmq and at the other end. Not beside requests, which would
+// have to wait.
+constexpr uint64_t calm_ns = 10000000;
+
 std::chrono::microseconds rest_after(uint32_t updates) noexcept {
     constexpr uint32_t many = 16, very_many = 64;
     return std::chrono::microseconds(updates < many ? 0 : updates < very_many ? 100 : 250);
@@ -42,6 +45,7 @@ bool Loop::take_control(size_t delimiter, Message& body) {
         return true;
     }
     Subscription& subscription = found->second.subscription;
+    found->second.unanswered = 0;
     if (control.kind == STREAM_LEAVE) {
         shared_.streams.leave(subscription);
         subscribers_.erase(found);
@@ -83,7 +87,7 @@ void Loop::pump(uint64_t now) {
         each = subscribers_.erase(each);
     }
     const auto rest = rest_after(most_updates_);
-    if (rest.count() > 0) std::this_thread::sleep_for(rest);
+    if (rest.count() > 0 && now - last_request_ > calm_ns) std::this_thread::sleep_for(rest);
 }
 
 // Whether answers stand before the updates: one that did not fit waits for its connection, and
@@ -111,7 +115,8 @@ Loop::Sent Loop::pump_one(Subscriber& subscriber, uint64_t now) {
             range = subscription.stream->range();
         }
         if (!allowed || next > range.last) {
-            if (now - subscriber.told < alive_ns) return Sent::yes;
+            if (now - subscriber.told < alive_ns || subscriber.unanswered >= most_unanswered) return Sent::yes;
+            ++subscriber.unanswered;
             return tell(subscriber, STREAM_ALIVE);
         }
         const uint64_t number = subscription.latest_only ? range.last : std::max(next, range.first);
@@ -148,8 +153,13 @@ Loop::Sent Loop::send_updates(Subscriber& subscriber, uint64_t number, uint64_t 
         if (!block) return Sent::yes;  // gone in this moment; the next look sees how far
     }
     Ledger& ledger = *subscriber.subscription.ledger;
-    const auto begin = static_cast<uint32_t>(number - block->first());
+    auto begin = static_cast<uint32_t>(number - block->first());
     const uint32_t end = block->count();
+    if (subscriber.subscription.latest_only) {
+        lost += end - 1 - begin;
+        number += end - 1 - begin;
+        begin = end - 1;
+    }
     const uint32_t count = end - begin;
     const std::string_view texts = block->texts(begin, end);
 

@@ -152,7 +152,7 @@ cdef extern from "loans.h" namespace "laplace" nogil:
 
 cdef extern from "<chrono>" namespace "std::chrono" nogil:
     cdef cppclass time_point "std::chrono::steady_clock::time_point":
-        pass
+        bool operator<=(time_point other) noexcept
 
 
 cdef extern from "stream.h" namespace "laplace" nogil:
@@ -167,13 +167,16 @@ cdef extern from "stream.h" namespace "laplace" nogil:
     cdef cppclass Stream:
         uint64_t append(
             string_view text, bool loose, double time, vector[Message]& arrays) except +
-        vector[Cursor] wait_for_followers(
-            size_t text_bytes, const vector[Message]& arrays, time_point deadline) except +
+        bool wait_for_followers(
+            size_t text_bytes, const vector[Message]& arrays, time_point until) noexcept
+        vector[Cursor] give_up(size_t text_bytes, const vector[Message]& arrays) except +
         void set_history(History history) noexcept
         Range range() noexcept
         size_t bytes() noexcept
         bool word_is_wanted() noexcept
     const size_t largest_text "laplace::Stream::largest_text"
+    const uint64_t would_cost "laplace::Stream::would_cost"
+    const uint64_t sealed "laplace::Stream::sealed"
 
 
 cdef extern from "subscribers.h" namespace "laplace" nogil:
@@ -192,7 +195,7 @@ cdef extern from "subscribers.h" namespace "laplace" nogil:
         atomic_bool waited_for
     cdef cppclass Streams:
         shared_ptr[Stream] declare(
-            const string& name, const string& json, History history) except +
+            const string& name, const string& json, History history, bool change) except +
         vector[shared_ptr[Ledger]] ledgers() except +
         vector[shared_ptr[Ledger]] give_up(const vector[Cursor]& cursors) except +
     cdef cppclass Subscription:

@@ -56,7 +56,7 @@ cdef class Walk:
     cdef dict arrays            # by id: an array and its Values, so that it is copied once
     cdef list path              # where it is now: indices, keys; those that are no str in a tuple
     cdef bint apart             # for an update: its arrays are taken afterwards
-    cdef bint loose             # its text is not strict JSON, or orjson does not read it as json does
+    cdef bint loose             # its text is not strict JSON, or orjson misreads it
 
     def __cinit__(self, dict arrays=None, bint apart=False):
         self.owned = True

@@ -212,6 +212,7 @@ void Server::run() noexcept {
     }
     shared.inbox.close();
     shared.documents.close();
+    shared.streams.forget_all();
     close_sockets(linger);
     {
         const std::lock_guard<std::mutex> lock(mutex_);
@@ -255,6 +256,7 @@ void Server::request_stop() noexcept {
         if (life_ == Life::bound) {
             shared.inbox.close();
             shared.documents.close();
+            shared.streams.forget_all();
             close_sockets(0);
             life_ = Life::ended;
             return;

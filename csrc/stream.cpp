@@ -71,12 +71,13 @@ Stream::Stream(History history) noexcept : history_(history), small_text_(small_
 
 uint64_t Stream::append(std::string_view text, bool loose, double time, std::vector<Message>& arrays) {
     const std::lock_guard<std::mutex> lock(mutex_);
+    if (sealed_) return sealed;
     if (arrays.empty() && text.size() < small_text_ && !blocks_.empty() && blocks_.back()->has_room(text.size())) {
         blocks_.back()->append(text, loose, time);  // most often; nothing has to go for it
         return ++last_;
     }
     const Need need = need_of(text.size(), arrays);
-    if (history_.block && !followers_.empty() && costs_anybody(cut_for(need, last_ + 1))) return 0;
+    if (history_.block && costs_anybody(text.size(), arrays)) return would_cost;
     if (need.fresh) {
         const auto size = static_cast<uint32_t>(need.text_bytes);
         const auto updates = static_cast<uint32_t>(need.text_bytes / typical_text);
@@ -136,29 +137,48 @@ void Stream::set_history(History history) noexcept {
 
 // ---- followers
 
-bool Stream::costs_anybody(const Cut& cut) const noexcept {
-    return std::any_of(followers_.begin(), followers_.end(),
-                       [&cut](const Cursor& cursor) { return cursor->load() <= cut.gone; });
+// Whether an update goes that he could have been sent still.
+bool Stream::costs(const Cursor& cursor, const Cut& cut) const noexcept {
+    return cut.gone > gone_ && std::max<uint64_t>(cursor->load(), gone_ + 1) <= cut.gone;
 }
 
-std::vector<Cursor> Stream::wait_for_followers(size_t text_bytes, const std::vector<Message>& arrays,
-                                               std::chrono::steady_clock::time_point deadline) {
-    std::vector<Cursor> given_up;
+bool Stream::costs_anybody(size_t text_bytes, const std::vector<Message>& arrays) const noexcept {
+    if (followers_.empty()) return false;
+    const Cut cut = cut_for(need_of(text_bytes, arrays), last_ + 1);
+    return std::any_of(followers_.begin(), followers_.end(),
+                       [&](const Cursor& cursor) { return costs(cursor, cut); });
+}
+
+bool Stream::wait_for_followers(size_t text_bytes, const std::vector<Message>& arrays,
+                                std::chrono::steady_clock::time_point until) noexcept {
     std::unique_lock<std::mutex> lock(mutex_);
     // First: who moves from now on sees that somebody waits.
     publishers_waiting_.fetch_add(1);
-    const bool in_time = moved_.wait_until(lock, deadline, [&] {
-        return !history_.block || !costs_anybody(cut_for(need_of(text_bytes, arrays), last_ + 1));
-    });
+    const bool in_time = moved_.wait_until(
+        lock, until, [&] { return sealed_ || !history_.block || !costs_anybody(text_bytes, arrays); });
     publishers_waiting_.fetch_sub(1);
-    if (in_time) return given_up;
-    const uint64_t gone = cut_for(need_of(text_bytes, arrays), last_ + 1).gone;
+    return in_time;
+}
+
+std::vector<Cursor> Stream::give_up(size_t text_bytes, const std::vector<Message>& arrays) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const Cut cut = cut_for(need_of(text_bytes, arrays), last_ + 1);
+    std::vector<Cursor> given_up;
     given_up.reserve(followers_.size());
-    const auto behind = std::stable_partition(followers_.begin(), followers_.end(),
-                                              [gone](const Cursor& cursor) { return cursor->load() > gone; });
-    given_up.assign(behind, followers_.end());
-    followers_.erase(behind, followers_.end());
+    for (const Cursor& cursor : followers_) {
+        if (costs(cursor, cut)) given_up.push_back(cursor);
+    }
+    const auto is_given_up = [&](const Cursor& cursor) {
+        return std::find(given_up.begin(), given_up.end(), cursor) != given_up.end();
+    };
+    followers_.erase(std::remove_if(followers_.begin(), followers_.end(), is_given_up), followers_.end());
     return given_up;
+}
+
+void Stream::seal() noexcept {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    sealed_ = true;
+    moved_.notify_all();
 }
 
 void Stream::join(const Cursor& cursor) {

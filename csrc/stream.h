@@ -84,14 +84,18 @@ public:
     explicit Stream(History history) noexcept;
 
     // Adds an update and returns its number, from 1 on. `text` is a JSON object of at most
-    // largest_text bytes, `loose` where that is not strict JSON. Returns 0 where publishers wait and somebody would lose what he has not
-    // been sent: wait_for_followers() and try again. Throws std::bad_alloc. Where it is not added,
-    // nothing has changed.
+    // largest_text bytes, `loose` where that is not strict JSON. Where it is not added, nothing has
+    // changed: `sealed` is returned after seal(); `would_cost` where publishers wait and somebody
+    // would lose what he has not been sent: wait_for_followers() and try again. Throws std::bad_alloc.
     uint64_t append(std::string_view text, bool loose, double time, std::vector<Message>& arrays);
-    // Waits until an update like this one costs nobody anything. Who is still behind at the deadline
-    // is not waited for any more: those are returned. Throws std::bad_alloc.
-    std::vector<Cursor> wait_for_followers(size_t text_bytes, const std::vector<Message>& arrays,
-                                           std::chrono::steady_clock::time_point deadline);
+    static constexpr uint64_t would_cost = 0, sealed = UINT64_MAX;
+    // Waits until an update like this one costs nobody anything; false where it does still.
+    bool wait_for_followers(size_t text_bytes, const std::vector<Message>& arrays,
+                            std::chrono::steady_clock::time_point until) noexcept;
+    // Those to whom it does are not waited for any more. Throws std::bad_alloc.
+    std::vector<Cursor> give_up(size_t text_bytes, const std::vector<Message>& arrays);
+    // The last update is there.
+    void seal() noexcept;
     void set_history(History history) noexcept;
     Range range() noexcept;
     size_t bytes() noexcept;
@@ -123,7 +127,8 @@ private:
     };
     Need need_of(size_t text_bytes, const std::vector<Message>& arrays) const noexcept;
     Cut cut_for(const Need& need, uint64_t last) const noexcept;
-    bool costs_anybody(const Cut& cut) const noexcept;
+    bool costs(const Cursor& cursor, const Cut& cut) const noexcept;
+    bool costs_anybody(size_t text_bytes, const std::vector<Message>& arrays) const noexcept;
     void forget(const Cut& cut) noexcept;
 
     std::mutex mutex_;
@@ -137,6 +142,7 @@ private:
     size_t bytes_ = 0;
     uint64_t last_ = 0;
     uint64_t gone_ = 0;  // the last one that is not there any more
+    bool sealed_ = false;
 };
 
 }  // namespace laplace

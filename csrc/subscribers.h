@@ -45,13 +45,31 @@ struct Subscription {
 // The streams of a server by name, and the ledgers of who follows them.
 class Streams {
 public:
-    // The stream of that name, made with this history where there is none; `json` is the name as JSON.
-    std::shared_ptr<Stream> declare(const std::string& name, const std::string& json, History history) {
+    // The stream of that name, made with this history where there is none; with `change`, one that is
+    // there gets it, too. `json` is the name as JSON.
+    std::shared_ptr<Stream> declare(const std::string& name, const std::string& json, History history, bool change) {
         const std::lock_guard<std::mutex> lock(mutex_);
         Named& named = streams_[name];
-        if (named.stream == nullptr) named = {json, std::make_shared<Stream>(history)};
+        if (named.stream == nullptr) {
+            named = {json, std::make_shared<Stream>(history)};
+            if (sealed_) named.stream->seal();
+        } else if (change) {
+            named.stream->set_history(history);
+        }
         any.store(true);
         return named.stream;
+    }
+    // The server ends: nothing is published any more, so that what is told as the last number is it.
+    void seal() noexcept {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        sealed_ = true;
+        for (auto& each : streams_) each.second.stream->seal();
+    }
+    // There is no loop that could send.
+    void forget_all() noexcept {
+        seal();
+        const std::lock_guard<std::mutex> lock(mutex_);
+        ledgers_.clear();
     }
     // Members for the payload of INFO: the epoch, and each stream's range.
     std::string described(uint64_t epoch) {
@@ -101,6 +119,7 @@ private:
     };
     std::mutex mutex_;
     std::map<std::string, Named> streams_;
+    bool sealed_ = false;
     std::vector<std::shared_ptr<Ledger>> ledgers_;
 };
 
@@ -109,6 +128,7 @@ struct Subscriber {
     Subscription subscription;
     std::shared_ptr<Block> block;  // where `next` was found last
     uint64_t told = 0;             // ns, last message to it
+    unsigned unanswered = 0;       // words without updates since it said something
 };
 
 using Subscribers = std::unordered_map<std::string, Subscriber>;

@@ -18,6 +18,10 @@ cdef class StreamRef:
     cdef str name
     cdef double patience_s  # how long a publisher waits for followers
 
+    def __dealloc__(self):
+        self.stream.reset()
+        let_go()  # the last of a server's streams gives back what was lent to it
+
 
 cdef class Unpublished:
     """An update before it has a number."""
@@ -85,21 +89,31 @@ cdef void take_arrays(list taken, bint copy, vector[Message]& arrays) except *:
         if type(array) is not numpy.ndarray:  # a matrix stays flat in two dimensions
             array = numpy.asarray(array)
         contiguous = array if array.flags.c_contiguous else numpy.ascontiguousarray(array)
-        own = not copy or contiguous is not array
+        own = contiguous is not array or (not copy and is_most_of_its_memory(array))
         take_array(contiguous, own, arrays[<size_t>number])
+
+
+cdef bint is_most_of_its_memory(array) except -1:
+    """A small part of a large array would keep all of it, and the history counts the part."""
+    numpy = sys.modules["numpy"]
+    root = array
+    while isinstance(root.base, numpy.ndarray):
+        root = root.base
+    return root.nbytes <= 2 * array.nbytes
 
 
 @cython.boundscheck(False)
 cdef void take_array(array, bint own, Message& message) except *:
     cdef const unsigned char[::1] content
-    cdef size_t size = array.nbytes
+    cdef size_t size
     cdef char* target
-    if size == 0:
+    if array.nbytes == 0:
         if not message.allocate(0):
             raise MemoryError()
         return
     flat = array.reshape(-1).view("u1")
     content = flat
+    size = <size_t>content.shape[0]
     if own and size >= WORTH_LENDING:
         if not lend(message, <void*>flat, <void*>&content[0], size):
             raise MemoryError()

@@ -203,6 +203,9 @@ class Core:
     on_given_up: Callable[[str, bytes], None] | None
     """Called with a stream and a subscriber's name (JSON) when a publisher waits no more for it."""
 
+    on_unfit: Callable[[str, str], None] | None
+    """Called with a stream, and why, where data that was set cannot be one of its updates."""
+
     def declare_stream(
         self,
         name: str,
@@ -219,7 +222,8 @@ class Core:
     def publish(self, name: str, data: Any, timestamp: float | None, copy: bool) -> int:
         """Append an update, acquired at ``timestamp`` (seconds since 1970, None: now).
 
-        Returns its number, from 1. Without ``copy``, arrays must not change any more.
+        Returns its number, from 1; 0 where the server has stopped. Without ``copy``, arrays must
+        not change any more.
 
         Raises:
             KeyError: the stream is not declared.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import zmq
 
 from laplace_server.errors import LaplaceError
+
+_DTYPE = re.compile(r"[<>|=][biufc][0-9]{1,2}")
 
 # A small frame is a part of what was received with others, all of which it would keep in memory.
 _SMALL_FRAME = 4096  # bytes
@@ -39,6 +42,8 @@ def array_of(frame: zmq.Frame, dtype: str, shape: Sequence[int]) -> Any:
         LaplaceError: NumPy is not installed.
         ValueError, TypeError: type, shape and size do not fit together.
     """
+    if not _DTYPE.fullmatch(dtype):  # whatever else NumPy would make of it
+        raise ValueError(f"no type of numbers: {dtype!r}")
     # Read-only buffers, so that nobody can make the array writable.
     buffer = frame.bytes if len(frame) <= _SMALL_FRAME else frame.buffer.toreadonly()
     array = numpy().frombuffer(buffer, dtype=dtype).reshape(shape)

@@ -21,6 +21,7 @@ class Publisher:
 
     _core: Core
     stream_history_bytes: int
+    _was_too_late = False
 
     def declare_stream(
         self,
@@ -74,18 +75,26 @@ class Publisher:
         arrays anywhere, which travel as their bytes; with ``copy=False`` they are given away, not
         copied, and must not be changed any more. A stream that was not declared is declared.
 
+        A server that has been stopped publishes nothing more: the number is 0 then.
+
         Raises:
             TypeError: not a dict, or a value that cannot be sent. Nothing was published.
             ValueError: ``timestamp`` is not finite, or the update larger than 1 GiB of JSON.
             ForkedServerError: in a forked child.
         """
         try:
-            return self._core.publish(stream, data, timestamp, copy)
+            return self._core.publish(stream, data, timestamp, copy) or self._too_late(stream)
         except KeyError:
             if stream in self._core.stream_names():
                 raise
         self._declare_unless_there(stream)
-        return self._core.publish(stream, data, timestamp, copy)
+        return self._core.publish(stream, data, timestamp, copy) or self._too_late(stream)
+
+    def _too_late(self, stream: str) -> int:
+        if not self._was_too_late:
+            self._was_too_late = True
+            log.warning("The server has stopped: what is published to %r goes nowhere.", stream)
+        return 0
 
     def _declare_unless_there(self, name: str) -> None:
         _check_name(name)
@@ -126,3 +135,8 @@ def warn_of_follower(stream: str, who: bytes) -> None:
         who.decode("utf-8", "replace"),
         stream,
     )
+
+
+def warn_of_unfit(stream: str, why: str) -> None:
+    """Log that data was set that cannot be an update."""
+    log.error("The data is set, but not published to %r: %s.", stream, why)

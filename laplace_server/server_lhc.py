@@ -39,7 +39,12 @@ from laplace_server.protocol import (
     LOGGER_NAME,
     PROTOCOL_VERSION,
 )
-from laplace_server.publisher import Publisher, checked_history_bytes, warn_of_follower
+from laplace_server.publisher import (
+    Publisher,
+    checked_history_bytes,
+    warn_of_follower,
+    warn_of_unfit,
+)
 from laplace_server.reply_socket import ReplySocket
 from laplace_server.reply_templates import reply_templates, reply_texts
 from laplace_server.stacks import large_stacks
@@ -189,6 +194,7 @@ class ServerLHC(Publisher, threading.Thread):
         """Tells this life of the server from others, whose streams count from 1 again."""
         self._core = self._bound_core(address)
         self._core.on_given_up = warn_of_follower
+        self._core.on_unfit = warn_of_unfit
         try:
             self.empty_data_after_get = empty_data_after_get
             self._core.set_data({} if data is None else data)

@@ -281,6 +281,8 @@ class Subscription:
 
     def _dispose(self) -> None:
         connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close(self._follower.leave())
-        self._context.destroy(linger=0)
+        try:
+            if connection is not None:
+                connection.close(self._follower.leave())
+        finally:
+            self._context.destroy(linger=0)

@@ -13,6 +13,7 @@ CREDIT, LEAVE = 16, 17
 _HEADER = struct.Struct("<4sBBHIIQQQQQQ")
 _CONTROL = struct.Struct("<4sBBHIIQQQ")
 _TIME_BYTES = 8
+_GREATEST = 2**63  # number of an update; a server that tells more is none of ours
 
 
 class Header(NamedTuple):
@@ -35,6 +36,8 @@ def header_of(body: bytes) -> Header | None:
     if len(body) < _HEADER.size or body[:4] != MAGIC or body[4] != VERSION:
         return None
     header = Header(*_HEADER.unpack_from(body)[2:])
+    if header.first > _GREATEST or header.last > _GREATEST:
+        return None
     return header if len(body) >= _HEADER.size + _TIME_BYTES * header.updates else None
 
 

@@ -74,6 +74,8 @@ class Book:
         stamp = time.time()
         full = data if array is None else {**data, "array": array}
         number = self.server.publish(stream, full, timestamp=stamp)
+        if number == 0:  # the server has stopped
+            return number
         arrays = () if array is None else (np.ascontiguousarray(array).tobytes(),)
         with self._lock:
             entries = self.updates.setdefault(stream, {})

@@ -282,7 +282,8 @@ def test_credit_in_bytes() -> None:
     assert credit["bytes"] == 400 + len(updates(1, 1)[1]) + len(updates(2, 2)[1])
 
 
-def test_where_little_comes_it_is_confirmed_with_the_next_word() -> None:
+def test_each_word_is_answered_and_so_what_came_is_confirmed() -> None:
+    """A server that hears nothing for some of its words says no more."""
     scene = Scene()
     scene.got(updates(1, 1))
     assert scene.credit() is None
@@ -290,8 +291,9 @@ def test_where_little_comes_it_is_confirmed_with_the_next_word() -> None:
     credit = scene.credit()
     assert credit is not None
     assert credit["next"] == 2
-    scene.take(word(ALIVE, last=1))
     assert scene.credit() is None
+    scene.take(word(ALIVE, last=1))
+    assert scene.credit() == credit
 
 
 def test_latest_only_allows_one_at_a_time() -> None:

@@ -161,10 +161,8 @@ def test_arrays_without_number(server: ServerLHC, count: int) -> None:
     "arguments",
     [
         {"history_bytes": -1},
-        {"history_bytes": 2**64},
         {"history_bytes": "1"},
         {"history_count": 0},
-        {"history_count": 2**64},
         {"policy": "drop"},
         {"policy": "block", "block_timeout_s": math.nan},
         {"policy": "block", "block_timeout_s": -1},

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zmq
+from machine import INTERRUPT
 from raw_peers import Peer, request, wait_until
 
 from laplace_server import ServerLHC
@@ -363,3 +364,149 @@ def test_get_arrays_of_what_cannot_be_sent_any_more(server: ServerLHC) -> None:
         del data["bad"]
         assert len(get_arrays(peer)[2]) == 1
     assert server.stats().errors[ErrorKind.DATA] == 1
+
+
+# ---- what a review found
+
+
+def test_nothing_is_published_once_the_last_number_is_told(
+    make_server: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = make_server()
+    server.declare_stream("s")
+    numbers: list[int] = []
+    stopping = threading.Event()
+
+    def publish() -> None:
+        while not numbers or numbers[-1]:
+            numbers.append(server.publish("s", {}))
+            if len(numbers) == 1000:
+                stopping.set()
+
+    producer = threading.Thread(target=publish)
+    with ClientLHC(f"tcp://127.0.0.1:{server.server_port}", timeout_s=PATIENCE_S) as client:
+        with client.subscribe("s") as subscription:
+            producer.start()
+            stopping.wait(PATIENCE_S)
+            server.stop()
+            producer.join(PATIENCE_S)
+            wait_until(lambda: not _next(subscription) and subscription.server_ended, "it ends")
+            (ended,) = subscription.ended
+            assert ended.complete
+            assert ended.last == len(numbers) - 1
+            assert ended.received + ended.lost == ended.last
+    assert server.publish("s", {}) == server.publish("new", {}) == 0
+    server.set_data({"still": "set"})
+    assert sum("goes nowhere" in each for each in caplog.messages) == 1
+
+
+def _next(subscription: Any) -> Any:
+    try:
+        return subscription.next(0.01)
+    except TimeoutError:
+        return None
+
+
+def test_arrays_are_let_go_with_the_last_server(make_server: Any) -> None:
+    array = np.zeros(100_000)
+    let_go = threading.Event()
+    weakref.finalize(array, let_go.set)
+    server = ServerLHC("alone", "tcp://127.0.0.1:*", 1, "MOTOR")
+    server.publish("s", {"a": array}, copy=False)
+    server.stop()
+    del array, server
+    gc.collect()
+    assert let_go.is_set()
+
+
+def test_a_small_part_of_a_large_array_is_copied(server: ServerLHC) -> None:
+    large = np.zeros(1_000_000)
+    let_go = threading.Event()
+    weakref.finalize(large, let_go.set)
+    server.publish("s", {"part": large[:10_000]}, copy=False)
+    del large
+    gc.collect()
+    assert let_go.is_set()
+
+
+def test_replies_of_many_small_arrays_are_bounded(server: ServerLHC) -> None:
+    server.set_data({"a": [np.zeros(15_000, "u1") for _ in range(300)]}, copy=True)
+    with Peer(server, zmq.DEALER, options={zmq.RCVHWM: 1}) as deaf:
+        for _ in range(60):
+            deaf.send(request("GET ARRAYS"))
+        wait_until(lambda: server.stats().parked_bytes > 0, "they are parked")
+
+
+def test_a_producer_waits_for_no_one_where_nothing_goes(
+    server: ServerLHC, client: ClientLHC
+) -> None:
+    server.declare_stream("s", history_count=3)
+    for _ in range(10):
+        server.publish("s", {})
+    with Peer(server, zmq.DEALER) as behind:
+        payload = {"stream": "s", "subscription": 1, "start": 1, "messages": 0, "bytes": 0}
+        behind.send(request("SUBSCRIBE", payload))
+        wait_until(lambda: len(server._core.ledgers()) == 1, "it has subscribed")
+        server.declare_stream("s", policy="block", block_timeout_s=60)
+        begun = time.monotonic()
+        for _ in range(1000):
+            server.publish("s", {"a": np.zeros(100)})
+        assert time.monotonic() - begun < PATIENCE_S
+
+
+def test_a_subscription_does_not_make_set_data_fail(
+    server: ServerLHC, client: ClientLHC, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = {"a": [np.zeros(1)] * 65536}
+    with client.subscribe("data"):
+        server.set_data(data, copy=True)
+    assert len(server.data["a"]) == 65536
+    assert "not published to 'data'" in caplog.text
+
+
+def test_a_first_publish_does_not_undo_a_declaration(server: ServerLHC) -> None:
+    server.declare_stream("s", history_count=3)
+    server._declare_unless_there("s")
+    for _ in range(10):
+        server.publish("s", {})
+    assert server._core.stream_range("s") == (8, 10)
+
+
+def test_who_says_nothing_hears_no_more(server: ServerLHC) -> None:
+    server.declare_stream("s")
+    with Peer(server, zmq.DEALER) as peer:
+        payload = {"stream": "s", "subscription": 1, "start": "latest", "messages": 9, "bytes": 99}
+        peer.send(request("SUBSCRIBE", payload))
+        peer.receive()
+        for _ in range(8):
+            assert peer.receive_frames(5)[1][5] == 2  # alive
+        with pytest.raises(TimeoutError):
+            peer.receive_frames(2.5)
+        server.publish("s", {})
+        assert peer.receive_frames()[1][5] == 1
+
+
+SLOW_FOLLOWER = """
+import sys
+from laplace_server import ServerLHC
+from laplace_server.client import ClientLHC
+server = ServerLHC("device", "tcp://127.0.0.1:*", 1, "MOTOR")
+server.declare_stream("s", history_count=1, policy="block", block_timeout_s=1e6)
+with server, ClientLHC(f"tcp://127.0.0.1:{server.server_port}") as client:
+    with client.subscribe("s", credit_bytes=1):
+        server.publish("s", {})
+        server.publish("s", {})
+        print("waits", flush=True)
+        try:
+            server.publish("s", {})
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+"""
+
+
+def test_ctrl_c_reaches_a_waiting_publisher(make_child: Any) -> None:
+    child = make_child(SLOW_FOLLOWER)
+    assert child.hear() == "waits"
+    child.process.send_signal(INTERRUPT)
+    assert child.hear() == "interrupted"
+    assert child.process.wait(PATIENCE_S) == 0

@@ -255,7 +255,7 @@ uint64_t append_waiting(Stream& stream, const std::string& text, size_t array_by
     for (;;) {
         if (const uint64_t number = stream.append(text, false, 0, arrays)) return number;
         CHECK(arrays.size() == (array_bytes > 0 ? 1 : 0));  // still the caller's
-        given_up += stream.wait_for_followers(text.size(), arrays, deadline).size();
+        if (!stream.wait_for_followers(text.size(), arrays, deadline)) given_up += stream.give_up(text.size(), arrays).size();
     }
 }
 
@@ -303,6 +303,30 @@ void publishers_wait(unsigned seed) {
     CHECK(append(stream, "{}") == before + 1001);
 }
 
+// Where no update goes, nobody is waited for, however far behind he is.
+void nobody_waits_for_nothing() {
+    History history;
+    history.block = true;
+    Stream stream(history);
+    const auto cursor = std::make_shared<laplace::Counter>(1);
+    stream.join(cursor);
+    for (uint64_t i = 1; i <= 10000; ++i) CHECK(append(stream, text_of(i, 1000), 0, i % 100 == 0 ? 1 : 0) == i);
+    history.updates = 1;
+    stream.set_history(history);  // what he has not been sent is gone
+    history.updates = UINT64_MAX;
+    stream.set_history(history);
+    for (uint64_t i = 10001; i <= 11000; ++i) CHECK(append(stream, text_of(i, 1000)) == i);
+}
+
+void nothing_follows_the_last() {
+    Stream stream(History{});
+    CHECK(append(stream, "{}") == 1);
+    stream.seal();
+    CHECK(append(stream, "{}") == Stream::sealed);
+    CHECK(append(stream, "{}", 0, 100) == Stream::sealed);
+    CHECK(stream.range().last == 1);
+}
+
 }  // namespace
 
 int main() {
@@ -313,6 +337,8 @@ int main() {
     forgets_arrays();
     readers_see_whole_updates();
     for (unsigned seed = 1; seed <= 40; ++seed) publishers_wait(seed);
+    nobody_waits_for_nothing();
+    nothing_follows_the_last();
     CHECK(living == 0);
     std::printf("%d checks, %d failed\n", checks.load(), failures.load());
     return failures == 0 ? 0 : 1;
