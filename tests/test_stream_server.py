@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import logging
@@ -390,7 +391,9 @@ def test_nothing_is_published_once_the_last_number_is_told(
             stopping.wait(PATIENCE_S)
             server.stop()
             producer.join(PATIENCE_S)
-            wait_until(lambda: not _next(subscription) and subscription.server_ended, "it ends")
+            while not subscription.server_ended:
+                with contextlib.suppress(TimeoutError):
+                    subscription.next(0.01)
             (ended,) = subscription.ended
             assert ended.complete
             assert ended.last == len(numbers) - 1
@@ -398,13 +401,6 @@ def test_nothing_is_published_once_the_last_number_is_told(
     assert server.publish("s", {}) == server.publish("new", {}) == 0
     server.set_data({"still": "set"})
     assert sum("goes nowhere" in each for each in caplog.messages) == 1
-
-
-def _next(subscription: Any) -> Any:
-    try:
-        return subscription.next(0.01)
-    except TimeoutError:
-        return None
 
 
 def test_arrays_are_let_go_with_the_last_server(make_server: Any) -> None:
@@ -449,7 +445,7 @@ def test_a_producer_waits_for_no_one_where_nothing_goes(
         wait_until(lambda: len(server._core.ledgers()) == 1, "it has subscribed")
         server.declare_stream("s", policy="block", block_timeout_s=60)
         begun = time.monotonic()
-        for _ in range(1000):
+        for _ in range(200):
             server.publish("s", {"a": np.zeros(100)})
         assert time.monotonic() - begun < PATIENCE_S
 
