@@ -28,6 +28,10 @@ TESTS = [
     "test_hostile.py",
     "test_lifetime.py",
     "test_streams.py",
+    "test_stream_server.py",
+    "test_stream_corners.py",
+    "test_stream_model.py",
+    "test_subscription.py",
 ]
 # Time limits that a slow build breaks, memory that a sanitizer uses, children without it.
 LEFT_OUT = "not process and not fork and not memory and not debug and not spawn and not thousand"
