@@ -16,13 +16,14 @@ import zmq.asyncio
 
 from laplace_server import protocol
 from laplace_server.errors import ClientClosed, RequestTimeout
-from laplace_server.follower import EndedEpoch, Follower, State, Update
+from laplace_server.followed import Followed
+from laplace_server.follower import Follower, State, Update
 from laplace_server.stream_connection import close_stream_socket, open_stream_socket
 
 __all__ = ["AsyncSubscription"]
 
 
-class AsyncSubscription:
+class AsyncSubscription(Followed):
     """An asynchronous iterator over a stream's updates; made by ``AsyncClientLHC.subscribe``.
 
     ``async with`` or ``await`` begins it. It then goes on by itself after a broken connection, and
@@ -120,43 +121,6 @@ class AsyncSubscription:
                 for update in follower.batch:
                     return update
                 await self._receive(deadline)
-
-    # ---- what is known
-
-    @property
-    def stream(self) -> str:
-        """Its name."""
-        return self._follower.stream
-
-    @property
-    def epoch(self) -> int:
-        """Which life of the server the next update comes from, as far as is known."""
-        return self._follower.epoch
-
-    @property
-    def lost(self) -> int:
-        """As ``Subscription.lost``."""
-        return self._follower.lost
-
-    @property
-    def lag(self) -> int:
-        """As ``Subscription.lag``."""
-        return self._follower.lag
-
-    @property
-    def ended(self) -> tuple[EndedEpoch, ...]:
-        """As ``Subscription.ended``."""
-        return self._follower.ended
-
-    @property
-    def server_ended(self) -> bool:
-        """As ``Subscription.server_ended``."""
-        return self._follower.server_ended
-
-    @property
-    def closed(self) -> bool:
-        """True once ``close()`` has been called."""
-        return self._closed
 
     # ---- the end
 

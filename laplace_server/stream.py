@@ -24,6 +24,7 @@ import zmq
 
 from laplace_server import protocol
 from laplace_server.errors import ClientClosed, RequestTimeout
+from laplace_server.followed import Followed
 from laplace_server.follower import EndedEpoch, Follower, State, Update
 from laplace_server.stream_connection import StreamConnection
 
@@ -33,7 +34,7 @@ _LONGEST_WAIT_S = 0.05
 __all__ = ["EndedEpoch", "Subscription", "Update"]
 
 
-class Subscription:
+class Subscription(Followed):
     """An iterator over a stream's updates; made by ``ClientLHC.subscribe``.
 
     It goes on by itself after a broken connection, from the next update on, and after a restart of
@@ -41,8 +42,6 @@ class Subscription:
 
     One thread takes updates; any thread may ``close`` it and look at its properties.
     """
-
-    _closed = True  # for __del__, until there is something to close
 
     def __init__(
         self,
@@ -113,46 +112,6 @@ class Subscription:
             except ClientClosed:
                 return
             yield self._follower.batch
-
-    # ---- what is known
-
-    @property
-    def stream(self) -> str:
-        """Its name."""
-        return self._follower.stream
-
-    @property
-    def epoch(self) -> int:
-        """Which life of the server the next update comes from, as far as is known."""
-        return self._follower.epoch
-
-    @property
-    def lost(self) -> int:
-        """Updates lost so far, in all epochs; with ``latest_only``, skipped.
-
-        Those are the ``lost_before`` of all updates, and what was missing where an epoch ended.
-        """
-        return self._follower.lost
-
-    @property
-    def lag(self) -> int:
-        """Updates that were published but not taken from here, as of the last message."""
-        return self._follower.lag
-
-    @property
-    def ended(self) -> tuple[EndedEpoch, ...]:
-        """The last 100 lives of the server that are over, oldest first, with their ledgers."""
-        return self._follower.ended
-
-    @property
-    def server_ended(self) -> bool:
-        """True while the server has said that it stops, and no other has come in its place."""
-        return self._follower.server_ended
-
-    @property
-    def closed(self) -> bool:
-        """True once ``close()`` has been called."""
-        return self._closed
 
     # ---- the end
 
