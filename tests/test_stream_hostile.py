@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 import zmq
-from machine import memory
+from machine import memory, resident
 from raw_peers import PATIENCE_S, Peer, RawPeer, proxy, request, wait_until
 from stream_peers import (
     ALIVE,
@@ -50,10 +49,6 @@ def quick(server: ServerLHC) -> Iterator[Any]:
     with ClientLHC(f"tcp://127.0.0.1:{server.server_port}", timeout_s=PATIENCE_S) as client:
         with client.subscribe("s") as subscription:
             yield subscription
-
-
-def resident() -> int:
-    return int(psutil.Process().memory_info().rss)
 
 
 def wanted(number: int = 1, stream: str = "s", sender: str = "raw", **more: Any) -> bytes:

@@ -82,7 +82,12 @@ def signatures(module: ModuleType) -> dict[str, list[list[str]]]:
     }
 
 
-NEW = ("make_subscribe", "make_subscribe_reply")  # the original has no streams
+NEW = (  # the original has no streams
+    "make_get_arrays_request",
+    "make_get_arrays_reply",
+    "make_subscribe",
+    "make_subscribe_reply",
+)
 
 
 def builders() -> list[dict[str, Any]]:
