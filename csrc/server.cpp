@@ -31,8 +31,9 @@ constexpr int send_buffer = 256 * 1024;
 // its way to it or not.
 constexpr int keepalive_idle_s = 60, keepalive_interval_s = 10, keepalive_probes = 3;
 constexpr int unconfirmed_ms = 60000;
-// So that a read does not wait behind the frames of a stream on their way to the network.
-constexpr int io_threads = 2;
+// With a second one, a read need not wait behind the frames of a stream on their way to the network.
+// Where there are no cores to spare it costs more than that: on two, a third of all reads.
+int io_threads() noexcept { return std::thread::hardware_concurrency() >= 4 ? 2 : 1; }
 
 // Signals are for Python's main thread: Ctrl-C must not land in a native one.
 class SignalsBlocked {
@@ -102,7 +103,7 @@ int Server::set_option(int option, int value) noexcept {
 int Server::open() noexcept {
     context_ = zmq.ctx_new();
     if (context_ == nullptr) return zmq.errno_();
-    if (zmq.ctx_set(context_, ZMQ_IO_THREADS, io_threads) != 0) return zmq.errno_();
+    if (zmq.ctx_set(context_, ZMQ_IO_THREADS, io_threads()) != 0) return zmq.errno_();
     router_ = zmq.socket(context_, ZMQ_ROUTER);
     if (router_ == nullptr) return zmq.errno_();
     const bool ipv6 = shared.config.address.find('[') != std::string::npos;
