@@ -24,6 +24,8 @@ SLOWNESS = float(os.environ.get("LAPLACE_TEST_SLOWNESS", "1" if LINUX else "5"))
 # running has more.
 OWN_THREADS = 3 if WINDOWS else 0
 
+_MMAP_THRESHOLD = -3  # of malloc.h
+
 
 def within(seconds: float) -> float:
     """A limit of time for what is over at once, unless something is wrong or the machine busy."""
@@ -38,7 +40,10 @@ def memory(megabytes: float) -> float:
 def resident() -> int:
     """Bytes of memory that this process uses, without what the C library keeps for later."""
     with contextlib.suppress(AttributeError, OSError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)  # the GNU C library
+        library = ctypes.CDLL(None)  # the GNU C library
+        # From now on what is large is given back when it is freed, whatever was freed before.
+        library.mallopt(_MMAP_THRESHOLD, 128 * 1024)
+        library.malloc_trim(0)
     return int(psutil.Process().memory_info().rss)
 
 
