@@ -104,7 +104,9 @@ class StreamBridge(QObject):
         # Neither the thread nor what ends it refers to this object, so it can be collected.
         self._life = life = _Life()
         weakref.finalize(self, life.end)
-        self.destroyed.connect(lambda: life.end())
+        # A bound method: PyQt holds a function's slot so that a collection can empty it before
+        # another thread's `destroyed` calls it.
+        self.destroyed.connect(life.end)
         # A timer lets the event loop come round; an event posted from a slot would be next.
         self._pace = QTimer(self)
         self._pace.setSingleShot(True)

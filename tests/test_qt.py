@@ -616,6 +616,13 @@ server = ServerLHC("tested", "tcp://127.0.0.1:*", 0, "CAMERA")
 server.start()
 server.declare_stream("s", history_count=1000)
 address = f"tcp://127.0.0.1:{server.server_port}"
+
+def spin(until):
+    loop, timer = QEventLoop(), QTimer()
+    timer.timeout.connect(lambda: until() and loop.quit())
+    timer.start(0)
+    loop.exec()
+    timer.stop()
 """
 
 
@@ -632,13 +639,6 @@ def publish():
         server.publish("s", {"x": 1.5})
 producer = threading.Thread(target=publish)
 producer.start()
-
-def spin(until):
-    loop, timer = QEventLoop(), QTimer()
-    timer.timeout.connect(lambda: until() and loop.quit())
-    timer.start(0)
-    loop.exec()
-    timer.stop()
 
 def by_parent(bridge, parent):
     sip.delete(parent)
@@ -687,6 +687,26 @@ deadline = time.monotonic() + 20
 while any("relay" in thread.name for thread in threading.enumerate()):
     assert time.monotonic() < deadline, threading.enumerate()
     time.sleep(0.01)
+server.stop()
+print("done")
+""")
+    assert printed == ["done"]
+
+
+@needs_pyqt6
+def test_bridges_collected_in_another_thread() -> None:
+    """Qt deletes them in their own thread, when the collector has emptied their cycles."""
+    printed = run_qt("""
+for round in range(20):
+    for each in range(50):
+        bridge = StreamBridge(address, "s")
+        bridge.itself = bridge
+    del bridge
+    collector = threading.Thread(target=gc.collect)
+    collector.start()
+    spin(lambda: not collector.is_alive())
+    collector.join()
+    spin(lambda: True)
 server.stop()
 print("done")
 """)
