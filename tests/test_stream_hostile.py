@@ -306,7 +306,7 @@ def proxy_of(address: str) -> Any:
 
 
 def test_a_req_socket_that_subscribes_can_still_ask(server: ServerLHC) -> None:
-    """It cannot take updates: libzmq drops what is no answer."""
+    """It cannot take updates: libzmq drops them, or takes one under way for the answer."""
     with Peer(server) as peer:
         assert peer.ask("SUBSCRIBE", json.loads(wanted())["payload"])["error_msg"] is None
         for _ in range(5):
@@ -314,7 +314,11 @@ def test_a_req_socket_that_subscribes_can_still_ask(server: ServerLHC) -> None:
         wait_until(lambda: server.stats().subscribers[0].lag == 0, "all is sent")
         server.declare_stream("t")
         for _ in range(20):
-            assert peer.ask("PING")["payload"] == {"PING": "PONG"}
+            body = MAGIC
+            while body[:4] == MAGIC:
+                peer.send(request("PING"))
+                (body,) = peer.receive_frames()
+            assert json.loads(body)["payload"] == {"PING": "PONG"}
     wait_until(lambda: server.stats().subscribers == (), "it is forgotten")
 
 
