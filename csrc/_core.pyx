@@ -10,7 +10,7 @@ cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cython.operator cimport dereference
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 from libcpp.memory cimport make_shared
 from libcpp.utility cimport move
 
@@ -23,6 +23,7 @@ from laplace_server.errors import ForkedServerError
 include "private_copy.pxi"
 include "encode.pxi"
 include "updates.pxi"
+include "incoming.pxi"
 
 DATA = DOCUMENT_DATA
 INFO = DOCUMENT_INFO

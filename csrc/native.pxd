@@ -1,5 +1,5 @@
 # What _core.pyx uses of the C++ in this folder.
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libcpp cimport bool
 from libcpp.deque cimport deque
 from libcpp.memory cimport shared_ptr
@@ -177,6 +177,21 @@ cdef extern from "stream.h" namespace "laplace" nogil:
     const size_t largest_text "laplace::Stream::largest_text"
     const uint64_t would_cost "laplace::Stream::would_cost"
     const uint64_t sealed "laplace::Stream::sealed"
+
+
+cdef extern from "stream_wire.h" namespace "laplace" nogil:
+    ctypedef struct StreamHeader:
+        char* magic
+        uint8_t version
+        uint8_t kind
+        uint16_t arrays
+        uint32_t subscription
+        uint32_t count
+        uint64_t epoch
+        uint64_t first
+        uint64_t last
+    const char* stream_magic
+    const uint8_t stream_version
 
 
 cdef extern from "subscribers.h" namespace "laplace" nogil:

@@ -6,7 +6,7 @@ clients read, the queues and the counters. All functions may be called from any 
 """
 
 from collections.abc import Callable
-from typing import Any, Final, Literal, TypeAlias, TypedDict, final
+from typing import Any, Final, Generic, Literal, TypeAlias, TypedDict, TypeVar, final
 
 # Which of the two documents: what GET returns, or the payload of INFO.
 DATA: Final[int]
@@ -26,6 +26,11 @@ _Pieces: TypeAlias = list[tuple[bytes, int]]
 # JSON text, kind (1 null, 2 false, 3 true, 4 number, 5 string, 6 array, 7 object), truth of the
 # decoded value (0 falsy, 1 truthy, 2 unknown), whether a string holds escapes.
 _Member: TypeAlias = tuple[bytes, int, int, bool]
+
+# kind, arrays, subscription, updates, epoch, first, last
+_StreamHeader: TypeAlias = tuple[int, int, int, int, int, int, int]
+
+_Update = TypeVar("_Update", bound=tuple[Any, ...])
 
 class _Limits(TypedDict):
     pending: int  # requests that wait
@@ -85,6 +90,49 @@ def scan_envelope(data: bytes) -> tuple[int, dict[str, _Member | None]]:
     Returns the verdict (0 only Python can tell, 1 strict JSON, 2 certain) and the members
     "version", "cmd", "from" and "payload"; those absent, and all unless certain, are None.
     """
+
+def stream_header(body: bytes) -> _StreamHeader | None:
+    """The header of what a server sends to a subscriber; None: it is no such message, or cut short.
+
+    docs/streams.md has it to the byte.
+    """
+
+def stream_text(body: bytes, updates: int) -> bytes:
+    """The JSON array of a message whose header tells of that many updates."""
+
+@final
+class Updates(Generic[_Update]):
+    """The updates of a message, each made when it is taken; ``len`` tells how many are left.
+
+    Args:
+        kind: the named tuple to make, of number, epoch, timestamp (s), data, lost before.
+        body: the message, with the times.
+        datas: what its text says; emptied while they are taken.
+        first: number of the first of them.
+        epoch: of the server.
+        lost: updates right before the first one to take.
+        known: how many at the begin are left out.
+
+    Raises:
+        TypeError: ``kind`` is no plain tuple.
+        ValueError: ``body`` is too short for them, or ``known`` is too many.
+    """
+
+    def __init__(
+        self,
+        kind: type[_Update],
+        body: bytes,
+        datas: list[Any],
+        first: int,
+        epoch: int,
+        lost: int,
+        known: int,
+    ) -> None: ...
+    def __iter__(self) -> Updates[_Update]: ...
+    def __len__(self) -> int: ...
+    def __next__(self) -> _Update: ...
+    def drop(self) -> None:
+        """Come to the end: what is left is not taken any more."""
 
 @final
 class Core:

@@ -12,17 +12,15 @@ Times are in seconds of ``time.monotonic``.
 from __future__ import annotations
 
 import enum
-import itertools
 import logging
-import operator
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
 import zmq
 
-from laplace_server import arrays, message_json, protocol, stream_wire
+from laplace_server import _core, arrays, message_json, protocol, stream_wire
 from laplace_server.client_requests import payload_of
 from laplace_server.errors import InvalidReply, RemoteError
 
@@ -102,7 +100,7 @@ class Follower:
         self.state = State.APART
         self.due_at = 0.0
         """When to ask ``is_due``."""
-        self.batch: Iterator[Update] = iter(())
+        self.batch = _core.Updates(Update, b"", [], 1, 0, 0, 0)
         """The updates of the last message; ``take`` may be called when all are taken."""
         self.lost = 0
         self.epoch = 0
@@ -121,8 +119,6 @@ class Follower:
         self._doubted = False
         self._retry_s = FIRST_RETRY_S
         self._refusal = ""
-        self._datas: list[Any] = []
-        self._untaken: Iterator[Any] = iter(self._datas)
         self._position = 0  # number of the update behind the batch
         self._last = 0  # of the last one published, as far as is known
         self._first = self._received = self._lost = 0  # of this epoch
@@ -131,14 +127,9 @@ class Follower:
     # ---- what users ask
 
     @property
-    def untaken(self) -> int:
-        """How many updates of the batch are not taken yet."""
-        return operator.length_hint(self._untaken)
-
-    @property
     def following(self) -> int:
         """Number of the update that is taken next, if it is not lost."""
-        return self._position - self.untaken
+        return self._position - len(self.batch)
 
     @property
     def lag(self) -> int:
@@ -150,8 +141,8 @@ class Follower:
 
     def drop_batch(self) -> None:
         """Take nothing more from the batch; whoever iterates over it comes to its end."""
-        self._position -= self.untaken
-        self._datas.clear()
+        self._position -= len(self.batch)
+        self.batch.drop()
 
     # ---- connections
 
@@ -206,7 +197,7 @@ class Follower:
         messages = self._taken_messages + self._window_messages
         allowed = self._taken_bytes + self._window_bytes
         if (
-            messages - self._granted_messages >= max(1, self._window_messages // 4)
+            messages - self._granted_messages >= max(1, self._window_messages // 2)
             or allowed - self._granted_bytes >= self._window_bytes // 4
             # It says no more after a few unanswered words; and its ledger shows what has arrived.
             or self._alive
@@ -241,30 +232,31 @@ class Follower:
             RemoteError: SUBSCRIBE was answered with an error, and nothing was granted before.
             LaplaceError: the update holds arrays, and NumPy is not installed. It counts as lost.
         """
-        assert not self.untaken
+        assert not self.batch
         if self.state is State.APART or len(frames) < 2:
             return
         body = frames[1].bytes
-        header = stream_wire.header_of(body)
+        header = _core.stream_header(body)
         if header is None:
             if self.state is State.ASKING:
                 self._take_answer(body, now)
             return
-        if self.state is not State.FOLLOWING or header.subscription != self._subscription:
+        kind, _, subscription, _, epoch, _, last = header
+        if self.state is not State.FOLLOWING or subscription != self._subscription:
             return
         self._heard(now)
-        if header.kind == stream_wire.UNKNOWN:
-            self._apart(now, 0.0)
-        elif header.kind in (stream_wire.UPDATES, stream_wire.LOOSE):
+        if kind in stream_wire.WITH_UPDATES:
             self._taken_messages += 1
-            self._taken_bytes += sum(map(len, frames[1:]))
-            if self._is_present(header.epoch):
+            self._taken_bytes += sum(map(len, frames)) - len(frames[0])
+            if self._is_present(epoch):
                 self._take_updates(header, body, frames[2:])
-        elif header.kind in (stream_wire.ALIVE, stream_wire.END):
+        elif kind == stream_wire.UNKNOWN:
+            self._apart(now, 0.0)
+        elif kind in (stream_wire.ALIVE, stream_wire.END):
             self._alive = True
-            if self._is_present(header.epoch):
-                self._last = max(self._last, header.last)
-                if header.kind == stream_wire.END:
+            if self._is_present(epoch):
+                self._last = max(self._last, last)
+                if kind == stream_wire.END:
                     self._end_epoch(complete=True)
 
     def _take_answer(self, body: bytes, now: float) -> None:
@@ -305,44 +297,26 @@ class Follower:
         self._apart(now, AGAIN_S)
 
     def _take_updates(
-        self, header: stream_wire.Header, body: bytes, frames: Sequence[zmq.Frame]
+        self, header: tuple[int, ...], body: bytes, frames: Sequence[zmq.Frame]
     ) -> None:
-        first, count = header.first, header.updates
+        _, _, _, count, epoch, first, last = header
         known = max(0, self._position - first)
         if known >= count:
             return
-        self._last = max(self._last, header.last, first + count - 1)
+        following = first + count
+        self._last = max(self._last, last, following - 1)
         try:
             datas = _datas_of(header, body, frames)
         except (LookupError, TypeError, ValueError, RecursionError) as problem:
             # Its numbers are missing, so they count as lost with the next that comes.
             _log.warning("%s: update %d cannot be read: %r", self._title(), first, problem)
             return
-        times = stream_wire.times_of(body, count)
-        if known:
-            del datas[:known]
-            times = times[known:]
-            first, count = first + known, count - known
-        lost = first - self._position
+        lost = max(0, first - self._position)
         self.lost += lost
         self._lost += lost
-        self._received += count
-        self._position = first + count
-        self._datas = datas
-        self._untaken = iter(datas)
-        # All in C, for whoever iterates: there may be thousands in a message.
-        self.batch = map(
-            tuple.__new__,
-            itertools.repeat(Update),
-            zip(
-                range(first, self._position),
-                itertools.repeat(self.epoch),
-                times,
-                self._untaken,
-                itertools.chain((lost,), itertools.repeat(0)),
-                strict=False,
-            ),
-        )
+        self._received += count - known
+        self._position = following
+        self.batch = _core.Updates(Update, body, datas, first, epoch, lost, known)
 
     # ---- epochs
 
@@ -391,17 +365,18 @@ class Follower:
         return f"stream {self.stream!r} of {self.address}"
 
 
-def _datas_of(header: stream_wire.Header, body: bytes, frames: Sequence[zmq.Frame]) -> list[Any]:
-    if header.arrays != len(frames):
-        raise ValueError(f"{len(frames)} arrays instead of {header.arrays}")
-    text = stream_wire.text_of(body, header.updates)
-    decode = orjson.loads if header.kind == stream_wire.UPDATES else message_json.decoded
-    if header.arrays:
+def _datas_of(header: tuple[int, ...], body: bytes, frames: Sequence[zmq.Frame]) -> list[Any]:
+    kind, count_arrays, _, count, _, _, _ = header
+    if count_arrays != len(frames):
+        raise ValueError(f"{len(frames)} arrays instead of {count_arrays}")
+    text = _core.stream_text(body, count)
+    decode = orjson.loads if kind == stream_wire.UPDATES else message_json.decoded
+    if count_arrays:
         data, described = decode(text)
         return [arrays.put_at_paths(data, described, frames)]
     datas: list[Any] = decode(text)
-    if len(datas) != header.updates:
-        raise ValueError(f"{len(datas)} updates instead of {header.updates}")
+    if len(datas) != count:
+        raise ValueError(f"{len(datas)} updates instead of {count}")
     if set(map(type, datas)) != {dict}:
         raise ValueError("an update that is no object")
     return datas

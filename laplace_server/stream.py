@@ -173,11 +173,11 @@ class Subscription(Followed):
 
     def _fill(self, deadline: float | None) -> None:
         """Wait until the batch holds an update."""
-        if self._follower.untaken:
+        if self._follower.batch:
             return
         self._enter()
         try:
-            while not self._follower.untaken:
+            while not self._follower.batch:
                 self._receive(deadline)
         finally:
             self._leave()

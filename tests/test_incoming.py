@@ -1,0 +1,142 @@
+"""What the core makes of a stream's messages for a client."""
+
+from __future__ import annotations
+
+import gc
+import operator
+import struct
+import sys
+import weakref
+from collections import namedtuple
+from typing import Any
+
+import orjson
+import pytest
+from stream_messages import UPDATES, updates
+
+from laplace_server import _core
+from laplace_server.follower import Update
+
+HEADER_BYTES = 64
+
+
+def body_of(first: int, last: int) -> bytes:
+    return updates(first, last)[1]
+
+
+def made(count: int, *, first: int = 1, lost: int = 0, known: int = 0) -> _core.Updates[Update]:
+    body = body_of(first, first + count - 1)
+    datas = orjson.loads(_core.stream_text(body, count))
+    return _core.Updates(Update, body, datas, first, 7, lost, known)
+
+
+def test_header() -> None:
+    body = body_of(3, 5)
+    found = _core.stream_header(body)
+    assert found is not None
+    kind, arrays, _, count, _, first, last = found
+    assert (kind, arrays, count, first, last) == (UPDATES, 0, 3, 3, 5)
+    assert orjson.loads(_core.stream_text(body, 3)) == [{"n": 3}, {"n": 4}, {"n": 5}]
+
+
+@pytest.mark.parametrize("length", [0, 1, 63, HEADER_BYTES + 8 * 3 - 1])
+def test_a_message_that_is_cut_short_is_none(length: int) -> None:
+    assert _core.stream_header(body_of(3, 5)[:length]) is None
+
+
+@pytest.mark.parametrize(
+    ("place", "what"),
+    [(0, b"{"), (4, b"\2"), (12, b"\xff\xff\xff\xff"), (31, b"\x81"), (39, b"\x81")],
+    ids=["magic", "version", "count", "first", "last"],
+)
+def test_a_header_that_cannot_be_is_none(place: int, what: bytes) -> None:
+    body = bytearray(body_of(3, 5))
+    body[place : place + len(what)] = what
+    assert _core.stream_header(bytes(body)) is None
+
+
+def test_greatest_number() -> None:
+    body = bytearray(body_of(3, 5))
+    struct.pack_into("<QQ", body, 24, 2**63, 2**63)
+    found = _core.stream_header(bytes(body))
+    assert found is not None
+    assert found[5:] == (2**63, 2**63)
+
+
+def test_updates_are_made_one_by_one() -> None:
+    batch = made(3, first=5, lost=2)
+    assert len(batch) == operator.length_hint(batch) == 3
+    update = next(batch)
+    assert type(update) is Update
+    assert update == Update(5, 7, 5.0, {"n": 5}, 2)
+    assert len(batch) == 2
+    assert list(batch) == [Update(6, 7, 6.0, {"n": 6}, 0), Update(7, 7, 7.0, {"n": 7}, 0)]
+    assert not batch
+    with pytest.raises(StopIteration):
+        next(batch)
+
+
+def test_known_ones_are_left_out() -> None:
+    assert [update.seq for update in made(4, known=3)] == [4]
+    assert list(made(4, known=4)) == []
+
+
+def test_numbers_of_any_size() -> None:
+    body = body_of(1, 1)
+    (update,) = _core.Updates(Update, body, [{}], 2**63, 2**64 - 1, 2**63, 0)
+    assert update == Update(2**63, 2**64 - 1, 1.0, {}, 2**63)
+
+
+def test_nothing_comes_after_drop() -> None:
+    batch = made(4)
+    next(batch)
+    batch.drop()
+    assert len(batch) == 0
+    assert list(batch) == []
+
+
+class Value:
+    """Can be watched."""
+
+
+def test_what_is_taken_is_not_kept() -> None:
+    value = Value()
+    watched = weakref.ref(value)
+    batch = _core.Updates(Update, body_of(1, 2), [{"v": value}, {}], 1, 7, 0, 0)
+    del value
+    update = next(batch)
+    assert watched() is not None
+    del update
+    assert watched() is None
+    assert len(batch) == 1
+
+
+def test_counts_of_references_come_out_even() -> None:
+    data: dict[str, Any] = {}
+    before = sys.getrefcount(data), sys.getrefcount(Update)
+    for _ in range(100):
+        batch = _core.Updates(Update, body_of(1, 3), [data] * 3, 1, 7, 0, 0)
+        found = [next(batch), next(batch)]
+        assert gc.is_tracked(found[0])
+        del batch, found
+    assert (sys.getrefcount(data), sys.getrefcount(Update)) == before
+
+
+def test_wrong_arguments() -> None:
+    body = body_of(1, 2)
+    with pytest.raises(TypeError, match="is no plain tuple"):
+        _core.Updates(list, body, [{}], 1, 7, 0, 0)  # type: ignore[type-var]
+
+    class Heavier(namedtuple("Heavier", "a b c d e")):
+        pass  # with a __dict__
+
+    with pytest.raises(TypeError, match="is no plain tuple"):
+        _core.Updates(Heavier, body, [{}], 1, 7, 0, 0)
+    with pytest.raises(ValueError, match="too few for 100 updates"):
+        _core.Updates(Update, body, [{}] * 100, 1, 7, 0, 0)
+    for known in (-1, 2):
+        with pytest.raises(ValueError, match="are known"):
+            _core.Updates(Update, body, [{}], 1, 7, 0, known)
+    with pytest.raises(OverflowError):
+        _core.Updates(Update, body, [{}], -1, 7, 0, 0)
+    assert list(_core.Updates(Update, b"", [], 1, 7, 0, 0)) == []
