@@ -109,6 +109,7 @@ def _streams() -> Iterator[Bar]:
         for figure in ("p99_8_ratio", "p99_stopped_ratio"):
             yield Bar(f"stream_publish{rate}", figure, "", False, 1.5)
     yield Bar("stream_busy", "p99_ratio", "", False, 2.0)
+    yield Bar("stream_busy_real_time", "p99_ratio", "", False, 2.0)
     yield Bar("stream_reads", "p99_ratio", "", False, 3.0)
 
 

@@ -26,7 +26,7 @@ from array import array
 from pathlib import Path
 from typing import Any
 
-from streams.work import Checked, Producer, StreamWork, update_of
+from streams.work import Checked, Producer, StreamWork, become_real_time, update_of
 
 PATIENCE_S = 20.0
 
@@ -133,6 +133,8 @@ def produce(peer: Any, work: StreamWork, file: Path) -> None:
 
 def subscribe(peer: Any, work: StreamWork, file: Path, address: str, first: int) -> None:
     """Receive all there is."""
+    if work.real_time and not become_real_time():
+        raise PermissionError("no threads in real time")
     checked = Checked(work, first, getattr(peer, "REPEATS", False))
 
     def ready() -> None:

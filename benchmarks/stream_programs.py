@@ -19,7 +19,7 @@ from typing import Any
 
 import programs
 import psutil
-from streams.work import IMAGE_SIZE, StreamWork
+from streams.work import IMAGE_SIZE, StreamWork, real_time_permitted
 
 NATIVE = "native PUB/SUB"
 PATIENCE_S = 90.0
@@ -38,6 +38,8 @@ class StreamPeer:
 
     def why_not(self, work: StreamWork) -> str:
         """Why this peer cannot do the work; empty if it can."""
+        if work.real_time and not real_time_permitted():
+            return "the system does not permit threads in real time"
         if not self.module:
             return "it keeps no times" if work.timed else ""
         try:

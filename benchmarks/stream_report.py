@@ -127,5 +127,6 @@ Latency counts from the begin of `publish`; beside a computing thread from its e
 itself has to wait for the interpreter there. What is there before the call returns has taken
 nothing then, so peers whose calls let go of the interpreter seem quick: the last line of that table
 counts from the begin. A computing process instead of the thread takes as much of a core, but not
-the interpreter. The bars of `publish` compare with one subscriber, not with none: without any
-there is nobody to wake."""
+the interpreter. "In real time" the native threads of the producer (`real_time=True`) and the whole
+process of the subscriber (as with `chrt --rr 1`) come before whatever computes. The bars of
+`publish` compare with one subscriber, not with none: without any there is nobody to wake."""

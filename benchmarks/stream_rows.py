@@ -102,6 +102,14 @@ STREAM_ROWS = [
         short=True,
     ),
     StreamRow(
+        "stream_busy_real_time",
+        "the same in real time",
+        StreamWork(timed=True, real_time=True),
+        "busy",
+        (OURS, PYZMQ),
+        per_s=1000,
+    ),
+    StreamRow(
         "stream_reads",
         "reads beside a stream of 1 MiB arrays",
         StreamWork(images=True, waits=True, history_bytes=16 << 20),

@@ -77,6 +77,11 @@ def libzmq_version():
     return (major, minor, patch), <size_t>zmq_identity()
 
 
+def may_be_real_time():
+    """Whether the system lets this process have threads that are before all that compute."""
+    return c_may_be_real_time()
+
+
 cdef object described(const ls_value& value):
     if value.kind == LS_ABSENT:
         return None
@@ -141,7 +146,7 @@ cdef class Core:
     cdef object __weakref__
 
     def __cinit__(self, *, bytes address, uint64_t epoch, long long max_message_bytes,
-                  int refresh_timeout_ms, int spin_us, dict limits):
+                  int refresh_timeout_ms, int spin_us, bint real_time, dict limits):
         self.server = NULL
         self.forks = fork_count()
         self.data = Document()
@@ -154,6 +159,7 @@ cdef class Core:
         config.max_message_bytes = max_message_bytes
         config.refresh_timeout_ms = refresh_timeout_ms
         config.spin_us = spin_us
+        config.real_time = real_time
         config.limits.pending = limits["pending"]
         config.limits.pending_bytes = limits["pending_bytes"]
         config.limits.peer_pending = limits["peer_pending"]

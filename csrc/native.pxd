@@ -266,6 +266,7 @@ cdef extern from "shared.h" namespace "laplace" nogil:
         int64_t max_message_bytes
         int refresh_timeout_ms
         int spin_us
+        bool real_time
         int callback_grace_ms
         int flush_ms
         Limits limits
@@ -280,6 +281,10 @@ cdef extern from "shared.h" namespace "laplace" nogil:
         atomic_bool log_answers
         void set_table(shared_ptr[const DispatchTable] table) noexcept
         void wake() noexcept
+
+
+cdef extern from "real_time.h" namespace "laplace" nogil:
+    bool c_may_be_real_time "laplace::may_be_real_time"() noexcept
 
 
 cdef extern from "server.h" namespace "laplace" nogil:

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "loop.h"
+#include "real_time.h"
 
 #ifndef _WIN32
 #include <pthread.h>
@@ -104,6 +105,13 @@ int Server::open() noexcept {
     context_ = zmq.ctx_new();
     if (context_ == nullptr) return zmq.errno_();
     if (zmq.ctx_set(context_, ZMQ_IO_THREADS, io_threads()) != 0) return zmq.errno_();
+    if (shared.config.real_time) {
+        const RealTime wanted = real_time();
+        if (zmq.ctx_set(context_, ZMQ_THREAD_SCHED_POLICY, wanted.policy) != 0 ||
+            zmq.ctx_set(context_, ZMQ_THREAD_PRIORITY, wanted.priority) != 0) {
+            return zmq.errno_();
+        }
+    }
     router_ = zmq.socket(context_, ZMQ_ROUTER);
     if (router_ == nullptr) return zmq.errno_();
     const bool ipv6 = shared.config.address.find('[') != std::string::npos;
@@ -205,6 +213,7 @@ int Server::start() noexcept {
 void Server::run() noexcept {
     int fault = ENOMEM;
     int linger = 0;
+    if (shared.config.real_time) become_real_time();
     try {
         Loop loop(shared, router_, wake_id);
         fault = loop.run();

@@ -32,6 +32,7 @@ struct Config {
     int64_t max_message_bytes = -1;
     int refresh_timeout_ms = 100;
     int spin_us = 200;  // how long the loop waits for the next message without sleeping
+    bool real_time = false;  // the threads that serve; may_be_real_time() has said yes
     int callback_grace_ms = 1200;  // how long stop waits for a running callback
     int flush_ms = 500;            // how long replies have to leave after that
     Limits limits;

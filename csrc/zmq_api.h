@@ -22,7 +22,10 @@ enum zmq_socket_type { ZMQ_PAIR = 0, ZMQ_DEALER = 5, ZMQ_ROUTER = 6 };
 
 enum zmq_flag { ZMQ_DONTWAIT = 1, ZMQ_SNDMORE = 2 };
 
-constexpr int ZMQ_IO_THREADS = 1;  // of a context
+// Of a context.
+constexpr int ZMQ_IO_THREADS = 1;
+constexpr int ZMQ_THREAD_PRIORITY = 3;
+constexpr int ZMQ_THREAD_SCHED_POLICY = 4;
 
 enum zmq_option {
     ZMQ_ROUTING_ID = 5,

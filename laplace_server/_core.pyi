@@ -91,6 +91,9 @@ def scan_envelope(data: bytes) -> tuple[int, dict[str, _Member | None]]:
     "version", "cmd", "from" and "payload"; those absent, and all unless certain, are None.
     """
 
+def may_be_real_time() -> bool:
+    """Whether the system lets this process have threads that are before all that compute."""
+
 def stream_header(body: bytes) -> _StreamHeader | None:
     """The header of what a server sends to a subscriber; None: it is no such message, or cut short.
 
@@ -150,12 +153,15 @@ class Core:
         max_message_bytes: int,
         refresh_timeout_ms: int,
         spin_us: int,
+        real_time: bool,
         limits: _Limits | dict[str, int],
     ) -> Core:
         """Bind to ``address``.
 
         ``max_message_bytes`` -1 is no limit; ``refresh_timeout_ms`` is how long a read of live data
         waits for a look at it, ``spin_us`` how long the loop waits for a message before it sleeps.
+        ``real_time`` is for its threads and takes ``may_be_real_time()``: libzmq ends the process
+        where that is not permitted.
 
         Raises:
             zmq.ZMQError: the address cannot be bound.

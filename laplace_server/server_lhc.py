@@ -45,6 +45,7 @@ from laplace_server.publisher import (
     warn_of_follower,
     warn_of_unfit,
 )
+from laplace_server.real_time import real_time_permitted
 from laplace_server.reply_socket import ReplySocket
 from laplace_server.reply_templates import reply_templates, reply_texts
 from laplace_server.stacks import large_stacks
@@ -113,6 +114,9 @@ class ServerLHC(Publisher, threading.Thread):
         spin_us: how long the native thread, once requests come this close to one another, waits
             for the next without sleeping, 0 to 1000. Answers come sooner for the idle time of one
             core; a server read less often sleeps at once. 0: always sleep.
+        real_time: run the native threads in real time (SCHED_RR, lowest priority), so that they get
+            a core before whatever computes, and ``spin_us`` is 0. Where the system does not permit
+            that, a warning says so and the server does without.
         stream_history_bytes: memory for the last updates of each stream, unless ``declare_stream``
             says otherwise for one.
 
@@ -149,6 +153,7 @@ class ServerLHC(Publisher, threading.Thread):
         remote_stop: bool = True,
         refresh_timeout_ms: int = 100,
         spin_us: int = 200,
+        real_time: bool = False,
         stream_history_bytes: int = 64 << 20,
     ) -> None:
         validate_address(address)
@@ -164,7 +169,10 @@ class ServerLHC(Publisher, threading.Thread):
         self.accepted_versions = _checked_versions(accepted_versions)
         self.max_message_bytes = max_message_bytes
         self.refresh_timeout_ms = refresh_timeout_ms
-        self.spin_us = spin_us
+        self.real_time = real_time and real_time_permitted()
+        """Whether the native threads run in real time: asked for, and permitted."""
+        # Without sleeping, such a thread would keep others from its core.
+        self.spin_us = 0 if self.real_time else spin_us
         self.remote_stop = remote_stop
         self.time_poll_ms = time_poll_ms
         self.time_sleep_ms = time_sleep_ms
@@ -227,6 +235,7 @@ class ServerLHC(Publisher, threading.Thread):
                     max_message_bytes=self.max_message_bytes,
                     refresh_timeout_ms=self.refresh_timeout_ms,
                     spin_us=self.spin_us,
+                    real_time=self.real_time,
                     limits=dict(self.limits),
                 )
             except zmq.ZMQError as problem:

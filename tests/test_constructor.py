@@ -70,6 +70,7 @@ def test_names_and_defaults() -> None:
         "remote_stop": True,
         "refresh_timeout_ms": 100,
         "spin_us": 200,
+        "real_time": False,
         "stream_history_bytes": 64 << 20,
     }
 

@@ -20,7 +20,9 @@ class LaplaceProducer:
 
     def __init__(self, work: StreamWork) -> None:
         self.address = f"tcp://127.0.0.1:{free_port()}"
-        self._server = server = ServerLHC("device", self.address, 0, "CAMERA", {})
+        self._server = server = ServerLHC(
+            "device", self.address, 0, "CAMERA", {}, real_time=work.real_time
+        )
         server.daemon = True
         server.set_data({"values": values(Work().floats)})  # for those who read beside the stream
         server.declare_stream(

@@ -6,6 +6,7 @@ work says. XPUB is PUB that also tells of its subscribers; told to wait, it does
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,7 +23,11 @@ class PyzmqProducer:
     """The XPUB."""
 
     def __init__(self, work: StreamWork) -> None:
-        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.XPUB)
+        context = zmq.Context.instance()
+        if work.real_time:
+            context.set(zmq.THREAD_SCHED_POLICY, os.SCHED_RR)
+            context.set(zmq.THREAD_PRIORITY, 1)
+        self._socket: zmq.Socket[bytes] = context.socket(zmq.XPUB)
         self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
         self._socket.setsockopt(zmq.XPUB_NODROP, int(work.waits))
         self._socket.setsockopt(zmq.SNDHWM, queue_length(work))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from array import array
 from collections.abc import Callable, Iterable
@@ -26,6 +27,8 @@ class StreamWork:
     """The producer waits for slow subscribers. Else, who is too slow loses updates."""
     timed: bool = False
     """Both ends write down when they had each update."""
+    real_time: bool = False
+    """The threads that send and the subscribers run in real time, which few systems permit."""
     history_bytes: int = 64 << 20
     """How much of the past the producer's process keeps (matters to laplace-server only)."""
 
@@ -52,6 +55,23 @@ class Producer(Protocol):
 
     def subscribers(self) -> int:
         """Tell how many are there."""
+
+
+def become_real_time() -> bool:
+    """Run this process, and what it starts, before all that computes; False: not permitted."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    except (AttributeError, PermissionError):
+        return False
+    return True
+
+
+def real_time_permitted() -> bool:
+    """Say whether ``become_real_time`` would succeed."""
+    permitted = become_real_time()
+    if permitted:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    return permitted
 
 
 def update_of(work: StreamWork, shot: int, is_last: bool = False) -> dict[str, Any]:

@@ -1,0 +1,23 @@
+// Real-time scheduling, for threads that need a core for microseconds while others compute: the
+// scheduler lets those go on for milliseconds where it has no other core.
+#ifndef LAPLACE_REAL_TIME_H
+#define LAPLACE_REAL_TIME_H
+
+namespace laplace {
+
+// The class and the priority in it, for libzmq's threads: the least one that is before all the
+// threads that have none.
+struct RealTime {
+    int policy, priority;
+};
+RealTime real_time() noexcept;
+
+// Whether the system permits it to this process.
+bool may_be_real_time() noexcept;
+
+// Makes it so for the calling thread; false where that is not permitted.
+bool become_real_time() noexcept;
+
+}  // namespace laplace
+
+#endif

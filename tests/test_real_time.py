@@ -1,0 +1,90 @@
+"""Native threads in real time, where the system permits it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Any
+
+import pytest
+from isolated import run_script
+
+from laplace_server import ServerLHC, _core
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="looks at threads in /proc")
+
+
+def threads_of(server: str) -> dict[str, int]:
+    """How many threads of a process run in real time and how many do not, with that server."""
+    printed = run_script(f"""
+        import os
+        from laplace_server import ServerLHC
+        from laplace_server.client import ClientLHC
+        made = {server}
+        with made, ClientLHC(made.address) as client:
+            assert client.get() == {{"x": 1}}
+            made.publish("s", {{"x": 1}})
+            for thread in os.listdir("/proc/self/task"):
+                policy = os.sched_getscheduler(int(thread))
+                priority = os.sched_getparam(int(thread)).sched_priority
+                print(f"{{policy}}/{{priority}}")
+        print("main", os.sched_getscheduler(0))
+    """).split()
+    assert printed[-2:] == ["main", str(os.SCHED_OTHER)], "the program's own thread is as it was"
+    return {each: printed.count(each) for each in printed[:-2]}
+
+
+def arguments(more: str) -> str:
+    return f'ServerLHC("tested", "tcp://127.0.0.1:*", 1, "MOTOR", {{"x": 1}}, {more})'
+
+
+@linux_only
+@pytest.mark.skipif(not _core.may_be_real_time(), reason="the system does not permit it")
+def test_the_native_threads_run_in_real_time() -> None:
+    io_threads = 2 if (os.cpu_count() or 1) >= 4 else 1
+    usual = threads_of(arguments(""))
+    found = threads_of(arguments("real_time=True"))
+    assert set(usual) == {"0/0"}
+    # The loop, libzmq's I/O threads and the one that clears up after it.
+    assert found == {"0/0": usual["0/0"] - io_threads - 2, "2/1": io_threads + 2}
+
+
+def test_asking_changes_nothing() -> None:
+    if not hasattr(os, "sched_getscheduler"):
+        pytest.skip("cannot be seen here")
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    _core.may_be_real_time()
+    assert (os.sched_getscheduler(0), os.sched_getparam(0)) == before
+
+
+@linux_only
+def test_a_server_does_without_where_it_is_not_permitted() -> None:
+    printed = run_script("""
+        import logging, os, resource, sys
+        from laplace_server import ServerLHC
+        from laplace_server.client import ClientLHC
+        logging.basicConfig(stream=sys.stdout, format="%(levelname)s %(name)s %(message)s")
+        resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0))
+        if os.geteuid() == 0:
+            os.setuid(65534)  # nobody: without the capability
+        made = ServerLHC("tested", "tcp://127.0.0.1:*", 1, "MOTOR", {"x": 1}, real_time=True)
+        assert made.real_time is False and made.spin_us == 200
+        with made, ClientLHC(made.address) as client:
+            assert client.get() == {"x": 1}
+    """)
+    assert printed.count("WARNING laplace.server real_time=True is without effect") == 1
+    assert "rtprio 1" in printed
+
+
+def test_it_is_asked_for_only_where_it_is_wanted(
+    make_server: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = []
+    monkeypatch.setattr(_core, "may_be_real_time", lambda: asked.append(1))
+    server: ServerLHC = make_server(spin_us=50)
+    assert (server.real_time, server.spin_us, asked) == (False, 50, [])
+    with caplog.at_level(logging.WARNING, "laplace.server"):
+        server = make_server(spin_us=50, real_time=True)
+    assert (server.real_time, server.spin_us, asked) == (False, 50, [1])
+    assert "without effect" in caplog.text
