@@ -103,7 +103,7 @@ STREAM_ROWS = [
     ),
     StreamRow(
         "stream_busy_real_time",
-        "the same in real time",
+        "stream at 1 kHz beside a computing thread, in real time",
         StreamWork(timed=True, real_time=True),
         "busy",
         (OURS, PYZMQ),
