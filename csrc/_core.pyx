@@ -78,7 +78,7 @@ def libzmq_version():
 
 
 def may_be_real_time():
-    """Whether the system lets this process have threads that are before all that compute."""
+    """Whether the system permits threads that get a core before whatever computes."""
     return c_may_be_real_time()
 
 

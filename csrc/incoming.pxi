@@ -1,11 +1,14 @@
 # A stream's messages as a client gets them; docs/streams.md has them to the byte. In C since a
 # client does this at every message, most often after a sleep, when Python's own code is cold.
 
-from cpython.tuple cimport PyTuple_SET_ITEM
+from cpython.list cimport PyList_GET_SIZE
+from cpython.object cimport PyTypeObject
 
 cdef extern from "Python.h":
+    ctypedef object (*new_function)(PyTypeObject*, object, PyObject*)
     ctypedef struct TupleType "PyTypeObject":
-        PyObject* (*tp_alloc)(TupleType*, Py_ssize_t) noexcept
+        new_function tp_new
+    TupleType PyTuple_Type
 
 # Number of an update; a server that tells of more is none of ours.
 cdef uint64_t GREATEST = <uint64_t>1 << 63
@@ -38,14 +41,14 @@ def stream_text(bytes body not None, uint32_t updates):
 
 
 @cython.final
+@cython.auto_pickle(False)
 cdef class Updates:
     """The updates of a message, each made when it is taken; len() tells how many are left."""
 
-    cdef TupleType* kind
-    cdef object keeps_kind
-    cdef bytes body
+    cdef type kind
+    cdef bytes times
     cdef list datas
-    cdef Py_ssize_t at
+    cdef Py_ssize_t at, end
     cdef uint64_t first, lost
     cdef object epoch
 
@@ -53,59 +56,49 @@ cdef class Updates:
         self, type kind not None, bytes body not None, list datas not None, uint64_t first,
         epoch, uint64_t lost, Py_ssize_t known
     ):
-        if not issubclass(kind, tuple) or kind.__basicsize__ != tuple.__basicsize__:
-            raise TypeError(f"{kind!r} is no plain tuple")
-        if datas and <size_t>len(body) < sizeof(StreamHeader) + <size_t>len(datas) * sizeof(double):
+        cdef size_t size = len(datas) * sizeof(double)
+        if not issubclass(kind, tuple):
+            raise TypeError(f"{kind!r} is no tuple")
+        if datas and <size_t>len(body) < sizeof(StreamHeader) + size:
             raise ValueError(f"{len(body)} bytes are too few for {len(datas)} updates")
         if not 0 <= known <= len(datas):
             raise ValueError(f"{known} updates of {len(datas)} are known")
-        self.kind = <TupleType*><PyObject*>kind
-        self.keeps_kind = kind
-        self.body = body
+        self.kind = kind
+        self.times = body[sizeof(StreamHeader):sizeof(StreamHeader) + size]
         self.datas = datas
         self.first = first
         self.epoch = epoch
         self.lost = lost
         self.at = known
+        self.end = len(datas)
 
     def __iter__(self):
         return self
 
     def __len__(self):
-        return len(self.datas) - self.at
+        return self.end - self.at
 
     def __next__(self):
-        cdef size_t at = <size_t>self.at
+        cdef Py_ssize_t at = self.at
+        cdef uint64_t lost = self.lost
         cdef double timestamp
-        cdef PyObject* made
-        if self.at >= len(self.datas):
+        if at >= self.end or at >= PyList_GET_SIZE(self.datas):
             raise StopIteration
+        # Taken before anything is made: that may run a program's code, which may drop the rest.
+        data = self.datas[at]
+        self.datas[at] = None  # whoever takes it decides how long it lives
+        self.at = at + 1
+        self.lost = 0
         memcpy(
             &timestamp,
-            PyBytes_AS_STRING(self.body) + sizeof(StreamHeader) + at * sizeof(double),
+            PyBytes_AS_STRING(self.times) + <size_t>at * sizeof(double),
             sizeof(timestamp),
         )
-        made = self.kind.tp_alloc(self.kind, 5)
-        if made == NULL:
-            raise MemoryError()
-        update = <object>made
-        Py_DECREF(update)  # the one that tp_alloc gave
-        fill(update, 0, self.first + at)
-        fill(update, 1, self.epoch)
-        fill(update, 2, timestamp)
-        fill(update, 3, self.datas[self.at])
-        fill(update, 4, self.lost)
-        self.datas[self.at] = None  # whoever takes it decides how long it lives
-        self.at += 1
-        self.lost = 0
-        return update
+        items = (self.first + <uint64_t>at, self.epoch, timestamp, data, lost)
+        return PyTuple_Type.tp_new(<PyTypeObject*>self.kind, (items,), NULL)
 
     def drop(self):
         """Come to the end."""
+        self.at = self.end = 0
+        self.times = b""
         self.datas = []
-        self.at = 0
-
-
-cdef void fill(made, Py_ssize_t place, item) noexcept:
-    Py_INCREF(item)
-    PyTuple_SET_ITEM(made, place, item)

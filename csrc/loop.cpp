@@ -17,9 +17,9 @@ constexpr size_t longest_route = 4096;          // of a subscription, which keep
 
 }  // namespace
 
-Loop::Loop(Shared& shared, void* router, std::string wake_id)
+Loop::Loop(Shared& shared, void* router, std::string wake_id, int spin_us)
     : shared_(shared), router_(router), wake_id_(std::move(wake_id)), table_(shared.table()), frames_(8),
-      spin_(static_cast<uint64_t>(shared.config.spin_us) * ns_per_us) {}
+      spin_(static_cast<uint64_t>(spin_us) * ns_per_us) {}
 
 // ---- receiving
 

@@ -20,7 +20,7 @@ namespace laplace {
 
 class Loop {
 public:
-    Loop(Shared& shared, void* router, std::string wake_id);
+    Loop(Shared& shared, void* router, std::string wake_id, int spin_us);
     // Answers until a stop is requested and carried out. Returns 0, or the errno of
     // a socket that failed for good.
     int run() noexcept;

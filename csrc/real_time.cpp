@@ -1,20 +1,19 @@
 #include "real_time.h"
 
-#ifndef _WIN32
+#ifdef __linux__
 #include <pthread.h>
 #include <sched.h>
+
+#include <new>
+#include <system_error>
+#include <thread>
+
+#include "signals.h"
 #endif
 
 namespace laplace {
 
-#ifdef _WIN32
-
-// libzmq's threads have no such setting there.
-RealTime real_time() noexcept { return {0, 0}; }
-bool may_be_real_time() noexcept { return false; }
-bool become_real_time() noexcept { return false; }
-
-#else
+#ifdef __linux__
 
 RealTime real_time() noexcept { return {SCHED_RR, sched_get_priority_min(SCHED_RR)}; }
 
@@ -25,13 +24,23 @@ bool become_real_time() noexcept {
     return pthread_setschedparam(pthread_self(), wanted.policy, &parameters) == 0;
 }
 
-// Tried by the calling thread, which is as it was afterwards.
+// Tried by a thread made for it: what the calling one had could not be restored in all cases.
 bool may_be_real_time() noexcept {
-    int policy = 0;
-    sched_param before{};
-    if (pthread_getschedparam(pthread_self(), &policy, &before) != 0 || !become_real_time()) return false;
-    return pthread_setschedparam(pthread_self(), policy, &before) == 0;
+    bool may = false;
+    try {
+        const SignalsBlocked blocked;
+        std::thread([&may]() noexcept { may = become_real_time(); }).join();
+    } catch (const std::system_error&) {
+    } catch (const std::bad_alloc&) {
+    }
+    return may;
 }
+
+#else
+
+RealTime real_time() noexcept { return {0, 0}; }
+bool may_be_real_time() noexcept { return false; }
+bool become_real_time() noexcept { return false; }
 
 #endif
 

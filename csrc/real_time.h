@@ -1,12 +1,13 @@
 // Real-time scheduling, for threads that need a core for microseconds while others compute: the
-// scheduler lets those go on for milliseconds where it has no other core.
+// scheduler lets those go on for milliseconds where it has no other core. Linux alone: elsewhere the
+// classes mean other things, and libzmq's threads do not take them.
 #ifndef LAPLACE_REAL_TIME_H
 #define LAPLACE_REAL_TIME_H
 
 namespace laplace {
 
-// The class and the priority in it, for libzmq's threads: the least one that is before all the
-// threads that have none.
+// The class and the priority in it, for libzmq's threads: the lowest one that comes before all
+// threads without any.
 struct RealTime {
     int policy, priority;
 };

@@ -8,10 +8,10 @@
 
 #include "loop.h"
 #include "real_time.h"
+#include "signals.h"
 
 #ifndef _WIN32
 #include <pthread.h>
-#include <signal.h>
 #endif
 
 namespace laplace {
@@ -36,29 +36,6 @@ constexpr int unconfirmed_ms = 60000;
 // With a second one, a read need not wait behind the frames of a stream on their way to the network.
 // Where there are no cores to spare it costs more than that: on two, a third of all reads.
 int io_threads() noexcept { return std::thread::hardware_concurrency() >= 4 ? 2 : 1; }
-
-// Signals are for Python's main thread: Ctrl-C must not land in a native one.
-class SignalsBlocked {
-public:
-#ifdef _WIN32
-    SignalsBlocked() noexcept = default;
-    ~SignalsBlocked() = default;
-#else
-    SignalsBlocked() noexcept {
-        sigset_t all;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before_);
-    }
-    ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-#endif
-    SignalsBlocked(const SignalsBlocked&) = delete;
-    SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-
-#ifndef _WIN32
-private:
-    sigset_t before_;
-#endif
-};
 
 std::atomic<unsigned> forks{0};
 
@@ -214,9 +191,10 @@ int Server::start() noexcept {
 void Server::run() noexcept {
     int fault = ENOMEM;
     int linger = 0;
-    if (shared.config.real_time) become_real_time();
+    // In real time, waiting without sleeping would keep others from the core.
+    const int spin_us = shared.config.real_time && become_real_time() ? 0 : shared.config.spin_us;
     try {
-        Loop loop(shared, router_, wake_id);
+        Loop loop(shared, router_, wake_id, spin_us);
         fault = loop.run();
         linger = loop.linger_ms();
     } catch (const std::bad_alloc&) {

@@ -92,7 +92,7 @@ def scan_envelope(data: bytes) -> tuple[int, dict[str, _Member | None]]:
     """
 
 def may_be_real_time() -> bool:
-    """Whether the system lets this process have threads that are before all that compute."""
+    """Whether the system permits threads that get a core before whatever computes."""
 
 def stream_header(body: bytes) -> _StreamHeader | None:
     """The header of what a server sends to a subscriber; None: it is no such message, or cut short.
@@ -110,14 +110,14 @@ class Updates(Generic[_Update]):
     Args:
         kind: the named tuple to make, of number, epoch, timestamp (s), data, lost before.
         body: the message, with the times.
-        datas: what its text says; emptied while they are taken.
+        datas: what its text says; each becomes None when it is taken.
         first: number of the first of them.
         epoch: of the server.
         lost: updates right before the first one to take.
-        known: how many at the begin are left out.
+        known: how many at the beginning are left out.
 
     Raises:
-        TypeError: ``kind`` is no plain tuple.
+        TypeError: ``kind`` is no tuple.
         ValueError: ``body`` is too short for them, or ``known`` is too many.
     """
 
@@ -160,8 +160,8 @@ class Core:
 
         ``max_message_bytes`` -1 is no limit; ``refresh_timeout_ms`` is how long a read of live data
         waits for a look at it, ``spin_us`` how long the loop waits for a message before it sleeps.
-        ``real_time`` is for its threads and takes ``may_be_real_time()``: libzmq ends the process
-        where that is not permitted.
+        ``real_time`` is for its threads, and only where ``may_be_real_time()`` is True: libzmq ends
+        the process where it is not permitted.
 
         Raises:
             zmq.ZMQError: the address cannot be bound.

@@ -264,8 +264,9 @@ class Follower:
         try:
             payload = payload_of(body, cmd, self.address)
             try:
-                epoch, following, last = (int(payload[key]) for key in ("epoch", "next", "last"))
-            except (LookupError, TypeError, ValueError) as problem:
+                numbers = (payload[key] for key in ("epoch", "next", "last"))
+                epoch, following, last = map(_number, numbers)
+            except (LookupError, TypeError, ValueError, OverflowError) as problem:
                 text = f"This is no answer to SUBSCRIBE: {problem!r}"
                 raise InvalidReply(text, cmd, self.address) from None
         except RemoteError as error:
@@ -365,6 +366,13 @@ class Follower:
         return f"stream {self.stream!r} of {self.address}"
 
 
+def _number(value: Any) -> int:
+    number = int(value)
+    if not 0 <= number < 2**64:
+        raise ValueError(f"{number} does not fit into 64 bits")
+    return number
+
+
 def _datas_of(header: tuple[int, ...], body: bytes, frames: Sequence[zmq.Frame]) -> list[Any]:
     kind, count_arrays, _, count, _, _, _ = header
     if count_arrays != len(frames):
@@ -372,6 +380,8 @@ def _datas_of(header: tuple[int, ...], body: bytes, frames: Sequence[zmq.Frame])
     text = _core.stream_text(body, count)
     decode = orjson.loads if kind == stream_wire.UPDATES else message_json.decoded
     if count_arrays:
+        if count != 1:
+            raise ValueError(f"{count} updates with arrays in one message")
         data, described = decode(text)
         return [arrays.put_at_paths(data, described, frames)]
     datas: list[Any] = decode(text)

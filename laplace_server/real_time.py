@@ -10,17 +10,17 @@ from laplace_server.protocol import LOGGER_NAME
 
 log = logging.getLogger(LOGGER_NAME)
 
-_HOW = {
-    "linux": " Permit real-time priority 1 to this program: LimitRTPRIO=1 for a systemd service, "
-    "or a line such as '@lab - rtprio 1' in /etc/security/limits.d/ (`ulimit -r` tells).",
-    "win32": " It is not for Windows.",
-}
+_HOW = (
+    " Permit real-time priority 1 to this program: LimitRTPRIO=1 for a systemd service, "
+    "or a line such as '@lab - rtprio 1' in /etc/security/limits.d/ (`ulimit -r` tells)."
+)
 
 
 def real_time_permitted() -> bool:
     """Say whether the system permits it, and warn where it does not."""
     if _core.may_be_real_time():
         return True
-    how = _HOW.get(sys.platform, "")
-    log.warning("real_time=True is without effect: the system does not permit it.%s", how)
+    why = "the system does not permit it" if sys.platform == "linux" else "it is for Linux only"
+    how = _HOW if sys.platform == "linux" else ""
+    log.warning("real_time=True is without effect: %s.%s", why, how)
     return False

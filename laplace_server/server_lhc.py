@@ -114,9 +114,10 @@ class ServerLHC(Publisher, threading.Thread):
         spin_us: how long the native thread, once requests come this close to one another, waits
             for the next without sleeping, 0 to 1000. Answers come sooner for the idle time of one
             core; a server read less often sleeps at once. 0: always sleep.
-        real_time: run the native threads in real time (SCHED_RR, lowest priority), so that they get
-            a core before whatever computes, and ``spin_us`` is 0. Where the system does not permit
-            that, a warning says so and the server does without.
+        real_time: run the native threads in real time (SCHED_RR, priority 1; Linux only), so that
+            they get a core before whatever computes. ``spin_us`` is without effect then. Where the
+            system does not permit it, a warning says so and the server does without. The permission
+            must last until ``start()``.
         stream_history_bytes: memory for the last updates of each stream, unless ``declare_stream``
             says otherwise for one.
 
@@ -169,10 +170,9 @@ class ServerLHC(Publisher, threading.Thread):
         self.accepted_versions = _checked_versions(accepted_versions)
         self.max_message_bytes = max_message_bytes
         self.refresh_timeout_ms = refresh_timeout_ms
-        self.real_time = real_time and real_time_permitted()
+        self.real_time = bool(real_time) and real_time_permitted()
         """Whether the native threads run in real time: asked for, and permitted."""
-        # Without sleeping, such a thread would keep others from its core.
-        self.spin_us = 0 if self.real_time else spin_us
+        self.spin_us = spin_us
         self.remote_stop = remote_stop
         self.time_poll_ms = time_poll_ms
         self.time_sleep_ms = time_sleep_ms

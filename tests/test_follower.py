@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import math
 import struct
 from typing import Any
 
@@ -106,6 +107,9 @@ def test_the_first_question() -> None:
         (answer(error="Protocol version mismatch: ..."), VersionMismatch),
         (answer([]), InvalidReply),
         (answer({"epoch": "x", "next": 1, "last": 1}), InvalidReply),
+        (answer(next=-1), InvalidReply),
+        (answer(last=2**64), InvalidReply),
+        (answer(epoch=math.inf), InvalidReply),
         ([b"", b"no json"], InvalidReply),
         ([b"", b"5"], InvalidReply),
     ],
@@ -325,6 +329,19 @@ def test_arrays_are_views_that_cannot_be_written() -> None:
     assert not found.flags.owndata
     with pytest.raises(ValueError, match="WRITEABLE"):
         found.flags.writeable = True
+
+
+def test_several_updates_with_arrays_in_a_message_are_none(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    scene = Scene()
+    scene.got(updates(1, 3))
+    described = [{"a": None}, [{"path": ["a"], "dtype": "<f8", "shape": [1]}]]
+    head = header(UPDATES, first=2, count=5, last=6, arrays=1) + struct.pack("<5d", *range(5))
+    scene.take([b"", head + json.dumps(described).encode(), bytes(8)])
+    assert len(scene.follower.batch) == 0
+    assert "cannot be read" in caplog.text
+    assert scene.got(updates(7, 7)) == [(7, 3)]
 
 
 # ---- epochs

@@ -133,7 +133,7 @@ int answer(long count) {
     const auto data = std::make_shared<const std::string>(R"({"values":[1.5,1.6428571428571428]})");
     shared.documents.replace(laplace::DOCUMENT_DATA, data, false, serves);
     left = count;
-    laplace::Loop loop(shared, nullptr, "wake");
+    laplace::Loop loop(shared, nullptr, "wake", config.spin_us);
     loop.run();
     const size_t size = sent_bytes / static_cast<size_t>(count);
     std::printf("%zu replies of %zu bytes with their route\n", sent_frames / std::size(frames), size);
