@@ -228,7 +228,7 @@ from stream_accounts import Account, set_constants
 address, arguments, constants = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
 import laplace_server.stream
 set_constants(constants)
-account = Account()
+account = Account(first=int(sys.argv[4]))
 with ClientLHC(address, timeout_s=20) as client:
     with client.subscribe("s", start="oldest", **arguments) as subscription:
         print("begun", flush=True)
@@ -249,7 +249,8 @@ def start_followers(
     constants: dict[str, Any] | None = None,
     **arguments: Any,
 ) -> list[Child]:
-    given = json.dumps(arguments), json.dumps(IMPATIENT | (constants or {}))
+    oldest = server._core.stream_range("s")[0]
+    given = json.dumps(arguments), json.dumps(IMPATIENT | (constants or {})), str(oldest)
     followers = [make_child(FOLLOWER, address_of(server), *given) for _ in range(count)]
     for follower in followers:
         assert follower.hear() == "begun"
