@@ -3,12 +3,20 @@
 
 from cpython.list cimport PyList_GET_SIZE
 from cpython.object cimport PyTypeObject
+from cpython.tuple cimport PyTuple_SET_ITEM
 
-cdef extern from "Python.h":
-    ctypedef object (*new_function)(PyTypeObject*, object, PyObject*)
-    ctypedef struct TupleType "PyTypeObject":
-        new_function tp_new
-    TupleType PyTuple_Type
+cdef extern from *:
+    """
+    /* An empty tuple of a subclass, to be filled; what the constructor of tuples does. */
+    static PyObject* laplace_empty_tuple(PyTypeObject* kind, Py_ssize_t size) {
+        PyObject* const made = kind->tp_alloc(kind, size);
+    #if PY_VERSION_HEX >= 0x030E0000
+        if (made != NULL) ((PyTupleObject*)made)->ob_hash = -1; /* not known yet */
+    #endif
+        return made;
+    }
+    """
+    PyObject* laplace_empty_tuple(PyTypeObject* kind, Py_ssize_t size) except NULL
 
 # Number of an update; a server that tells of more is none of ours.
 cdef uint64_t GREATEST = <uint64_t>1 << 63
@@ -82,6 +90,7 @@ cdef class Updates:
         cdef Py_ssize_t at = self.at
         cdef uint64_t lost = self.lost
         cdef double timestamp
+        cdef PyObject* made
         if at >= self.end or at >= PyList_GET_SIZE(self.datas):
             raise StopIteration
         # Taken before anything is made: that may run a program's code, which may drop the rest.
@@ -94,11 +103,26 @@ cdef class Updates:
             PyBytes_AS_STRING(self.times) + <size_t>at * sizeof(double),
             sizeof(timestamp),
         )
-        items = (self.first + <uint64_t>at, self.epoch, timestamp, data, lost)
-        return PyTuple_Type.tp_new(<PyTypeObject*>self.kind, (items,), NULL)
+        number = self.first + <uint64_t>at
+        time = timestamp
+        lost_before = lost
+        made = laplace_empty_tuple(<PyTypeObject*>self.kind, 5)
+        update = <object>made
+        Py_DECREF(update)  # the one that it came with
+        fill(update, 0, number)
+        fill(update, 1, self.epoch)
+        fill(update, 2, time)
+        fill(update, 3, data)
+        fill(update, 4, lost_before)
+        return update
 
     def drop(self):
         """Come to the end."""
         self.at = self.end = 0
         self.times = b""
         self.datas = []
+
+
+cdef void fill(made, Py_ssize_t place, item) noexcept:
+    Py_INCREF(item)
+    PyTuple_SET_ITEM(made, place, item)
