@@ -492,8 +492,8 @@ with server, ClientLHC(f"tcp://127.0.0.1:{server.server_port}") as client:
     with client.subscribe("s", credit_bytes=1):
         server.publish("s", {})
         server.publish("s", {})
-        print("waits", flush=True)
         try:
+            print("waits", flush=True)
             server.publish("s", {})
         except KeyboardInterrupt:
             print("interrupted", flush=True)
