@@ -112,8 +112,9 @@ def test_what_is_taken_is_not_kept() -> None:
 
 def test_an_update_is_a_tuple_like_any_other() -> None:
     body = body_of(1, 2)
-    first, second = _core.Updates(Update, body, ["a", {}], 1, 7, 0, 0)  # type: ignore[list-item]
-    assert hash(first) == hash(Update(1, 7, 1.0, "a", 0))  # type: ignore[arg-type]
+    hashable: Any = "a"
+    first, second = _core.Updates(Update, body, [hashable, {}], 1, 7, 0, 0)
+    assert hash(first) == hash(Update(1, 7, 1.0, hashable, 0))
     with pytest.raises(TypeError, match="unhashable"):
         hash(second)
 
@@ -179,8 +180,9 @@ def test_counts_of_references_come_out_even() -> None:
 
 def test_wrong_arguments() -> None:
     body = body_of(1, 2)
+    no_tuple: Any = list
     with pytest.raises(TypeError, match="is no tuple"):
-        _core.Updates(list, body, [{}], 1, 7, 0, 0)  # type: ignore[type-var]
+        _core.Updates(no_tuple, body, [{}], 1, 7, 0, 0)
     with pytest.raises(ValueError, match="too few for 100 updates"):
         _core.Updates(Update, body, [{}] * 100, 1, 7, 0, 0)
     for known in (-1, 2):
