@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from laplace_server import _core, json_text
+from laplace_server.logs import Log
 from laplace_server.protocol import CMD_GET_ARRAYS, LOGGER_NAME, PROTOCOL_VERSION, make_message
 from laplace_server.reply_socket import UNKNOWN
 from laplace_server.stats import ErrorKind
@@ -17,7 +17,7 @@ from laplace_server.validations import validate_message
 if TYPE_CHECKING:
     from laplace_server.server_lhc import ServerLHC
 
-log = logging.getLogger(LOGGER_NAME)
+log = Log(LOGGER_NAME)
 
 
 def decode(body: bytes, strict: bool) -> Any:

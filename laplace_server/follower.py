@@ -23,6 +23,7 @@ import zmq
 from laplace_server import _core, arrays, message_json, protocol, stream_wire
 from laplace_server.client_requests import payload_of
 from laplace_server.errors import InvalidReply, RemoteError
+from laplace_server.logs import Log
 
 LOGGER_NAME = "laplace.client"
 
@@ -35,7 +36,7 @@ ANSWER_S = 5.0  # the answer to SUBSCRIBE may have to wait for a callback there
 AGAIN_S = 1.0  # between two attempts
 FIRST_RETRY_S = 0.1  # doubles up to AGAIN_S while there is nobody
 
-_log = logging.getLogger(LOGGER_NAME)
+_log = Log(LOGGER_NAME)
 
 
 class Update(NamedTuple):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 
+from laplace_server.logs import Log
 from laplace_server.protocol import LOGGER_NAME
 
-log = logging.getLogger(LOGGER_NAME)
+log = Log(LOGGER_NAME)
 
 # Any address beyond the local network will do: the system only looks up the route to it.
 _OUTSIDE = ("8.8.8.8", 80)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
+from laplace_server.logs import Log
 from laplace_server.protocol import LOGGER_NAME
 
 if TYPE_CHECKING:
     from laplace_server._core import Core
 
-log = logging.getLogger(LOGGER_NAME)
+log = Log(LOGGER_NAME)
 
 _WITHOUT_LIMIT = 2**64 - 1  # as the core knows it
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 
 from laplace_server import _core
+from laplace_server.logs import Log
 from laplace_server.protocol import LOGGER_NAME
 
-log = logging.getLogger(LOGGER_NAME)
+log = Log(LOGGER_NAME)
 
 _HOW = (
     " Permit real-time priority 1 to this program: LimitRTPRIO=1 for a systemd service, "

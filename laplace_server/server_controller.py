@@ -16,10 +16,10 @@ make a window see, say, a number where it expects a dict.
 
 from __future__ import annotations
 
-import logging
 import re
 from typing import Any
 
+from laplace_server.logs import Log
 from laplace_server.protocol import LOGGER_NAME
 
 try:
@@ -33,7 +33,7 @@ except ImportError as error:
 
 __all__ = ["MAX_NESTING", "MAX_POSITIONS", "ServerController"]
 
-log = logging.getLogger(LOGGER_NAME)
+log = Log(LOGGER_NAME)
 
 MAX_POSITIONS = 10_000
 """A dict of positions may name the indices 0 to MAX_POSITIONS - 1."""

@@ -21,6 +21,7 @@ from laplace_server.dispatcher import serve
 from laplace_server.errors import ForkedServerError
 from laplace_server.get_ip import get_ip
 from laplace_server.handler_table import HandlerTable
+from laplace_server.logs import Log
 from laplace_server.protocol import (
     CMD_GET,
     CMD_GET_ARRAYS,
@@ -52,7 +53,7 @@ from laplace_server.stacks import large_stacks
 from laplace_server.stats import ServerStats
 from laplace_server.validations import validate_address, validate_device, validate_freedom
 
-log = logging.getLogger(LOGGER_NAME)
+log = Log(LOGGER_NAME)
 
 LIBZMQ_PATH = libzmq.load(_core.load_libzmq)
 
@@ -532,7 +533,7 @@ class ServerLHC(Publisher, threading.Thread):
             target=_refresh, args=(core,), name=f"{self.name} refresher", daemon=True
         )
         try:
-            core.set_log_answers(log.isEnabledFor(logging.DEBUG))
+            core.set_log_answers(log.is_enabled_for(logging.DEBUG))
             core.start()
         except OSError:
             if not self._stopped:
@@ -568,7 +569,7 @@ class ServerLHC(Publisher, threading.Thread):
             log.info("[Server %s] Stopped.", self.name)
 
     def _log_answers(self) -> None:
-        enabled = log.isEnabledFor(logging.DEBUG)
+        enabled = log.is_enabled_for(logging.DEBUG)
         self._core.set_log_answers(enabled)
         for command, sender in self._core.take_log():
             if enabled:

@@ -11,7 +11,6 @@ GET shows.
 
 from __future__ import annotations
 
-import logging
 import math
 import random
 import threading
@@ -22,6 +21,7 @@ from types import TracebackType
 from typing import Any, ClassVar, TypeGuard, TypeVar
 
 from laplace_server import protocol
+from laplace_server.logs import Log
 from laplace_server.server_lhc import ServerLHC
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
     "make_device",
 ]
 
-log = logging.getLogger(protocol.LOGGER_NAME)
+log = Log(protocol.LOGGER_NAME)
 
 _ANY_PORT = "tcp://127.0.0.1:*"
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -19,13 +18,14 @@ import zmq
 
 from laplace_server.client import ClientLHC
 from laplace_server.errors import ClientClosed, LaplaceError
+from laplace_server.logs import Log
 from laplace_server.protocol import LOGGER_NAME
 from laplace_server.stacks import large_stacks
 from laplace_server.stream import Subscription, Update
 
 __all__ = ["Delivery", "Relay"]
 
-log = logging.getLogger(LOGGER_NAME)
+log = Log(LOGGER_NAME)
 
 _LONGEST_WAIT_S = 0.1  # until the end is noticed
 _SILENCE_S = 2.0  # then the server is asked whether it is there

@@ -7,13 +7,13 @@ since a wrong argument is the programmer's mistake. All texts are part of the wi
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterable, Set
 from typing import Any
 
+from laplace_server.logs import Log
 from laplace_server.protocol import AVAILABLE_DEVICES, LOGGER_NAME, PROTOCOL_VERSION
 
-log = logging.getLogger(LOGGER_NAME)
+log = Log(LOGGER_NAME)
 
 
 def validate_address(address: str) -> None:
