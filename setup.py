@@ -18,6 +18,7 @@ from setuptools.command.build_py import build_py
 
 MSVC = sys.platform == "win32"
 HEADERS = sorted(str(path) for path in Path("csrc").glob("*.h"))
+PARTS = sorted(str(path) for path in Path("csrc").glob("*.p*"))
 EXPORTS = "csrc/exports.map"
 SOURCES = sorted(str(path) for path in Path("csrc").glob("*.cpp"))
 
@@ -103,7 +104,7 @@ class BuildPython(build_py):
 core = Extension(
     "laplace_server._core",
     sources=["csrc/_core.pyx", *SOURCES],
-    depends=[*HEADERS, EXPORTS],
+    depends=[*HEADERS, EXPORTS, *PARTS],
     include_dirs=["csrc"],
     language="c++",
     extra_compile_args=compile_args(),

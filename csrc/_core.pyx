@@ -20,7 +20,9 @@ import zmq as pyzmq
 
 from laplace_server.errors import ForkedServerError
 
+include "arrays.pxi"
 include "private_copy.pxi"
+include "own_copy.pxi"
 include "encode.pxi"
 include "updates.pxi"
 include "incoming.pxi"
@@ -39,6 +41,9 @@ LOG = "log"
 # with one positional-only argument adds none of its own.) Before 3.11 callers keep theirs
 # during the call, after 3.13 calls borrow: there a count at the door says nothing.
 cdef Py_ssize_t AT_THE_DOOR = 2 if (3, 11) <= sys.version_info < (3, 14) else -1
+
+# The text of arrays of this many bytes and more is made when it is asked for.
+cdef Py_ssize_t LARGE_ARRAYS = 64 * 1024
 
 if not watch_forks():
     raise ImportError("laplace_server._core: no memory to watch for forks")
@@ -104,8 +109,9 @@ cdef string cpp(bytes text):
     return string(PyBytes_AS_STRING(text), <size_t>PyBytes_GET_SIZE(text))
 
 
-cdef Text shared_text(bytes text) except *:
-    return <Text>make_shared[string](cpp(text))
+cdef void check_dict(source) except *:
+    if not isinstance(source, dict):
+        raise TypeError(f"data must be a dict, not {type(source).__name__}")
 
 
 cdef void fill_template(ReplyTemplate& template, list pieces) except *:
@@ -119,17 +125,28 @@ cdef void fill_template(ReplyTemplate& template, list pieces) except *:
 cdef class Document:
     """The Python side of one document: the objects behind its text."""
 
-    cdef object source           # the dict handed over
-    cdef uint64_t generation     # of the text made from it
-    cdef object private          # where there are arrays in it, the copy made at the door, or None
-    cdef dict arrays             # Values of the arrays in it, made at the door
-    cdef unsigned long reads     # how often references were handed out
-    cdef object lock             # one look at a time, so that the newest wins
+    cdef object source         # the dict handed over, or the server's own copy of it
+    cdef uint64_t generation   # of the two
+    cdef object private        # of what cannot change, where it has arrays: what texts are made of
+    cdef bint shared           # the arrays of `private` are those of `source`
+    cdef dict written          # Values of the arrays of the last look, by id of who had them
+    cdef bint large            # its text is made when somebody asks for it
+    cdef unsigned long reads   # how often references were handed out
 
     def __cinit__(self):
-        self.lock = threading.Lock()
         self.source = {}
-        self.arrays = {}
+        self.written = {}
+
+    cdef void keep(self, private, Walk walk) noexcept:
+        """Note a copy of what cannot change: its arrays need not be copied."""
+        self.private = private if walk.arrays else None
+        self.shared = self.private is not None
+
+    cdef void let_go_of_texts(self) noexcept:
+        """Of single arrays: the whole text is there, and will not be made again."""
+        cdef Values values
+        for values in self.written.values():
+            values.pieces = values.listed = None
 
 
 cdef class Core:
@@ -143,6 +160,8 @@ cdef class Core:
     cdef StreamRef data_stream  # what set_data appends to, or None
     cdef public object on_given_up
     cdef public object on_unfit
+    cdef public object on_refused
+    cdef str refused            # why the data was refused, as told last
     cdef object __weakref__
 
     def __cinit__(self, *, bytes address, uint64_t epoch, long long max_message_bytes,
@@ -215,6 +234,7 @@ cdef class Core:
         cdef bint ended
         with nogil:
             ended = server.wait_ended(milliseconds)
+        let_go()
         return ended
 
     def fault(self):
@@ -255,120 +275,206 @@ cdef class Core:
     cdef Document document(self, int which):
         return self.data if which == DOCUMENT_DATA else self.info
 
-    cdef void put(self, Document document, document_id which, source, bytes text, bint live,
-                  private, dict arrays) except *:
-        """`text` None: it is made of `private` at the first read."""
+    cdef void put(self, Document document, document_id which, source, Text& text, bint is_error,
+                  bint live, private=None, Walk walk=None) except *:
+        """Replace a document. Without a text, it is made at the first read."""
         # Between these lines no Python runs: the objects and their text change as one.
         cdef Server* server = self.here()
-        cdef Text body
-        if text is not None:
-            body = shared_text(text)
-        _before = document.source, document.private, document.arrays  # freed when all is done
+        cdef bint unmade = text.get() == NULL
+        _before = document.source, document.private, document.written  # freed when all is done
         document.source = source
-        document.private = private
-        document.arrays = arrays
-        document.generation = server.replace_document(which, body, live)
-        if live and private is None:
+        document.private = None
+        document.shared = False
+        document.written = {} if walk is None else walk.arrays
+        document.large = unmade
+        if not live:
+            document.keep(private, walk)
+        document.generation = server.replace_document(which, move(text), is_error, live)
+        if live and not unmade:
             server.shared.documents.ask_look(which)
 
     def set_data(self, source, /):
-        """Replace the data. TypeError where it is no dict or cannot be written as JSON."""
-        self.store(source, Py_REFCNT(<PyObject*>source) <= AT_THE_DOOR, False)
+        """Replace the data. TypeError where it is no dict; what cannot be written is told."""
+        self.store(source, Py_REFCNT(<PyObject*>source) <= AT_THE_DOOR)
 
     def set_data_copy(self, source, /):
-        """The same, and what becomes of `source` later does not matter."""
-        self.store(source, True, True)
-
-    cdef void store(self, source, bint exclusive, bint copy) except *:
-        if not isinstance(source, dict):
-            raise TypeError(f"data must be a dict, not {type(source).__name__}")
+        """Keep a copy of the data. TypeError where it cannot be written; the old data stays."""
+        cdef Kept kept = Kept()
         cdef Walk walk = Walk()
-        private = copy_document(source, exclusive, walk)
-        cdef bint frozen = copy or walk.owned
-        cdef bint large = walk.array_bytes >= LARGE_ARRAYS
-        cdef bint later = large and frozen and not self.here().shared.take_after_get.load()
-        cdef bytes text = None if later else encode(private)
+        self.here()
+        check_dict(source)
+        own = own_copy(source, kept)
+        private = copy_document(own, True, walk) if kept.converts else own
+        self.store_private(own, private, walk, True)
+
+    cdef void store(self, source, bint exclusive) except *:
+        cdef Walk walk = Walk()
+        self.here()
+        check_dict(source)
+        try:
+            private = copy_document(source, exclusive, walk)
+            self.store_private(source, private, walk, walk.owned)
+        except TypeError as problem:
+            self.store_refused(source, str(problem))
+
+    cdef void store_private(self, source, private, Walk walk, bint frozen) except *:
+        """Store data by a copy that nobody else has; `frozen`: nobody can change `source` either."""
+        cdef Server* server = self.here()
         cdef StreamRef stream = self.data_stream
         cdef Unpublished update
+        cdef Text text
+        # What is given away once must have a text to be taken.
+        cdef bint later = (walk.array_bytes >= LARGE_ARRAYS
+                           and not server.shared.take_after_get.load())
+        if any_returned():
+            let_go()
+        if not frozen and later and stream is None:
+            walk.arrays = {}  # they are copied when they are looked at
+        elif not frozen:
+            walk.separate_arrays()
+        if not later:
+            text = text_of(private)
         if stream is not None:  # before anything changes: it may be too large
             update = Unpublished()
             try:
-                encode_update(update, private, walk.loose, False)  # its arrays are copies already
+                encode_update(update, private, walk.loose, False, server.shared.documents.bell())
                 whole = update.whole()
             except ValueError as problem:  # no reason not to set the data
                 stream = None
                 if self.on_unfit is not None:
                     self.on_unfit("data", str(problem))
-        if frozen:
-            kept = private if walk.arrays else None
-            self.put(self.data, DOCUMENT_DATA, source, text, later, kept, {})
-        else:
-            self.put(self.data, DOCUMENT_DATA, source, text, True, None, walk.arrays)
+        walk.let_go()
+        self.put(self.data, DOCUMENT_DATA, source, text, False, not frozen, private, walk)
+        self.refused = None
         if stream is not None:
             self.append(stream, whole, update.loose, wall_clock_s(), update.arrays)
 
+    cdef void store_refused(self, source, str problem) except *:
+        """Data that cannot be written: readers get an error, until it can be or other data comes."""
+        cdef Text text = shared_text(json.dumps(problem).encode())
+        self.put(self.data, DOCUMENT_DATA, source, text, True, True)
+        if problem != self.refused and self.on_refused is not None:
+            self.refused = problem
+            self.on_refused(problem)
+
     def set_info(self, dict source):
         cdef Walk walk = Walk()
-        text = encode(copy_document(source, False, walk))
-        self.put(self.info, DOCUMENT_INFO, source, text, True, None, walk.arrays)
+        private = copy_document(source, False, walk)
+        walk.separate_arrays()
+        self.put(self.info, DOCUMENT_INFO, source, text_of(private), False, True)
 
     def read(self, int which):
-        """The objects behind a document. They may be changed from now on, so it is live."""
-        cdef Document document = self.document(which)
+        """What is behind a document; it may be changed from now on."""
+        return self.read_data() if which == DOCUMENT_DATA else self.read_info()
+
+    cdef dict read_info(self):
+        """The dict itself."""
         cdef Server* server = self.here()
-        empty = {}
-        if server.shared.documents.generation(<document_id>which) != document.generation:
-            self.put(document, <document_id>which, empty, b"{}", False, None, {})  # taken by a GET
-        document.reads += 1
-        document.private = None
-        server.shared.documents.mark_live(<document_id>which, document.generation)
-        return document.source
+        self.info.reads += 1
+        server.shared.documents.mark_live(DOCUMENT_INFO, self.info.generation)
+        return self.info.source
+
+    cdef dict read_data(self):
+        """A new dict; what is in it may be changed from now on."""
+        cdef Document document = self.data
+        cdef Server* server = self.here()
+        if server.shared.documents.generation(DOCUMENT_DATA) != document.generation:
+            return {}  # taken by a GET
+        source = document.source
+        if not PyDict_CheckExact(source) or not is_flat(<dict>source):
+            if document.shared:  # what is being written and sent stays out of reach
+                own = own_copy(source, Kept())
+                if document.source is not source:
+                    return self.read_data()
+                source = document.source = own
+                document.shared = False
+            document.reads += 1
+            document.private = None
+            server.shared.documents.mark_live(DOCUMENT_DATA, document.generation)
+        return dict(source)
+
+    def data_error(self):
+        """Why the data cannot be written, where readers are told so; None: it can."""
+        cdef Text text = self.here().shared.documents.error(DOCUMENT_DATA)
+        return json.loads(text.get()[0]) if text.get() != NULL else None
 
     def look(self, int which):
-        """Write a live document's text anew, and freeze it if nobody can change it any more."""
+        """Make a document's text, where it may have changed or has none yet.
+
+        It is frozen if nobody can change it any more.
+        """
         cdef Document document = self.document(which)
         cdef Server* server = self.here()
         cdef document_id number = <document_id>which
-        with document.lock:
-            if server.shared.documents.is_live(number):
-                self.look_locked(server, document, number)
-
-    cdef void look_locked(self, Server* server, Document document, document_id which) except *:
-        cdef Look look = server.shared.documents.begin_look(which)
+        if any_returned():
+            let_go()
+        if not (server.shared.documents.is_live(number)
+                or server.shared.documents.is_unmade(number)):
+            return
+        cdef Look look = server.shared.documents.begin_look(number)
         if document.generation != look.generation:
             return  # taken meanwhile
         cdef unsigned long reads = document.reads
-        # The document's own reference is one; the local variable below would be another.
-        cdef bint exclusive = Py_REFCNT(<PyObject*>document.source) == 1
-        cdef Walk walk = Walk(document.arrays)
+        cdef Walk walk = Walk()
+        cdef bint live = False
         cdef bint error = False
-        cdef bytes text
-        source = document.source
+        cdef Text text
         private = document.private
         try:
             if private is None:
-                private = copy_document(source, exclusive, walk)
-            text = encode(private)
+                private = self.copy_of(document, walk)
+                live = not walk.owned
+            text = text_of(private)
         except BaseException as problem:  # somebody's values: they may raise anything
-            error = True
-            text = json.dumps(shown(problem, str) or type(problem).__name__).encode()
-            walk.owned = False
-        cdef bint live = not walk.owned or document.reads != reads
-        server.finish_look(which, look, shared_text(text), error, live)
-        if document.generation == look.generation and not live:
-            document.private = private if walk.arrays or document.private is not None else None
-            document.arrays = {}
+            error = live = True
+            text = shared_text(json.dumps(shown(problem, str) or type(problem).__name__).encode())
+        live = live or document.reads != reads
+        server.finish_look(number, look, text, error, live)
+        if not live and document.generation == look.generation:
+            document.let_go_of_texts()
+
+    cdef object copy_of(self, Document document, Walk walk):
+        """A private copy of a document that may have changed, with arrays of one moment."""
+        # The document's own reference is one; the local variable below would be another.
+        cdef bint exclusive = Py_REFCNT(<PyObject*>document.source) == 1
+        cdef unsigned long reads = document.reads
+        source = document.source
+        private = copy_document(source, exclusive, walk)
+        # The walk may have run Python of somebody's: other data may be there, or have been read.
+        walk.owned = walk.owned and document.source is source and document.reads == reads
+        if not walk.owned:
+            walk.separate_arrays(document.written)
+        walk.let_go()
+        if document.source is source:
+            document.large = walk.array_bytes >= LARGE_ARRAYS
+            document.written = walk.arrays
+            if walk.owned:
+                document.keep(private, walk)
+        return private
+
+    def settle(self):
+        """After a callback: the next read of live data shows what that did."""
+        cdef Server* server = self.here()
+        cdef Document document = self.data
+        cdef uint64_t generation
+        if not server.shared.documents.is_live(DOCUMENT_DATA):
+            return
+        if not document.large or server.shared.take_after_get.load():
+            self.look(DOCUMENT_DATA)
+            return
+        generation = server.shared.documents.touch(DOCUMENT_DATA, document.generation)
+        if generation != 0:
+            document.generation = generation
 
     def wait_look(self):
         """Block until a document wants a look: DATA or INFO, or None when the server ends."""
         cdef Server* server = self.here()
-        cdef int which
-        with nogil:
-            which = server.shared.documents.wait_look()
-        return None if which < 0 else which
-
-    def is_live(self, int which):
-        return self.here().shared.documents.is_live(<document_id>which)
+        cdef int which = LOOK_AT_LOANS
+        while which == LOOK_AT_LOANS:
+            with nogil:
+                which = server.shared.documents.wait_look()
+            let_go()
+        return None if which == LOOK_NO_MORE else which
 
     # ---- streams
 
@@ -411,7 +517,7 @@ cdef class Core:
             return self.append(
                 found, checked_size(dumps(data, None, OPTIONS)), False, time, no_arrays)
         update = Unpublished()
-        make_update(update, data, copy)
+        make_update(update, data, copy, self.here().shared.documents.bell())
         return self.append(found, update.whole(), update.loose, time, update.arrays)
 
     cdef uint64_t append(self, StreamRef found, bytes whole, bint loose, double time,
@@ -523,6 +629,8 @@ cdef class Core:
     def finish_get(self, uint64_t job, bytes to, bytes version, unsigned command):
         """Let the loop answer a GET with the data of the moment it is answered."""
         cdef Finished finished
+        if self.here().shared.documents.is_unmade(DOCUMENT_DATA):
+            self.look(DOCUMENT_DATA)
         finished.id = job
         finished.render = RENDER_GET
         finished.to = cpp(to)
@@ -549,20 +657,29 @@ cdef class Core:
     cdef void take_data(self, Unpublished update, Taken& taken) except *:
         """The data as it is now, and taken where each value is given away once."""
         cdef Server* server = self.here()
+        cdef Document document = self.data
+        cdef Walk walk = Walk()
+        cdef Ticket anything
         cdef Content content
         cdef bint take = server.shared.take_after_get.load()
-        if take and server.shared.documents.is_live(DOCUMENT_DATA):
+        cdef bint live
+        if any_returned():
+            let_go()
+        if take:
             self.look(DOCUMENT_DATA)  # what has no text yet cannot be taken
-        # From here to the end of the next line no Python runs: both are of one generation.
-        server.shared.documents.read_newest(DOCUMENT_DATA, take, content, &taken)
-        document = self.data
-        source, private, arrays = document.source, document.private, document.arrays
-        is_this = document.generation == content.generation
+        # From here to the end of the next lines no Python runs: no other data comes. It may be
+        # taken by the loop meanwhile, and put back.
+        live = server.shared.documents.is_live(DOCUMENT_DATA)
+        server.shared.documents.read_now(DOCUMENT_DATA, take, anything, content, &taken)
+        cdef bint is_this = document.generation == (
+            content.generation if take else server.shared.documents.generation(DOCUMENT_DATA))
+        source, private = document.source, document.private
         try:
+            if is_this and private is None and live:
+                private = copy_document(source, False, walk)
+                walk.separate_arrays()
             if is_this and private is not None:
-                encode_update(update, private, False, False)
-            elif is_this and content.live:
-                encode_update(update, copy_document(source, False, Walk(arrays)), False, False)
+                encode_update(update, private, False, False, server.shared.documents.bell())
             elif content.is_error:
                 raise TypeError(json.loads(content.text.get()[0]))
             else:  # frozen, or taken by somebody: the text says it all

@@ -1,21 +1,6 @@
 # From a private copy to JSON text. Arrays are written into the text, or set apart from it.
 
 
-cdef class Values:
-    """An array's values as they were at the door, shared by all places where it stands."""
-
-    cdef object array   # in C order; for an update, the program's own array
-    cdef object listed  # what orjson can write, once made
-
-    def __cinit__(self, array):
-        self.array = array
-
-    cdef object as_json(self):
-        if self.listed is None:
-            self.listed = listed_array(self.array)
-        return self.listed
-
-
 cdef class Place:
     """Where in a private copy an array stands."""
 
@@ -73,32 +58,23 @@ cdef class ArraysApart(WithArrays):
         return None
 
 
+cdef class LargeArraysLater(WithArrays):
+    """Leaves a mark that no JSON holds, a NUL, where a large array's text is to be put."""
+
+    cdef list large  # Values, in the order of the marks
+
+    def __cinit__(self):
+        self.large = []
+
+    cdef object array(self, Place place):
+        if place.values.array.nbytes <= PIECE:
+            return place.values.as_json()
+        self.large.append(place.values)
+        return MARK
+
+
 cdef object WITH_ARRAYS = WithArrays()
-
-
-cdef bint is_masked(value) except -1:
-    masked = numpy_type("ma")
-    return masked is not None and isinstance(value, masked.MaskedArray)
-
-
-cdef object private_array(value):
-    return sys.modules["numpy"].array(value, order="C", copy=True, subok=False)
-
-
-cdef object listed_array(value):
-    """An array as one that orjson writes, or as lists where it cannot."""
-    numpy = sys.modules["numpy"]
-    dtype = value.dtype
-    if value.ndim > 0:
-        if dtype.kind == "f" and dtype.itemsize not in (4, 8):
-            dtype = numpy.dtype("f4" if dtype.itemsize < 4 else "f8")
-        value = value.astype(dtype.newbyteorder("="), copy=False)
-        if dtype.kind != "f" or numpy.isfinite(value).all():
-            return value
-    lists = value.tolist()
-    if is_plain(<PyObject*>lists):
-        return lists
-    return copy_value(<PyObject*>lists, INSIDE, Walk(), 1)
+cdef object MARK = orjson.Fragment(b"\0")
 
 
 cdef bytes encode(private, default=WITH_ARRAYS):
@@ -106,3 +82,30 @@ cdef bytes encode(private, default=WITH_ARRAYS):
         return dumps(private, default, OPTIONS)
     except orjson.JSONEncodeError as problem:
         raise TypeError(f"data: {shown(problem, str)}") from None
+
+
+cdef Text shared_text(bytes text) except *:
+    return <Text>make_shared[string](cpp(text))
+
+
+cdef Text text_of(private) except *:
+    """The text of a private copy. Where it holds large arrays, other threads run meanwhile."""
+    cdef LargeArraysLater later = LargeArraysLater()
+    cdef vector[string_view] parts
+    cdef Text text
+    cdef bytes part
+    whole = encode(private, later)
+    if not later.large:
+        return shared_text(whole)
+    pieces = []
+    for number, between in enumerate(whole.split(b"\0")):
+        if number > 0:
+            pieces += (<Values>later.large[number - 1]).as_pieces()
+        pieces.append(between)
+    for part in pieces:
+        parts.push_back(string_view(PyBytes_AS_STRING(part), <size_t>PyBytes_GET_SIZE(part)))
+    with nogil:
+        text = joined(parts)
+    if text.get() == NULL:
+        raise MemoryError()
+    return text

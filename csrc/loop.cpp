@@ -33,7 +33,7 @@ int Loop::run() noexcept {
             if (!waiting_.empty() || !parked_.empty() || !subscribers_.empty() || stopping_) {
                 const uint64_t now = now_ns();
                 if (!subscribers_.empty() && (look_at_streams_ || now >= streams_at_)) pump(now);
-                if (!waiting_.empty() && now >= waiting_.front()->slots.front().deadline) serve_waiting(now);
+                if (!waiting_.empty() && now >= waiting_at_) serve_waiting(now);
                 if (!parked_.empty() && now >= retry_at_) retry_parked();
                 if (stopping_ && stopped(now)) return 0;
                 set_receive_timeout(milliseconds_to_wait(now));
@@ -141,19 +141,19 @@ void Loop::on_message() {
         peer_key(frames_.data(), delimiter, key_);
         const auto known = peers_.find(key_);
         if (known != peers_.end()) {
-            append(known->second, route_size, body, request, 0);
+            append(known->second, route_size, body, request, Ticket{});
             return;
         }
     }
-    uint64_t wanted = 0;
+    Ticket ticket;
     if (stopping_ || (request.command != nullptr && request.command->action != ACTION_PYTHON)) {
         Answer answer;
-        if (begin(request, wanted, answer) == Step::ready) {
+        if (begin(request, ticket, answer) == Step::ready) {
             answer_now(route_size, answer);
             return;
         }
     }
-    append(peer_of(delimiter), route_size, body, request, wanted);
+    append(peer_of(delimiter), route_size, body, request, ticket);
 }
 
 // The usual way of an answer: the peer is owed nothing else and takes it at once.
@@ -193,7 +193,7 @@ Request Loop::inspect(Message& body, bool one_frame) noexcept {
 
 // ---- answering
 
-Loop::Step Loop::begin(const Request& request, uint64_t& wanted, Answer& answer) {
+Loop::Step Loop::begin(const Request& request, Ticket& ticket, Answer& answer) {
     const Command* command = request.command;
     answer.command = command != nullptr ? command->index : 0;
     if (stopping_) {
@@ -213,7 +213,7 @@ Loop::Step Loop::begin(const Request& request, uint64_t& wanted, Answer& answer)
     const bool take = is_get && shared_.take_after_get.load(std::memory_order_relaxed);
     Content content;
     const document_id which = is_get ? DOCUMENT_DATA : DOCUMENT_INFO;
-    if (!shared_.documents.read(which, take, wanted, content, &answer.taken)) return Step::waiting;
+    if (!shared_.documents.read(which, take, ticket, content, &answer.taken)) return Step::waiting;
     if (!is_get && !content.is_error && shared_.streams.any.load()) add_streams(content.text);
     answer_document(request, content, answer);
     return Step::ready;
@@ -421,7 +421,8 @@ bool Loop::render_get(const Finished& finished, Answer& answer) noexcept {
     static constexpr std::string_view get_name = "\"GET\"";
     Content content;
     const bool take = shared_.take_after_get.load(std::memory_order_relaxed);
-    shared_.documents.read_newest(DOCUMENT_DATA, take, content, &answer.taken);
+    // Its handler has seen to it that there is a text of all that it set.
+    (void)shared_.documents.read_now(DOCUMENT_DATA, take, Ticket{}, content, &answer.taken);
     Fillings fillings{};
     fillings[HOLE_TO] = finished.to;
     fillings[HOLE_VERSION] = finished.version;
@@ -431,21 +432,23 @@ bool Loop::render_get(const Finished& finished, Answer& answer) noexcept {
     return (content.is_error ? table_->error : table_->get).render(fillings, answer.reply);
 }
 
-// Answers the reads whose look has been made, or whose time is over.
+// Answers the reads whose text has been made, or whose time is over.
 void Loop::serve_waiting(uint64_t now) {
     std::vector<Peer*> batch, unserved;
     unserved.reserve(waiting_.size());
     batch.swap(waiting_);
+    waiting_at_ = UINT64_MAX;
     for (Peer* peer : batch) {
         try {
-            if (!serve_waiting_peer(*peer, now)) unserved.push_back(peer);
+            if (serve_waiting_peer(*peer, now)) continue;
+            unserved.push_back(peer);
+            waiting_at_ = std::min(waiting_at_, peer->slots.front().deadline);
         } catch (const std::bad_alloc&) {
             tally(shared_.counters.errors[ERROR_NO_MEMORY]);
             forget(*peer);
         }
     }
-    // In the order they came, so that the first in line is the first due; those that
-    // began to wait meanwhile come last.
+    // In the order they came; those that began to wait meanwhile come last.
     waiting_.insert(waiting_.begin(), unserved.begin(), unserved.end());
 }
 
@@ -458,12 +461,16 @@ bool Loop::serve_waiting_peer(Peer& peer, uint64_t now) {
     const document_id which = is_get ? DOCUMENT_DATA : DOCUMENT_INFO;
     Answer& answer = slot.answer;
     Content content;
-    if (!shared_.documents.read(which, take, slot.wanted, content, &answer.taken)) {
-        if (now < slot.deadline && !stopping_) {
-            return false;
+    if (!shared_.documents.read(which, take, slot.ticket, content, &answer.taken)) {
+        if (now < slot.deadline && !stopping_) return false;
+        if (!read_late(which, take, slot, content)) {
+            if (!stopping_) return false;
+            peer.waiting = false;
+            answer_error(request, table_->stopping, ERROR_STOPPING, answer);
+            make_ready(peer, slot);
+            advance(peer);
+            return true;
         }
-        shared_.documents.read_newest(which, take, content, &answer.taken);
-        tally(shared_.counters.stale_gets);
     }
     peer.waiting = false;
     if (!is_get && !content.is_error && shared_.streams.any.load()) add_streams(content.text);
@@ -474,6 +481,17 @@ bool Loop::serve_waiting_peer(Peer& peer, uint64_t now) {
         slot.state = SlotState::held;  // its handler was changed meanwhile: begin anew
     }
     advance(peer);
+    return true;
+}
+
+// No look was made in time: what there is will do, unless something newer was handed over before the
+// request came, whose text is still being made.
+bool Loop::read_late(document_id which, bool take, Slot& slot, Content& content) {
+    if (!shared_.documents.read_now(which, take, slot.ticket, content, &slot.answer.taken)) {
+        slot.deadline = UINT64_MAX;
+        return false;
+    }
+    tally(shared_.counters.stale_gets);
     return true;
 }
 
@@ -493,8 +511,7 @@ void Loop::retry_parked() {
 
 int Loop::milliseconds_to_wait(uint64_t now) const noexcept {
     uint64_t next = UINT64_MAX;
-    // The time-out is the same for all, so the first in line is the first due.
-    if (!waiting_.empty()) next = waiting_.front()->slots.front().deadline;
+    if (!waiting_.empty()) next = waiting_at_;
     if (!parked_.empty()) next = std::min(next, retry_at_);
     if (!subscribers_.empty()) next = look_at_streams_ ? now : std::min(next, streams_at_);
     if (stopping_) next = std::min(next, jobs_.empty() ? flush_deadline_ : callback_deadline_);

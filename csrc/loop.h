@@ -42,7 +42,7 @@ private:
     Request inspect(Message& body, bool one_frame) noexcept;
 
     // Answering.
-    Step begin(const Request& request, uint64_t& wanted, Answer& answer);
+    Step begin(const Request& request, Ticket& ticket, Answer& answer);
     bool make_reply(const Request& request, const Text& text, Answer& answer) noexcept;
     void add_streams(Text& text);
     void answer_document(const Request& request, const Content& content, Answer& answer);
@@ -63,7 +63,7 @@ private:
     void release(Budget& budget, size_t weight) noexcept;
     void count_pending() noexcept;
     void unpark(Peer& peer, const Slot& slot) noexcept;
-    void append(Peer& peer, size_t route_size, Message& body, const Request& request, uint64_t wanted);
+    void append(Peer& peer, size_t route_size, Message& body, const Request& request, const Ticket& ticket);
     void advance(Peer& peer);
     void begin_front(Peer& peer);
     void enqueue(Peer& peer, Slot& slot, bool strict);
@@ -95,6 +95,7 @@ private:
     bool render_get(const Finished& finished, Answer& answer) noexcept;
     void serve_waiting(uint64_t now);
     bool serve_waiting_peer(Peer& peer, uint64_t now);
+    bool read_late(document_id which, bool take, Slot& slot, Content& content);
     void retry_parked();
     int milliseconds_to_wait(uint64_t now) const noexcept;
     void set_receive_timeout(int milliseconds) noexcept;
@@ -135,6 +136,7 @@ private:
     };
     std::unordered_map<uint64_t, Owed> jobs_;
     std::vector<Peer*> waiting_, parked_;
+    uint64_t waiting_at_ = UINT64_MAX;  // when the first of the waiting is due
     // What waits for Python, and what waits for other reasons: neither keeps out the other.
     Budget for_python_, for_reading_;
     uint64_t next_job_ = 0;

@@ -85,14 +85,14 @@ void Loop::count_pending() noexcept {
 }
 
 // Puts a request at the end of its peer's line.
-void Loop::append(Peer& peer, size_t route_size, Message& body, const Request& request, uint64_t wanted) {
+void Loop::append(Peer& peer, size_t route_size, Message& body, const Request& request, const Ticket& ticket) {
     size_t weight = body.size() + slot_overhead;
     for (size_t i = 0; i < route_size; ++i) weight += frames_[i].size();
 
     Slot slot;
     slot.arrived = arrived_;
     slot.one_frame = request.one_frame;
-    slot.wanted = wanted;
+    slot.ticket = ticket;
     slot.answer.command = request.command != nullptr ? request.command->index : 0;
     slot.for_python = request.command == nullptr || request.command->action == ACTION_PYTHON;
     const bool busy = over_limit(peer, budget_of(slot.for_python), weight);
@@ -160,13 +160,14 @@ void Loop::park(Peer& peer) {
 void Loop::begin_front(Peer& peer) {
     Slot& slot = peer.slots.front();
     const Request request = inspect(slot.body, slot.one_frame);
-    switch (begin(request, slot.wanted, slot.answer)) {
+    switch (begin(request, slot.ticket, slot.answer)) {
         case Step::ready: make_ready(peer, slot); break;
         case Step::python: enqueue(peer, slot, request.verdict != LS_OPAQUE); break;
         case Step::waiting:
             slot.state = SlotState::waiting;
             slot.deadline = now_ns() + static_cast<uint64_t>(shared_.config.refresh_timeout_ms) * ns_per_ms;
             waiting_.push_back(&peer);
+            waiting_at_ = std::min(waiting_at_, slot.deadline);
             peer.waiting = true;
             break;
     }

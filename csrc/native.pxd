@@ -106,30 +106,44 @@ cdef extern from "dispatch.h" namespace "laplace" nogil:
         string stopping
 
 
+cdef extern from "bell.h" namespace "laplace" nogil:
+    cdef cppclass Bell:
+        pass
+
+
 cdef extern from "documents.h" namespace "laplace" nogil:
     cdef enum document_id:
         DOCUMENT_DATA
         DOCUMENT_INFO
     ctypedef shared_ptr[const string] Text
+    Text joined(const vector[string_view]& parts) noexcept
     cdef cppclass Content:
         Text text
         bool is_error
-        bool live
         uint64_t generation
     cdef cppclass Taken:
         pass
+    cdef cppclass Ticket:
+        pass
     cdef cppclass Look:
         uint64_t generation
-        uint64_t covers
+    cdef enum attention:
+        LOOK_NO_MORE
+        LOOK_AT_LOANS
     cdef cppclass Documents:
+        uint64_t touch(document_id which, uint64_t generation) noexcept
         uint64_t generation(document_id which) noexcept
         bool is_live(document_id which) noexcept
+        bool is_unmade(document_id which) noexcept
+        Text error(document_id which) noexcept
         void mark_live(document_id which, uint64_t generation) noexcept
-        void read_newest(document_id which, bool take, Content& content, Taken* taken) noexcept
+        bool read_now(document_id which, bool take, const Ticket& ticket, Content& content,
+                      Taken* taken) noexcept
         void put_back(document_id which, const Taken& taken) noexcept
         void ask_look(document_id which) noexcept
         int wait_look() noexcept
         Look begin_look(document_id which) noexcept
+        const shared_ptr[Bell]& bell() noexcept
 
 
 cdef extern from "message.h" namespace "laplace" nogil:
@@ -144,10 +158,15 @@ cdef extern from "loans.h" namespace "laplace" nogil:
     cdef struct Loan:
         void* object
         Loan* next
-    bool lend(Message& message, void* object, void* data, size_t size) noexcept
+    bool lend(Message& message, void* object, void* data, size_t size,
+              const shared_ptr[Bell]& bell) noexcept
     bool any_returned() noexcept
     Loan* take_returned() noexcept
     void free_loan(Loan* loan) noexcept
+
+
+cdef extern from "<thread>" namespace "std::this_thread" nogil:
+    void yield_now "std::this_thread::yield"() noexcept
 
 
 cdef extern from "<chrono>" namespace "std::chrono" nogil:
@@ -271,6 +290,7 @@ cdef extern from "shared.h" namespace "laplace" nogil:
         int flush_ms
         Limits limits
     time_point deadline_after(double seconds) noexcept
+    uint64_t now_ns() noexcept
     double wall_clock_s() noexcept
     cdef cppclass Shared:
         Documents documents
@@ -295,7 +315,8 @@ cdef extern from "server.h" namespace "laplace" nogil:
         bool started() noexcept
         int fault() noexcept
         string endpoint() except +
-        uint64_t replace_document(document_id which, Text text, bool live) noexcept
+        uint64_t replace_document(document_id which, Text text, bool is_error,
+                                  bool live) noexcept
         void finish_look(document_id which, const Look& look, Text text, bool is_error,
                          bool live) noexcept
         void finish_job(Finished finished) except +

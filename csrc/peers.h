@@ -34,7 +34,7 @@ struct Answer {
 enum class SlotState {
     held,     // not begun: earlier requests of this peer come first
     queued,   // Python has it
-    waiting,  // for a look at live data
+    waiting,  // for a text
     ready,    // answer complete, to be sent
     dropped   // its peer does not read: nothing will be sent
 };
@@ -45,7 +45,7 @@ struct Slot {
     SlotState state = SlotState::held;
     bool one_frame = true;
     uint64_t id = 0;        // of the job, while queued
-    uint64_t wanted = 0;    // ticket of the look waited for
+    Ticket ticket;          // of the text waited for
     uint64_t deadline = 0;  // of that wait, ns
     uint64_t arrived = 0;   // ns
     size_t weight = 0;      // bytes it counts against the pending limits, while charged

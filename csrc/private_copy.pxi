@@ -2,18 +2,21 @@
 # another thread can still change (that is a segmentation fault, not an exception), so
 # containers are copied first: a dict copy and a list slice are atomic under the GIL.
 # On the way the copier turns what orjson cannot say into what it can, and counts
-# references: data that only the server refers to can never change again.
+# references: data that only the server refers to can never change again. Arrays are left where
+# they are: who wants values of one moment takes them right after the walk.
 
 import dataclasses
 import datetime
 import decimal
 import enum
 import json
+import os
 import sys
 import uuid
 
 import orjson
 from cpython.dict cimport PyDict_Copy, PyDict_Next, PyDict_SetItem
+from cpython.complex cimport PyComplex_Check, PyComplex_ImagAsDouble, PyComplex_RealAsDouble
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.list cimport PyList_CheckExact, PyList_GET_ITEM, PyList_GetSlice
 from cpython.object cimport PyObject
@@ -23,6 +26,8 @@ from libc.math cimport isfinite, isnan
 
 cdef extern from "Python.h":
     bint PyDict_CheckExact(object value)
+    bint PyAnySet_Check(object value)
+    bint PyAnySet_CheckExact(object value)
     bint PyBool_Check(object value)
     bint PyLong_CheckExact(object value)
     long long PyLong_AsLongLongAndOverflow(object value, int* overflow) except? -1
@@ -35,8 +40,6 @@ cdef extern from "Python.h":
 
 # orjson goes no deeper.
 cdef int DEEPEST = 250
-# Arrays of this many bytes and more are made into JSON at the first read, not at the door.
-cdef Py_ssize_t LARGE_ARRAYS = 64 * 1024
 # References to a container inside another one that nobody else holds: its parent's and
 # that of the parent's copy.
 cdef Py_ssize_t INSIDE = 2
@@ -53,16 +56,26 @@ cdef class Walk:
 
     cdef bint owned             # nobody but the server refers to any container seen so far
     cdef Py_ssize_t array_bytes
-    cdef dict arrays            # by id: an array and its Values, so that it is copied once
+    cdef dict arrays            # Values by id of their array, so that each is copied once
     cdef list path              # where it is now: indices, keys; those that are no str in a tuple
-    cdef bint apart             # for an update: its arrays are taken afterwards
     cdef bint loose             # its text is not strict JSON, or orjson misreads it
 
-    def __cinit__(self, dict arrays=None, bint apart=False):
+    def __cinit__(self):
         self.owned = True
-        self.apart = apart
-        self.arrays = {} if arrays is None else arrays
+        self.arrays = {}
         self.path = []
+
+    cdef void separate_arrays(self, dict before=None) except *:
+        """Copy the arrays, unless they are equal to those of an earlier walk, by id."""
+        cdef Values values
+        for number, values in self.arrays.items():
+            values.separate(None if before is None else before.get(number))
+
+    cdef void let_go(self) noexcept:
+        """Forget what was found; what was made of it stays."""
+        cdef Values values
+        for values in self.arrays.values():
+            values.original = None
 
 
 cdef bint is_utf8(text) except -1:
@@ -155,12 +168,15 @@ cdef object text_of_key(key):
         if isfinite(key):
             return float.__repr__(key)
         return "NaN" if isnan(key) else "Infinity" if key > 0 else "-Infinity"
-    if is_numpy_scalar(key):
-        return text_of_key(key.item())
     if isinstance(key, (datetime.date, datetime.time)):
         return key.isoformat()
     if isinstance(key, uuid.UUID):
         return str(key)
+    if isinstance(key, os.PathLike):
+        return os.fsdecode(key)
+    if has_numpy() and isinstance(key, NUMPY_SCALAR):
+        item = key.item()
+        return text_of_key(float(item) if isinstance(item, NUMPY_SCALAR) else item)
     raise TypeError(f"keys must be str, int, float, bool or None, not {type(key).__name__}")
 
 
@@ -208,20 +224,20 @@ cdef object copy_value(PyObject* item, Py_ssize_t expected, Walk walk, int depth
     if isinstance(value, list):
         walk.owned = False
         return copy_list(list(value), walk, depth)
-    if is_array(value):
+    if NDARRAY is not None and isinstance(value, NDARRAY):
+        walk.owned = walk.owned and references <= expected and owns_its_memory(value)
         return copy_array(value, walk, depth)
-    if is_numpy_scalar(value):
-        if value.dtype.kind == "m":
-            raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
-        if value.dtype.kind == "M":
-            return copy_array(sys.modules["numpy"].asarray(value), walk, depth)
-        scalar = value.item()
-        if is_numpy_scalar(scalar):  # longdouble: item() gives itself
-            scalar = float(scalar)
-        return scalar if is_plain(<PyObject*>scalar) else copy_value(
-            <PyObject*>scalar, expected, walk, depth + 1)
+    if PyComplex_Check(value):
+        return [float_text(PyComplex_RealAsDouble(value), walk),
+                float_text(PyComplex_ImagAsDouble(value), walk)]
+    if PyAnySet_Check(value):
+        walk.owned = walk.owned and references <= expected and PyAnySet_CheckExact(value)
+        return make_plain(list(value), walk, depth)
     if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
         return value.isoformat()
+    if isinstance(value, os.PathLike):
+        text = os.fsdecode(value)
+        return text if is_utf8(text) else loose_text(json.dumps(text).encode(), walk)
     if isinstance(value, uuid.UUID):
         return str(value)
     if isinstance(value, decimal.Decimal):
@@ -230,7 +246,28 @@ cdef object copy_value(PyObject* item, Py_ssize_t expected, Walk walk, int depth
         walk.owned = False
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return copy_dict(fields, walk, depth)
+    # Last, since it may have to wait for NumPy.
+    if has_numpy():
+        if isinstance(value, NDARRAY):
+            walk.owned = walk.owned and references <= expected and owns_its_memory(value)
+            return copy_array(value, walk, depth)
+        if isinstance(value, NUMPY_SCALAR):
+            return copy_numpy_scalar(value, walk, depth)
     raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
+
+
+cdef object copy_numpy_scalar(value, Walk walk, int depth):
+    cdef str kind = value.dtype.kind
+    if kind == "M":
+        return copy_array(NUMPY.asarray(value), walk, depth)
+    if kind not in "biufcU":
+        raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
+    scalar = value.item()
+    if isinstance(scalar, NUMPY_SCALAR):  # longdouble: item() gives itself
+        scalar = complex(scalar) if kind == "c" else float(scalar)
+    if is_plain(<PyObject*>scalar):
+        return scalar
+    return copy_value(<PyObject*>scalar, INSIDE, walk, depth + 1)
 
 
 cdef bint holds_no_container(tuple value) except -1:
@@ -263,43 +300,21 @@ cdef object long_integer_text(value, Walk walk):
     return loose_text(int.__repr__(number).encode(), walk)
 
 
-cdef object numpy_type(str name):
-    # Not imported here: whoever hands over an array has imported it.
-    numpy = sys.modules.get("numpy")
-    return getattr(numpy, name, None)
-
-
-cdef bint is_array(value) except -1:
-    kind = numpy_type("ndarray")
-    return kind is not None and isinstance(value, kind)
-
-
-cdef bint is_numpy_scalar(value) except -1:
-    kind = numpy_type("generic")
-    return kind is not None and isinstance(value, kind)
-
-
 cdef object copy_array(value, Walk walk, int depth):
-    """What stands for an array: of numbers, the Values at this Place; else lists.
-
-    Arrays are values: what is sent is what they held at the door, whoever changes them later.
-    """
+    """What stands for an array: of numbers, the Values at this Place; else lists."""
     cdef Values values
     cdef str kind = value.dtype.kind
     cdef bint owned_before
-    if kind in ("biufc" if walk.apart else "biuf") and not is_masked(value):
-        known = walk.arrays.get(id(value))
-        if known is not None and known[0] is value:
-            values = known[1]
-        else:
-            values = Values(value if walk.apart else private_array(value))
-            # The array is kept, too, so that no other one gets its id.
-            walk.arrays[id(value)] = value, values
-        walk.array_bytes += values.array.nbytes
+    if kind in "biufc" and not is_masked(value):
+        values = walk.arrays.get(id(value))
+        if values is None:
+            values = Values(value)
+            walk.arrays[id(value)] = values
+            walk.array_bytes += values.array.nbytes
         return Place(values, walk.path)
     if kind == "M":
-        value = sys.modules["numpy"].datetime_as_string(value)
-    elif kind not in "biufUO":
+        value = NUMPY.datetime_as_string(value)
+    elif kind not in "biufcUOT":
         raise TypeError(f"an array of {value.dtype} cannot be written as JSON")
     # The lists are new, so nobody else has them, but an array of objects may hold what is not.
     owned_before = walk.owned

@@ -273,9 +273,9 @@ int Server::fault() noexcept {
     return fault_;
 }
 
-uint64_t Server::replace_document(document_id which, Text text, bool live) noexcept {
+uint64_t Server::replace_document(document_id which, Text text, bool is_error, bool live) noexcept {
     bool serves = false;
-    const uint64_t generation = shared.documents.replace(which, std::move(text), live, serves);
+    const uint64_t generation = shared.documents.replace(which, std::move(text), is_error, live, serves);
     if (serves) shared.wake();
     return generation;
 }

@@ -34,7 +34,7 @@ public:
     // The endpoint libzmq bound, with the port it chose.
     std::string endpoint() const { return endpoint_; }
 
-    uint64_t replace_document(document_id which, Text text, bool live) noexcept;
+    uint64_t replace_document(document_id which, Text text, bool is_error, bool live) noexcept;
     void finish_look(document_id which, const Look& look, Text text, bool is_error, bool live) noexcept;
     void finish_job(Finished&& finished);
 

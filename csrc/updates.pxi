@@ -49,21 +49,23 @@ cdef bint is_flat(dict data) except -1:
     return True
 
 
-cdef void make_update(Unpublished update, data, bint copy) except *:
+cdef void make_update(Unpublished update, data, bint copy,
+                      const shared_ptr[Bell]& bell) except *:
     """Of what a program publishes; without `copy` it gives its arrays away."""
-    cdef Walk walk = Walk(None, True)
+    cdef Walk walk = Walk()
     if not isinstance(data, dict):
         raise TypeError(f"data must be a dict, not {type(data).__name__}")
-    encode_update(update, copy_document(data, False, walk), walk.loose, copy)
+    encode_update(update, copy_document(data, False, walk), walk.loose, copy, bell)
 
 
-cdef void encode_update(Unpublished update, private, bint loose, bint copy) except *:
+cdef void encode_update(Unpublished update, private, bint loose, bint copy,
+                        const shared_ptr[Bell]& bell) except *:
     cdef ArraysApart apart = ArraysApart()
     update.loose = loose
     update.text = encode(private, apart)
     if apart.arrays:
         update.described = described_text(apart.described)
-        take_arrays(apart.arrays, copy, update.arrays)
+        take_arrays(apart.arrays, copy, update.arrays, bell)
 
 
 cdef bytes checked_size(bytes text):
@@ -79,31 +81,29 @@ cdef bytes described_text(list described):
         return json.dumps(described).encode()
 
 
-cdef void take_arrays(list taken, bint copy, vector[Message]& arrays) except *:
+cdef void take_arrays(list taken, bint copy, vector[Message]& arrays,
+                      const shared_ptr[Bell]& bell) except *:
     """Copy the arrays, or lend them: those that are given away, and copies made for their order."""
-    numpy = sys.modules["numpy"]
     if len(taken) > MOST_ARRAYS:
         raise ValueError(f"an update of {len(taken)} arrays has too many; {MOST_ARRAYS} go")
     arrays.resize(<size_t>len(taken))
     for number, array in enumerate(taken):
-        if type(array) is not numpy.ndarray:  # a matrix stays flat in two dimensions
-            array = numpy.asarray(array)
-        contiguous = array if array.flags.c_contiguous else numpy.ascontiguousarray(array)
+        contiguous = array if array.flags.c_contiguous else NUMPY.ascontiguousarray(array)
         own = contiguous is not array or (not copy and is_most_of_its_memory(array))
-        take_array(contiguous, own, arrays[<size_t>number])
+        take_array(contiguous, own, arrays[<size_t>number], bell)
 
 
 cdef bint is_most_of_its_memory(array) except -1:
     """A small part of a large array would keep all of it, and the history counts the part."""
-    numpy = sys.modules["numpy"]
     root = array
-    while isinstance(root.base, numpy.ndarray):
+    while isinstance(root.base, NDARRAY):
         root = root.base
     return root.nbytes <= 2 * array.nbytes
 
 
 @cython.boundscheck(False)
-cdef void take_array(array, bint own, Message& message) except *:
+cdef void take_array(array, bint own, Message& message,
+                     const shared_ptr[Bell]& bell) except *:
     cdef const unsigned char[::1] content
     cdef size_t size
     cdef char* target
@@ -115,7 +115,7 @@ cdef void take_array(array, bint own, Message& message) except *:
     content = flat
     size = <size_t>content.shape[0]
     if own and size >= WORTH_LENDING:
-        if not lend(message, <void*>flat, <void*>&content[0], size):
+        if not lend(message, <void*>flat, <void*>&content[0], size, bell):
             raise MemoryError()
         Py_INCREF(flat)
         return

@@ -220,17 +220,19 @@ class Core:
     # ---- documents
 
     def set_data(self, source: dict[Any, Any], /) -> None:
-        """Replace the data. It is live while anybody else refers to it or its containers.
+        """Replace the data. It is live while anybody else refers to it, its containers or arrays.
+
+        Where a value cannot be written, readers get an error that names it.
 
         Raises:
-            TypeError: not a dict, or a value that JSON cannot say; the old data stays.
+            TypeError: not a dict; the old data stays.
         """
 
     def set_data_copy(self, source: dict[Any, Any], /) -> None:
-        """Replace the data by a copy; later changes of ``source`` are not seen.
+        """Replace the data by a copy; nothing of ``source`` is kept.
 
         Raises:
-            TypeError: as for ``set_data``.
+            TypeError: not a dict, or a value that cannot be written; the old data stays.
         """
 
     def set_info(self, source: dict[str, Any]) -> None:
@@ -241,16 +243,25 @@ class Core:
         """
 
     def read(self, which: int) -> Any:
-        """The object behind a document. It may be changed from now on, so the document is live."""
+        """The dict behind INFO, or a new one of the data; what it holds may be changed then."""
+
+    def data_error(self) -> str | None:
+        """Why the data cannot be written, where readers are told so."""
 
     def look(self, which: int) -> None:
-        """Write a live document's text anew, and freeze it if nobody can change it any more."""
+        """Make a document's text, where it may have changed or has none yet.
+
+        It is frozen if nobody can change it any more.
+        """
+
+    def settle(self) -> None:
+        """After a callback: the next read of live data shows what that did."""
 
     def wait_look(self) -> int | None:
         """Block until a document wants a look, without the GIL: which, or None at the end."""
 
-    def is_live(self, which: int) -> bool:
-        """Whether a look is made before the document is served."""
+    on_refused: Callable[[str], None] | None
+    """Called with why data that was set cannot be written, once for each reason in a row."""
 
     # ---- streams
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from laplace_server import _core, json_text
+from laplace_server import json_text
 from laplace_server.logs import Log
 from laplace_server.protocol import CMD_GET_ARRAYS, LOGGER_NAME, PROTOCOL_VERSION, make_message
 from laplace_server.reply_socket import UNKNOWN
@@ -49,8 +49,8 @@ def serve(server: ServerLHC, job: int, body: bytes, strict: bool, one_frame: boo
         _check_and_handle(server, message)
         # SET, then GET: the next read shows what the callback did, even where no look at the
         # data can be made in time. (Nobody changes anything for GET ARRAYS, which looks itself.)
-        if socket.cmd != CMD_GET_ARRAYS and server._core.is_live(_core.DATA):
-            server._core.look(_core.DATA)
+        if socket.cmd != CMD_GET_ARRAYS:
+            server._core.settle()
     except BaseException as problem:  # a handler must not end the server, whatever it raises
         if not socket.answered:
             socket.send_error(f"{type(problem).__name__}: {_text_of(problem)}")

@@ -137,6 +137,11 @@ def warn_of_follower(stream: str, who: bytes) -> None:
     )
 
 
+def warn_of_refused(why: str) -> None:
+    """Log that data was set that GET cannot send."""
+    log.error("The data cannot be sent, and GET answers so until it can: %s.", why)
+
+
 def warn_of_unfit(stream: str, why: str) -> None:
     """Log that data was set that cannot be an update."""
     log.error("The data is set, but not published to %r: %s.", stream, why)

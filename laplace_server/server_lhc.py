@@ -44,6 +44,7 @@ from laplace_server.publisher import (
     Publisher,
     checked_history_bytes,
     warn_of_follower,
+    warn_of_refused,
     warn_of_unfit,
 )
 from laplace_server.real_time import real_time_permitted
@@ -83,6 +84,7 @@ _NATIVE = {CMD_PING: 1, CMD_INFO: 2, CMD_GET: 3}
 _POLLED = frozenset((*_NATIVE, CMD_GET_ARRAYS))
 
 _STOP_TIMEOUT_S = 1.95
+_PAUSE_S = 0.1
 
 # Windows keeps a port taken until the connections to the server before have ended as well, and
 # each of those has to be closed by its client, too.
@@ -204,6 +206,7 @@ class ServerLHC(Publisher, threading.Thread):
         self._core = self._bound_core(address)
         self._core.on_given_up = warn_of_follower
         self._core.on_unfit = warn_of_unfit
+        self._core.on_refused = warn_of_refused
         try:
             self.empty_data_after_get = empty_data_after_get
             self._core.set_data({} if data is None else data)
@@ -350,24 +353,28 @@ class ServerLHC(Publisher, threading.Thread):
 
     @property
     def data(self) -> dict[Any, Any]:
-        """What GET returns. Changed in place, the next GET shows the change."""
+        """What GET returns, in a new dict each time.
+
+        What that holds is the data itself: changed in place, the next GET shows the change.
+        """
         data: dict[Any, Any] = self._core.read(_core.DATA)
         return data
 
-    @data.setter
-    def data(self, new_data: dict[Any, Any]) -> None:
-        self.set_data(new_data)
-
     def set_data(self, new_data: dict[Any, Any], copy: bool = False) -> None:
-        """Replace what GET returns; from any thread.
+        """Replace what GET returns; from any thread. When it has returned, the next GET shows it.
 
-        Values may be what JSON knows, NumPy arrays and scalars, dates, enums, dataclasses, tuples.
-        The dict stays yours: changed later, the next GET shows the change, at the price of a look
-        at it. With ``copy=True`` the server keeps the values of this moment and looks no more;
-        every producer at a high rate should use it. Arrays are always copied.
+        Values may be what JSON knows, NumPy arrays and scalars, dates, enums, dataclasses, tuples,
+        sets, paths and complex numbers (``[re, im]``). The dict stays yours, with all it holds:
+        changed later, arrays too, the next GET shows the change, at the price of a look at it.
+        With ``copy=True`` the server keeps a copy of the values of this moment, nothing else, and
+        looks no more; every producer at a high rate should use it.
+
+        Where a value cannot be sent, that is logged and GET answers an error that names the place,
+        until better data comes; with ``copy=True`` it raises.
 
         Raises:
-            TypeError: not a dict, or a value that JSON cannot say. The old data stays.
+            TypeError: not a dict; with ``copy=True``, a value that cannot be sent. The old data
+                stays.
             ForkedServerError: in a forked child.
         """
         # Nothing here may keep a reference to new_data: the core counts them.
@@ -626,7 +633,10 @@ class ServerLHC(Publisher, threading.Thread):
             ForkedServerError: in a forked child.
         """
         return ServerStats.from_counters(
-            self._core.counters(), self._command_names, self._core.ledgers()
+            self._core.counters(),
+            self._command_names,
+            self._core.ledgers(),
+            self._core.data_error(),
         )
 
 
@@ -653,7 +663,11 @@ def _refresh(core: _core.Core) -> None:
     """Look at live documents when the loop asks for it. A thread of its own, so that a sleeping
     callback does not hold it up."""
     while (document := core.wait_look()) is not None:
-        core.look(document)
+        try:
+            core.look(document)
+        except Exception:  # no memory, most likely; somebody still waits for it
+            log.exception("The data could not be looked at, which is tried again.")
+            time.sleep(_PAUSE_S)
 
 
 def _call(method: Callable[[], None] | None) -> None:

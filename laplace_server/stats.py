@@ -157,6 +157,8 @@ class ServerStats:
     native_latency: LatencyHistogram
     python_latency: LatencyHistogram
     subscribers: tuple[SubscriberStats, ...] = ()
+    data_error: str | None = None
+    """Why the data cannot be sent, where GET answers with that error."""
 
     @classmethod
     def from_counters(
@@ -164,6 +166,7 @@ class ServerStats:
         counters: Mapping[str, Any],
         command_names: Sequence[str],
         ledgers: Sequence[Mapping[str, Any]] = (),
+        data_error: str | None = None,
     ) -> ServerStats:
         """Name what the core counted by number; ``command_names[i]`` belongs to index i."""
         return cls(
@@ -187,4 +190,5 @@ class ServerStats:
             native_latency=LatencyHistogram(tuple(counters["native_latency"])),
             python_latency=LatencyHistogram(tuple(counters["python_latency"])),
             subscribers=tuple(map(SubscriberStats.from_ledger, ledgers)),
+            data_error=data_error,
         )

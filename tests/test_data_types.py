@@ -323,14 +323,13 @@ def nested(levels: int, *, of: str = "list") -> dict[str, Any]:
 
 REFUSED: list[tuple[Any, str]] = [
     ({"a": object()}, "data['a']: a object cannot be written as JSON"),
-    ({"a": {"b": [0, {1}]}}, "data['a']['b'][1]: a set"),
+    ({"a": {"b": [0, {b"x"}]}}, "data['a']['b'][1][0]: a bytes"),
     ({"a": (0, b"x")}, "data['a'][1]: a bytes"),
     ({"a": bytearray(2)}, "data['a']: a bytearray"),
-    ({"a": [1j]}, "data['a'][0]: a complex"),
     ({1: {2: deque()}}, "data[1][2]: a deque"),
     ({"a": Pose(1.0, [b""])}, "data['a']['names'][0]: a bytes"),  # type: ignore[list-item]
-    ({"a": OrderedDict(b=set())}, "data['a']['b']: a set"),
-    ({"a": Items([0, set()])}, "data['a'][1]: a set"),
+    ({"a": OrderedDict(b=b"")}, "data['a']['b']: a bytes"),
+    ({"a": Items([0, b""])}, "data['a'][1]: a bytes"),
     ({"a": Pose}, "data['a']: a type"),
     ({"a": len}, "data['a']: a builtin_function_or_method"),
     ({"a": UserDict(b=1)}, "data['a']: a UserDict"),
@@ -338,11 +337,10 @@ REFUSED: list[tuple[Any, str]] = [
     ({"a": datetime.timedelta(1)}, "data['a']: a timedelta"),
     ({(1, 2): 0}, "data: keys must be"),
     ({"a": [{b"k": 0}]}, "data['a'][0]: keys must be"),
-    ({"a": np.array([1j])}, "data['a']: an array of complex128"),
     ({"a": np.array([b"x"])}, "data['a']: an array of |S1"),
     ({"a": np.zeros(2, "i4,f8")}, "data['a']: an array of [('f0'"),
     ({"a": np.array([1], "m8[s]")}, "data['a']: an array of timedelta64[s]"),
-    ({"a": np.array([[0, set()]], dtype=object)}, "data['a'][0][1]: a set"),
+    ({"a": np.array([[0, b""]], dtype=object)}, "data['a'][0][1]: a bytes"),
     ({"a": 10**5000}, "data['a']: Exceeds the limit"),
     ({"a": [1, np.bytes_(b"x")]}, "data['a'][1]: a bytes"),
     (circle(), "nested deeper"),
@@ -354,7 +352,7 @@ REFUSED_TOO: list[tuple[Any, str]] = [
     ({"a": decimal.Decimal("sNaN")}, "data['a']"),
     ({"a": Hostile(b=1)}, "data['a']"),
     ({Loud(): 1}, "data"),
-    ({"a": {Loud(): [set()]}}, "data['a']"),
+    ({"a": {Loud(): [b""]}}, "data['a']"),
     ({"a": np.timedelta64(1, "s")}, "data['a']: a timedelta"),
     ({"a": np.timedelta64(1, "ns")}, "data['a']: a timedelta64"),
 ]
@@ -366,18 +364,28 @@ def server() -> ServerLHC:
     return ServerLHC("types", "tcp://127.0.0.1:*", 1, "MOTOR")
 
 
-@pytest.mark.parametrize("copy", [False, True])
 @pytest.mark.parametrize(
     ("data", "place"), REFUSED + REFUSED_TOO, ids=[place for _, place in REFUSED + REFUSED_TOO]
 )
 def test_what_cannot_be_written_is_refused_at_the_door(
-    server: ServerLHC, data: Any, place: str, copy: bool
+    server: ServerLHC, data: Any, place: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.set_data({"old": 1})
     with pytest.raises(TypeError) as caught:
-        server.set_data(data, copy=copy)
+        server.set_data(data, copy=True)
     assert place in str(caught.value)
     assert server.data == {"old": 1}
+    assert server.stats().data_error is None
+
+    # Without a copy it is told: a slot that raises would end a PyQt6 program.
+    server.set_data(data)
+    server.set_data(data)
+    (told,) = [record.getMessage() for record in caplog.records if "data" in record.msg]
+    assert place in told
+    assert place in (server.stats().data_error or "")
+    assert {id(value) for value in server.data.values()} == {id(value) for value in data.values()}
+    server.set_data({"new": 1})
+    assert server.stats().data_error is None
 
 
 @pytest.mark.parametrize("data", [None, [], [("a", 1)], "a", 1, UserDict(a=1), object(), dict])
@@ -386,8 +394,6 @@ def test_data_that_is_no_dict_is_refused(server: ServerLHC, data: Any) -> None:
     for refuse in (lambda: server.set_data(data), lambda: server.set_data(data, copy=True)):
         with pytest.raises(TypeError, match="must be a dict"):
             refuse()
-    with pytest.raises(TypeError, match="must be a dict"):
-        server.data = data
     assert server.data == {"old": 1}
 
 

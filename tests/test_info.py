@@ -108,7 +108,7 @@ def test_attributes_that_json_cannot_say_are_refused(
     assert client.info()["name_list"] == ["a"]
     names: list[Any] = ["a"]
     server.name_list = names
-    names.append({1})
+    names.append(b"x")
     assert "name_list" in client.request("INFO")["error_msg"]
     names.pop()
     assert client.info()["name_list"] == ["a"]

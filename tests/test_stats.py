@@ -31,8 +31,10 @@ def test_a_new_server_has_counted_nothing(make_server: MakeServer) -> None:
     assert set(stats.errors) == set(ErrorKind) - {ErrorKind.NONE}
     numbers = dataclasses.asdict(stats)
     assert stats.subscribers == ()
+    assert stats.data_error is None
     for name in ("commands", "errors", "native_latency", "python_latency", "subscribers"):
         del numbers[name]
+    del numbers["data_error"]
     assert set(numbers.values()) == {0}
     assert stats.native_latency.total == stats.python_latency.total == 0
     assert stats.native_latency.quantile(0.5) == 0.0

@@ -227,7 +227,7 @@ public:
         CHECK(server->shared.counters.parked_bytes.load() == 0);
     }
     void put(std::string text, bool live = false, document_id which = DOCUMENT_DATA) {
-        server->replace_document(which, std::make_shared<const std::string>(std::move(text)), live);
+        server->replace_document(which, std::make_shared<const std::string>(std::move(text)), false, live);
     }
 
     const std::shared_ptr<Server> server;
@@ -279,7 +279,8 @@ private:
     void look() {
         for (long looks = 1;; ++looks) {
             const int which = server_.shared.documents.wait_look();
-            if (which < 0) return;
+            if (which == LOOK_NO_MORE) return;
+            if (which == LOOK_AT_LOANS) continue;
             const Look begun = server_.shared.documents.begin_look(static_cast<document_id>(which));
             const Text text = std::make_shared<const std::string>(seen(looks));
             server_.finish_look(static_cast<document_id>(which), begun, text, false, true);

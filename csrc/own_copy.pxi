@@ -1,0 +1,70 @@
+# What `copy=True` keeps: plain dicts, lists, tuples and arrays of the server's own, with the values
+# of that moment. Values that cannot change are kept as they are.
+
+
+cdef class Kept:
+    """How a copy of one's own turned out."""
+
+    cdef bint converts  # something in it is not what orjson writes as it is
+
+    def __cinit__(self):
+        self.converts = False
+
+
+cdef dict own_copy(source, Kept kept):
+    """A copy of a whole document. Whatever goes wrong is a TypeError that names the place."""
+    try:
+        return own_dict(source if PyDict_CheckExact(source) else dict(source.items()), kept, 1)
+    except MemoryError:
+        raise
+    except Exception as problem:
+        copy_document(source, False, Walk())  # most likely it meets the same, and knows where
+        raise TypeError(f"data: {shown(problem, str)}") from None
+
+
+cdef dict own_dict(dict source, Kept kept, int depth):
+    cdef dict own = PyDict_Copy(source)
+    cdef Py_ssize_t position = 0
+    cdef PyObject* key = NULL
+    cdef PyObject* item = NULL
+    while PyDict_Next(own, &position, &key, &item):
+        if not PyUnicode_CheckExact(<object>key) or not is_utf8(<object>key):
+            kept.converts = True
+        if not is_plain(item):
+            # Allowed during PyDict_Next: the key is there already.
+            PyDict_SetItem(own, <object>key, own_value(<object>item, kept, depth + 1))
+    return own
+
+
+cdef list own_list(list own, Kept kept, int depth):
+    """Replace what is not plain in a list that nobody else has."""
+    cdef Py_ssize_t i
+    for i in range(len(own)):
+        if not is_plain(PyList_GET_ITEM(own, i)):
+            own[i] = own_value(own[i], kept, depth + 1)
+    return own
+
+
+cdef object own_value(value, Kept kept, int depth):
+    if depth > DEEPEST:
+        raise TypeError(f"nested deeper than {DEEPEST} levels (or in a circle)")
+    if PyDict_CheckExact(value):
+        return own_dict(<dict>value, kept, depth)
+    if PyList_CheckExact(value):
+        return own_list(PyList_GetSlice(value, 0, len(value)), kept, depth)
+    kept.converts = True
+    if isinstance(value, tuple):
+        return tuple(own_list(list(value), kept, depth))
+    if isinstance(value, dict):
+        return own_dict(dict(value.items()), kept, depth)
+    if isinstance(value, list) or PyAnySet_Check(value):
+        return own_list(list(value), kept, depth)
+    if dataclasses.is_dataclass(value) and not isinstance(value, (type, enum.Enum)):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return own_dict(fields, kept, depth)
+    if has_numpy() and isinstance(value, NDARRAY):
+        if value.dtype.kind == "O":
+            lists = value.tolist()  # without dimensions, it is what is in it
+            return lists if is_plain(<PyObject*>lists) else own_value(lists, kept, depth + 1)
+        return value.copy() if is_masked(value) else private_array(value)
+    return value
