@@ -4,8 +4,6 @@
 Only the facade and the tests import it. Policy (texts, handlers, logging) is theirs.
 """
 
-import threading
-
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -318,7 +316,7 @@ cdef class Core:
             self.store_refused(source, str(problem))
 
     cdef void store_private(self, source, private, Walk walk, bint frozen) except *:
-        """Store data by a copy that nobody else has; `frozen`: nobody can change `source` either."""
+        """Store data with a copy that is nobody else's; `frozen`: `source` cannot change either."""
         cdef Server* server = self.here()
         cdef StreamRef stream = self.data_stream
         cdef Unpublished update
@@ -350,7 +348,7 @@ cdef class Core:
             self.append(stream, whole, update.loose, wall_clock_s(), update.arrays)
 
     cdef void store_refused(self, source, str problem) except *:
-        """Data that cannot be written: readers get an error, until it can be or other data comes."""
+        """Data that cannot be written: readers get an error, until it can, or other data comes."""
         cdef Text text = shared_text(json.dumps(problem).encode())
         self.put(self.data, DOCUMENT_DATA, source, text, True, True)
         if problem != self.refused and self.on_refused is not None:

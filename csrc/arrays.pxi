@@ -7,8 +7,10 @@ cdef object NUMPY_SCALAR = None
 
 # Larger arrays are written in pieces of about this size.
 cdef Py_ssize_t PIECE = 64 * 1024  # bytes
-# Between pieces other threads get their turn, as often as Python itself gives it to them.
-cdef uint64_t TURN_NS = 5000000
+# Between pieces other threads get their turn after somewhat more than Python's switch interval: who
+# has waited that long has asked for the GIL, and gets it. Let go earlier, it would be taken back
+# before they are awake.
+cdef double TURNS = 1.4
 
 
 cdef bint has_numpy() except -1:
@@ -67,15 +69,14 @@ cdef class Values:
         return self.listed
 
     cdef list as_pieces(self):
-        cdef uint64_t turn = now_ns()
         if self.pieces is None:
             pieces = []
-            write_pieces(self.array, pieces, &turn)
+            write_pieces(self.array, pieces, Turn())
             self.pieces = pieces
         return self.pieces
 
     cdef void separate(self, Values before) except *:
-        """Have values of its own: those of `before`, with what was made of them, if they are equal."""
+        """Have values of its own; equal ones of `before` with what was made of them."""
         array = self.array
         if not array.flags.c_contiguous:
             array = private_array(array)
@@ -126,7 +127,8 @@ cdef object listed_array(value):
             dtype = NUMPY.dtype("f4" if dtype.itemsize < 4 else "f8")
         elif dtype.kind == "c" and dtype.itemsize not in (8, 16):
             dtype = NUMPY.dtype("c16")
-        value = NUMPY.ascontiguousarray(value, dtype.newbyteorder("="))
+        if not (dtype is value.dtype and dtype.isnative and value.flags.c_contiguous):
+            value = NUMPY.ascontiguousarray(value, dtype.newbyteorder("="))
         if dtype.kind == "c":
             value = value.view(f"f{dtype.itemsize // 2}").reshape(*value.shape, 2)
         if dtype.kind not in "fc" or NUMPY.isfinite(value).all():
@@ -137,13 +139,13 @@ cdef object listed_array(value):
     return copy_value(<PyObject*>lists, INSIDE, Walk(), 1)
 
 
-cdef void write_pieces(array, list pieces, uint64_t* turn) except *:
+cdef void write_pieces(array, list pieces, Turn turn) except *:
     """Append the text of an array, in pieces; other threads run in between."""
     cdef Py_ssize_t rows, step, first
     cdef bint small
     if array.nbytes <= PIECE or array.ndim == 0:
         pieces.append(encode(listed_array(array)))
-        give_way(turn)
+        turn.give_way()
         return
     rows = len(array)
     step = PIECE // (array.nbytes // rows)
@@ -152,15 +154,25 @@ cdef void write_pieces(array, list pieces, uint64_t* turn) except *:
         pieces.append(b"[" if first == 0 else b",")
         if small:
             pieces.append(encode(listed_array(array[first:first + step]))[1:-1])
-            give_way(turn)
+            turn.give_way()
         else:
             write_pieces(array[first], pieces, turn)
     pieces.append(b"]")
 
 
-cdef void give_way(uint64_t* turn) noexcept:
-    if now_ns() - turn[0] < TURN_NS:
-        return
-    with nogil:
-        yield_now()
-    turn[0] = now_ns()
+cdef class Turn:
+    """How long this thread has had the GIL."""
+
+    cdef uint64_t began
+    cdef uint64_t length  # ns
+
+    def __cinit__(self):
+        self.length = <uint64_t>(TURNS * 1e9 * sys.getswitchinterval())
+        self.began = now_ns()
+
+    cdef void give_way(self) noexcept:
+        if now_ns() - self.began < self.length:
+            return
+        with nogil:
+            yield_now()
+        self.began = now_ns()

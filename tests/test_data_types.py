@@ -8,6 +8,8 @@ import decimal
 import enum
 import json
 import math
+import os
+import pathlib
 import subprocess
 import sys
 import uuid
@@ -82,6 +84,11 @@ class Items(list):  # type: ignore[type-arg]
 
 class Row(tuple):  # type: ignore[type-arg]
     __slots__ = ()
+
+
+class PathOfBytes(os.PathLike):  # type: ignore[type-arg]
+    def __fspath__(self) -> bytes:
+        return b"/data"
 
 
 class East(datetime.tzinfo):
@@ -213,7 +220,35 @@ OTHERS: list[tuple[Any, Any]] = [
     (np.bool_(True), True),
     (np.str_("text"), "text"),
     (np.datetime64("2024-02-29T12:30:15"), "2024-02-29T12:30:15"),
+    (pathlib.PurePosixPath("/data/run 1"), "/data/run 1"),
+    (pathlib.PureWindowsPath("D:/data"), "D:\\data"),
+    (PathOfBytes(), "/data"),
+    ({pathlib.PurePosixPath("/a"): 1}, {"/a": 1}),
+    ({7}, [7]),
+    (frozenset([Colour.RED]), ["red"]),
+    ({(1, NAN)}, [[1, NAN]]),
+    (set(), []),
+    ([{1.5}, {"a": {None}}], [[1.5], {"a": [None]}]),
+    (1 - 2j, [1.0, -2.0]),
+    (complex(NAN, -INFINITY), [NAN, -INFINITY]),
+    (np.complex64(1j), [0.0, 1.0]),
+    (np.complex128(2 + 1j), [2.0, 1.0]),
+    (np.clongdouble(2 + 1j), [2.0, 1.0]),
+    ([1j, {"a": (2j,)}], [[0.0, 1.0], {"a": [[0.0, 2.0]]}]),
+    (np.array(2 + 1j), [2.0, 1.0]),
+    (np.array([1 + 2j, complex(NAN, 0)]), [[1.0, 2.0], [NAN, 0.0]]),
+    (np.array([[1, 2j]], "c8"), [[[1.0, 0.0], [0.0, 2.0]]]),
+    (np.array([[1, 2j]], ">c16").T, [[[1.0, 0.0]], [[0.0, 2.0]]]),
+    (np.array([1 + 2j], np.clongdouble), [[1.0, 2.0]]),
+    (np.zeros((0, 2), complex), []),
+    (np.array([{1}, 2j, pathlib.PurePosixPath("p")], object), [[1], [0.0, 2.0], "p"]),
+    (np.ma.masked_array([1j, 2], [True, False]), [None, [2.0, 0.0]]),
 ]
+if hasattr(np.dtypes, "StringDType"):
+    OTHERS += [
+        (np.array(["shot", "é" * 40], np.dtypes.StringDType()), ["shot", "é" * 40]),
+        (np.array([["a"], ["b"]], np.dtypes.StringDType()), [["a"], ["b"]]),
+    ]
 
 
 @pytest.mark.parametrize(("value", "read"), OTHERS, ids=lambda value: ascii(value)[:40])
