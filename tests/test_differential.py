@@ -202,7 +202,7 @@ def test_data_of_every_sort(any_pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("case", data_cases.REFUSED)
-def test_data_that_cannot_be_sent(recording_pair: Pair, case: str) -> None:
+def test_data_that_is_no_dict(recording_pair: Pair, case: str) -> None:
     recording_pair.ask("set_data", case="initial")
     recording_pair.compare(GET)
     recording_pair.theirs.ask("set_data", case=case)
@@ -212,7 +212,23 @@ def test_data_that_cannot_be_sent(recording_pair: Pair, case: str) -> None:
     assert not theirs.alive
     assert parsed(ours)["payload"] == {"data": data_cases.DATA["initial"]}
     recording_pair.theirs.restart()
-    EXERCISED.add("set_data refuses what cannot be sent")
+    EXERCISED.add("set_data refuses what is no dict")
+
+
+@pytest.mark.parametrize("case", [*data_cases.UNSENDABLE, *data_cases.TAKEN])
+def test_data_that_cannot_be_sent(recording_pair: Pair, case: str) -> None:
+    recording_pair.theirs.ask("set_data", case=case)
+    assert recording_pair.ours.ask("set_data", case=case) == {"raised": None}
+    theirs, ours = recording_pair.both(GET)
+    assert theirs.reply is None
+    assert not theirs.alive
+    recording_pair.theirs.restart()
+    if case in data_cases.TAKEN:
+        assert parsed(ours)["payload"] == {"data": data_cases.READ[case]}
+        EXERCISED.add("sets, paths and complex numbers are sent")
+    else:
+        assert parsed(ours)["error_msg"].startswith("data")
+        EXERCISED.add("data that cannot be sent is an error in GET")
 
 
 def test_data_set_by_on_get(context: zmq.Context[zmq.Socket[bytes]], original: Path) -> None:

@@ -103,7 +103,7 @@ def test_failed_constructor(why, knot):
         before = native_threads()
         address = {"port": other.address, "address": "tcp://nowhere.invalid:*"}
         arguments = {
-            "data": {"data": {"x": object()}},
+            "data": {"data": [1]},
             "name_list": {"name_list": [object()]},
             "version": {"accepted_versions": ()},
         }
@@ -126,7 +126,7 @@ def test_failed_constructor_frees_the_port_at_once():
         port = socket.bind_to_random_port("tcp://127.0.0.1")
     address = f"tcp://127.0.0.1:{port}"
     with pytest.raises(TypeError) as kept:
-        make(address, data={"x": object()})
+        make(address, data=[1])
     with make(address) as server:
         assert ask(server, "PING")["error_msg"] is None
     assert kept.type is TypeError

@@ -131,7 +131,7 @@ int answer(long count) {
     shared.set_table(dispatch);
     bool serves = false;
     const auto data = std::make_shared<const std::string>(R"({"values":[1.5,1.6428571428571428]})");
-    shared.documents.replace(laplace::DOCUMENT_DATA, data, false, serves);
+    shared.documents.replace(laplace::DOCUMENT_DATA, data, false, false, serves);
     left = count;
     laplace::Loop loop(shared, nullptr, "wake", config.spin_us);
     loop.run();

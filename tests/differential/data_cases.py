@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import enum
 import math
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 
@@ -78,15 +79,28 @@ _CYCLE["me"] = [_CYCLE]
 UNSORTABLE = {"other keys", "keys that meet", "subclasses"}
 
 # The original dies at the next GET, having raised or not.
-REFUSED: dict[str, Any] = {
-    "an object": {"x": object()},
+# What JSON has nothing like, and ours sends as something else.
+TAKEN: dict[str, Any] = {
     "a set": {"x": {1}},
-    "bytes": {"x": b"abc"},
     "a complex number": {"x": [1j]},
+    "a path": {"x": PurePosixPath("/data")},
+}
+READ: dict[str, Any] = {
+    "a set": {"x": [1]},
+    "a complex number": {"x": [[0.0, 1.0]]},
+    "a path": {"x": "/data"},
+}
+
+UNSENDABLE: dict[str, Any] = {
+    "an object": {"x": object()},
+    "bytes": {"x": b"abc"},
     "tuple keys": {(1, 2): 3},
     "bytes keys": {"deep": {b"a": 1}},
     "a cycle": _CYCLE,
     "a function": {"f": len},
+}
+
+REFUSED: dict[str, Any] = {
     "a list": [1, 2],
     "None": None,
     "text": "x",
@@ -94,4 +108,4 @@ REFUSED: dict[str, Any] = {
     "false": False,
 }
 
-ALL: dict[str, Any] = {**DATA, **REFUSED}
+ALL: dict[str, Any] = {**DATA, **TAKEN, **UNSENDABLE, **REFUSED}

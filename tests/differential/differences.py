@@ -161,8 +161,16 @@ DIFFERENCES = [
         "Python refuses to read it and the original's thread dies",
     ),
     Difference(
-        "set_data refuses what cannot be sent",
+        "set_data refuses what is no dict",
         "the original stores it, raising or not, and dies at the next GET",
+    ),
+    Difference(
+        "data that cannot be sent is an error in GET",
+        "the original dies at the next GET",
+    ),
+    Difference(
+        "sets, paths and complex numbers are sent",
+        "the original stores them and dies at the next GET",
     ),
     Difference(
         "set_data takes keys that cannot be sorted",
