@@ -275,6 +275,15 @@ def numbers_of(lines: list[dict[str, Any]]) -> list[tuple[str, Any]]:
     return [(kind, line[kind]) for line in lines for kind in kinds if kind in line]
 
 
+def test_camera_data_is_read_in_three_ways(run: Run) -> None:
+    reading = run("camera_data.py", "--seconds", "3", "--rows", "60", "--columns", "80")
+    assert reading.end() == 0, reading.printed
+    for line, way in zip(reading.printed, ["GET, text", "GET, arrays", "stream"], strict=True):
+        assert line.startswith(way)
+        assert int(line.split(":")[1].split()[0]) > 0
+    assert reading.printed[-1].endswith(" 0 lost")
+
+
 def test_camera_is_recorded(run: Run, tmp_path: Path) -> None:
     camera = run(
         *("camera_server.py", "--address", "tcp://127.0.0.1:*", "--rate", "500", "--images", "20"),
