@@ -287,6 +287,8 @@ cdef class Core:
         document.large = unmade
         if not live:
             document.keep(private, walk)
+            if not unmade:
+                document.let_go_of_texts()
         document.generation = server.replace_document(which, move(text), is_error, live)
         if live and not unmade:
             server.shared.documents.ask_look(which)

@@ -449,6 +449,63 @@ def test_the_deepest_nesting_is_read(make_server: MakeServer, connect: Connect, 
     assert json.dumps(connect(server).get()) == json.dumps(nested(DEEPEST, of=of))
 
 
+def test_numpy_ma_is_not_imported_for_an_array() -> None:
+    run_script("""
+        import sys
+        import numpy as np
+        from laplace_server import ServerLHC
+
+        before = "numpy.ma" in sys.modules
+        server = ServerLHC("types", "tcp://127.0.0.1:*", 1, "MOTOR")
+        for copy in (False, True):
+            server.set_data({"a": np.zeros(3), "b": np.array(["x"], object)}, copy)
+            server.publish("s", {"a": np.zeros(3)}, copy=copy)
+        assert ("numpy.ma" in sys.modules) is before
+        server.stop()
+    """)
+
+
+def test_an_import_of_numpy_under_way_is_waited_for() -> None:
+    run_script("""
+        import datetime, sys, threading
+        from laplace_server import ServerLHC
+
+        class Slow:
+            def find_spec(self, name, path=None, target=None):
+                if name == "numpy._core.multiarray" or name == "numpy.core.multiarray":
+                    begun.set()
+                    assert go_on.wait(20)
+
+        sys.meta_path.insert(0, Slow())
+        begun, go_on = threading.Event(), threading.Event()
+        server = ServerLHC("types", "tcp://127.0.0.1:*", 1, "MOTOR")
+        importing = threading.Thread(target=lambda: __import__("numpy"))
+        importing.start()
+        assert begun.wait(20)
+        # What is known without NumPy does not wait for it.
+        server.set_data({"when": datetime.date(2026, 1, 1), "set": {1j}}, copy=True)
+        said = []
+
+        def refuse():
+            try:
+                server.set_data({"odd": object()}, copy=True)
+            except TypeError as error:
+                said.append(str(error))
+
+        waiting = threading.Thread(target=refuse)
+        waiting.start()
+        waiting.join(0.2)
+        assert waiting.is_alive()
+        go_on.set()
+        waiting.join(20)
+        importing.join(20)
+        assert said == ["data['odd']: a object cannot be written as JSON"], said
+        import numpy
+        server.set_data({"a": numpy.zeros(3)}, copy=True)
+        server.stop()
+    """)
+
+
 def test_an_object_array_that_holds_itself_is_refused_not_followed() -> None:
     # Without a bound, the walk would end with the process: hence a process of its own.
     done = subprocess.run(

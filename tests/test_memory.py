@@ -6,11 +6,15 @@ Each way runs in a fresh process, with arrays of 1 MiB. What is looked at is wha
 
 from __future__ import annotations
 
+import os
 import textwrap
 
 import pytest
 from isolated import run_script
 from machine import within
+
+# LAPLACE_TEST_ENDURANCE=1: all of an hour's worth, which takes about as long.
+SHARE = float(os.environ.get("LAPLACE_TEST_ENDURANCE", "0.03"))
 
 HEAD = """
     import gc, sys, tracemalloc
@@ -206,9 +210,162 @@ WAYS = {
     """,
 }
 
+# An hour's worth of each, and how often a run of the tests does it. `use` does it `of` times.
+LONG = """
+    import json, zmq
+    from laplace_server.protocol import make_get_request
+
+    def asks(server, of):
+        # So many requests in flight that a million takes seconds.
+        body = json.dumps(make_get_request("memory", "server")).encode()
+        with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
+            socket.connect(f"tcp://127.0.0.1:{server.server_port}")
+            for start in range(0, of, 200):
+                for _ in range(200):
+                    socket.send_multipart([b"", body])
+                for _ in range(200):
+                    assert b'"error_msg": null' in socket.recv_multipart()[1]
+
+    def measure_long(use):
+        use(rounds // 10)
+        before = resident()
+        tracemalloc.start()
+        use(200)
+        known = traced()
+        use(200)
+        small = traced()
+        tracemalloc.stop()
+        use(rounds)
+        tracemalloc.start()
+        use(200)
+        assert eventually(lambda: traced() < max(known, small) + 100_000), (known, traced())
+        tracemalloc.stop()
+        grown = resident() - before
+        assert grown < memory(4), f"{grown / 2**20:.1f} MiB more in use"
+"""
+USES = {
+    "set_data": (
+        1_000_000,
+        """
+        data = {"positions": [0.0, 1.0], "on": True}
+        with serve() as server:
+            def use(of):
+                for i in range(of):
+                    data["positions"][0] = i
+                    server.set_data(data, i % 2 == 0)
+                    if i % 3 == 0:
+                        server.set_data({"n": i})
+            measure_long(use)
+    """,
+    ),
+    "publish": (
+        1_000_000,
+        """
+        with serve() as server, connect(server) as client:
+            server.declare_stream("s", history_bytes=1 << 20)
+            with client.subscribe("s", latest_only=True) as updates:
+                def use(of):
+                    for i in range(of):
+                        server.publish("s", {"n": i, "text": "x"})
+                        if i % 1000 == 0:
+                            updates.next(10)
+                measure_long(use)
+    """,
+    ),
+    "GET": (
+        1_000_000,
+        """
+        with serve(data={"positions": [0.0, 1.0]}) as server:
+            measure_long(lambda of: asks(server, of))
+    """,
+    ),
+    "GET of data that the program holds": (
+        300_000,
+        """
+        data = {"positions": [0.0, 1.0], "image": np.zeros(10)}
+        with serve(data=data) as server:
+            measure_long(lambda of: asks(server, of))
+    """,
+    ),
+    "GET ARRAYS": (
+        1_000_000,
+        """
+        data = {"image": np.zeros(4096), "n": 1}
+        with serve(data=data) as server, connect(server) as client:
+            def use(of):
+                for i in range(of):
+                    if i % 100 == 0:
+                        server.set_data({**data, "image": np.zeros(4096)})
+                    assert client.get(arrays=True)["n"] == 1
+            measure_long(use)
+    """,
+    ),
+    "SET with a callback": (
+        300_000,
+        """
+        data = {"positions": [0.0, 1.0]}
+        with serve(data=data) as server, connect(server) as client:
+            server.set_on_position_changed(lambda p: data.update(positions=p))
+            def use(of):
+                for i in range(of):
+                    client.set([1.5, i])
+            measure_long(use)
+    """,
+    ),
+    "subscribe and close": (
+        100_000,
+        """
+        with serve() as server, connect(server) as client:
+            server.publish("s", {"n": 1})
+            def use(of):
+                for i in range(of):
+                    with client.subscribe("s", start="oldest") as updates:
+                        assert updates.next(10).seq == 1
+            measure_long(use)
+    """,
+    ),
+    "connect, ask and close": (
+        100_000,
+        """
+        with serve(data={"n": 1}) as server:
+            def use(of):
+                for i in range(of):
+                    with connect(server) as client:
+                        assert client.get() == {"n": 1}
+            measure_long(use)
+    """,
+    ),
+    "connect with asyncio, ask, subscribe and close": (
+        30_000,
+        """
+        import asyncio
+        from laplace_server.client import AsyncClientLHC
+        with serve(data={"n": 1}) as server:
+            server.publish("s", {"n": 1})
+            async def ask(of):
+                for i in range(of):
+                    async with AsyncClientLHC(f"tcp://127.0.0.1:{server.server_port}") as client:
+                        assert await client.get() == {"n": 1}
+                        async with client.subscribe("s", start="oldest") as updates:
+                            assert (await updates.next(10)).seq == 1
+            measure_long(lambda of: asyncio.run(ask(of)))
+    """,
+    ),
+}
+
 
 @pytest.mark.timeout(within(300))
 @pytest.mark.parametrize("way", WAYS)
 def test_memory_is_bounded_by_what_is_alive(way: str) -> None:
     script = textwrap.dedent(HEAD) + textwrap.dedent(WAYS[way])
     run_script(script, "1000", timeout_s=within(280))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(within(600 if SHARE < 1 else 7200))
+@pytest.mark.parametrize("use", USES)
+def test_an_hours_use_ends_where_it_began(use: str) -> None:
+    rounds, script = USES[use]
+    whole = textwrap.dedent(HEAD) + textwrap.dedent(LONG) + textwrap.dedent(script)
+    limit_s = within(590 if SHARE < 1 else 7100)
+    run_script(whole, str(max(1000, int(rounds * SHARE))), timeout_s=limit_s)
