@@ -2,6 +2,11 @@
 # of that moment. Values that cannot change are kept as they are.
 
 
+cdef tuple UNCHANGING = (
+    float, int, str, complex, enum.Enum, datetime.date, datetime.time, uuid.UUID, decimal.Decimal,
+    os.PathLike)
+
+
 cdef class Kept:
     """How a copy of one's own turned out."""
 
@@ -62,7 +67,8 @@ cdef object own_value(value, Kept kept, int depth):
     if dataclasses.is_dataclass(value) and not isinstance(value, (type, enum.Enum)):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return own_dict(fields, kept, depth)
-    if has_numpy() and isinstance(value, NDARRAY):
+    # Otherwise not asked for NumPy, since that may have to wait for it.
+    if not isinstance(value, UNCHANGING) and has_numpy() and isinstance(value, NDARRAY):
         if value.dtype.kind == "O":
             lists = value.tolist()  # without dimensions, it is what is in it
             return lists if is_plain(<PyObject*>lists) else own_value(lists, kept, depth + 1)
