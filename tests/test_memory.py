@@ -49,7 +49,9 @@ HEAD = """
         assert grown < memory(24 + alive_mb), f"{grown / 2**20:.1f} MiB more in use"
 
     def serve(**arguments):
-        return ServerLHC("memory", "tcp://127.0.0.1:*", 1, "CAMERA", **arguments)
+        # However busy the machine is, no read is stale.
+        given = {"refresh_timeout_ms": 20_000, **arguments}
+        return ServerLHC("memory", "tcp://127.0.0.1:*", 1, "CAMERA", **given)
 
     def connect(server):
         return ClientLHC(f"tcp://127.0.0.1:{server.server_port}", timeout_s=20)
