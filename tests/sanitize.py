@@ -32,6 +32,9 @@ TESTS = [
     "test_stream_corners.py",
     "test_stream_model.py",
     "test_subscription.py",
+    "test_data.py",
+    "test_data_copy.py",
+    "test_data_moment.py",
 ]
 # Time limits that a slow build breaks, memory that a sanitizer uses, children without it.
 LEFT_OUT = "not process and not fork and not memory and not debug and not spawn and not thousand"
