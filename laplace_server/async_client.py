@@ -15,23 +15,22 @@ later installed the usual loop works too; pyzmq then warns of the thread that it
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 import warnings
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
 import zmq
-import zmq.asyncio
 
-from laplace_server.async_stream import AsyncSubscription, terminate
+from laplace_server import forks
+from laplace_server.async_connections import AsyncPool
+from laplace_server.async_stream import AsyncSubscription
 from laplace_server.client import Client, ClientLHC
 from laplace_server.client_requests import Answer, Request
-from laplace_server.connections import MAX_IDLE, connect_request_socket
-from laplace_server.errors import ClientClosed, RequestTimeout
+from laplace_server.connections import NoAnswer
+from laplace_server.errors import RequestTimeout
 
 __all__ = ["AsyncClientLHC"]
 
@@ -46,15 +45,17 @@ def _as_of_client(method: _Method) -> _Method:
 class AsyncClientLHC(Client):
     """A client of one server for asyncio; tasks may share it and ask at the same time.
 
-    Arguments, methods and errors are those of ``ClientLHC``. A request that is cancelled takes its
-    connection with it; whether the server has run it is not known. It belongs to one event loop at
-    a time.
+    Arguments, methods and errors are those of ``ClientLHC``. At most 16 connections are open;
+    requests wait for one, in order, and that counts in their time-out. A request that is cancelled
+    takes its connection with it; whether the server has run it is not known. It belongs to one
+    event loop at a time.
     """
 
     def __init__(self, address: str, name: str = "client", timeout_s: float = 2.0) -> None:
-        self._pool: _AsyncPool | None = None  # for __del__
+        self._pool: AsyncPool | None = None  # for __del__
         super().__init__(address, name, timeout_s)
-        self._pool = _AsyncPool(address)
+        self._pool = AsyncPool(self.address)
+        forks.register(self)
 
     @property
     def closed(self) -> bool:
@@ -160,6 +161,7 @@ class AsyncClientLHC(Client):
             latest_only=latest_only,
             credit_bytes=credit_bytes,
             timeout_s=self._seconds(timeout_s),
+            check=self._check_open,
         )
 
     # -- the end
@@ -191,6 +193,12 @@ class AsyncClientLHC(Client):
 
     # -- inside
 
+    def _after_fork(self) -> None:
+        pool = self._pool
+        if pool is not None and not pool.closed:
+            pool.leave()
+            self._pool = AsyncPool(self.address)
+
     async def _ask(self, request: Request[Answer], timeout_s: float | None) -> Answer:
         return request.read(await self._exchange(request, timeout_s))
 
@@ -203,87 +211,5 @@ class AsyncClientLHC(Client):
         assert self._pool is not None
         try:
             return await self._pool.exchange(request.body, seconds)
-        except zmq.Again:
-            raise RequestTimeout(request.cmd, self.address, seconds) from None
-
-
-class _AsyncPool:
-    """The connections of one client, each used by one request at a time."""
-
-    def __init__(self, address: str) -> None:
-        self._address = address
-        self.context = zmq.asyncio.Context()
-        self.closed = False
-        self._idle: deque[zmq.asyncio.Socket] = deque()
-        self._lent: set[zmq.asyncio.Socket] = set()
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    async def exchange(self, body: bytes, seconds: float) -> list[zmq.Frame]:
-        """Send and return the reply's frames; raise zmq.Again after ``seconds``."""
-        socket = self._take()
-        self._lent.add(socket)
-        answered = False
-        try:
-            frames = await self._answer(socket, body, time.monotonic() + seconds)
-            answered = True
-            return frames
-        except zmq.Again:
-            self.drop_idle()  # as the sync pool does
-            raise
-        finally:
-            # One whose answer did not come is thrown away: a late answer is nobody's.
-            self._lent.discard(socket)
-            if answered and not self.closed and len(self._idle) < MAX_IDLE:
-                self._idle.append(socket)
-            else:
-                socket.close()
-
-    async def _answer(
-        self, socket: zmq.asyncio.Socket, body: bytes, deadline: float
-    ) -> list[zmq.Frame]:
-        await socket.send(body, zmq.DONTWAIT)
-        while True:
-            arriving: asyncio.Future[Any] = asyncio.ensure_future(socket.recv_multipart(copy=False))
-            # Not wait_for: before Python 3.12 it may swallow a cancellation.
-            await asyncio.wait({arriving}, timeout=max(0.0, deadline - time.monotonic()))
-            if self.closed:
-                raise ClientClosed(f"The client of {self._address} was closed during a request.")
-            if not arriving.done():
-                raise zmq.Again
-            try:
-                frames: list[zmq.Frame] = arriving.result()
-                return frames
-            except zmq.Again:
-                if time.monotonic() >= deadline:
-                    raise
-                # Else an answer with another request's id, which is gone by now.
-
-    def _take(self) -> zmq.asyncio.Socket:
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # sockets belong to a loop
-            self.drop_idle()
-            self._loop = loop
-        if self._idle:
-            return self._idle.pop()
-        socket = self.context.socket(zmq.REQ)
-        try:
-            connect_request_socket(socket, self._address)
-        except BaseException:
-            socket.close()
-            raise
-        return socket
-
-    def drop_idle(self) -> None:
-        """Close the connections that no request uses."""
-        while self._idle:
-            self._idle.pop().close()
-
-    async def close(self) -> None:
-        """Close all; requests under way raise ClientClosed."""
-        if self.closed:
-            return
-        self.closed = True
-        self.drop_idle()
-        for socket in self._lent:
-            socket.close()  # cancels what is being received
-        await terminate(self.context)
+        except NoAnswer as error:
+            raise RequestTimeout(request.cmd, self.address, seconds, error.reason) from None

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import os
 import time
 import warnings
-from collections.abc import Generator
-from threading import Thread
+from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Any
 
 import zmq
-import zmq.asyncio
 
-from laplace_server import protocol
+from laplace_server import forks, names, protocol
+from laplace_server.async_connections import AsyncContext, search, terminate
 from laplace_server.errors import ClientClosed, RequestTimeout
 from laplace_server.followed import Followed
 from laplace_server.follower import Follower, State, Update
-from laplace_server.stream_connection import close_stream_socket, open_stream_socket
+from laplace_server.stream_connection import (
+    close_stream_socket,
+    open_stream_socket,
+)
+
+# While it begins, until it is noticed that the client has been closed.
+_LONGEST_WAIT_S = 0.05
 
 __all__ = ["AsyncSubscription"]
 
@@ -45,9 +52,11 @@ class AsyncSubscription(Followed):
         latest_only: bool,
         credit_bytes: int,
         timeout_s: float,
+        check: Callable[[], None],
     ) -> None:
+        self._process = os.getpid()
         self._connection: _AsyncStreamConnection | None = None
-        self._context: zmq.asyncio.Context | None = None
+        self._context: AsyncContext | None = None
         self._closed = False
         self._receiving = False
         self._follower = Follower(
@@ -59,6 +68,12 @@ class AsyncSubscription(Followed):
             credit_bytes=credit_bytes,
         )
         self._timeout_s = timeout_s
+        self._check: Callable[[], None] | None = check  # raises where not to begin
+        self._place = names.Place(self._follower.address)
+        self._searching: asyncio.Future[names.Found] | None = None
+        self._trouble: str | None = None
+        self._bell = _Bell()
+        forks.register(self)
 
     # ---- beginning
 
@@ -76,15 +91,23 @@ class AsyncSubscription(Followed):
         try:
             with self._entered():
                 while follower.state is not State.FOLLOWING:
-                    await self._receive(deadline)
+                    await self._receive(deadline, self._check)
+                self._check = None  # which keeps the client
         except BaseException as error:
+            why = self._why_nobody()
             await self.close()
             if type(error) is TimeoutError:
                 raise RequestTimeout(
-                    protocol.CMD_SUBSCRIBE, follower.address, self._timeout_s
+                    protocol.CMD_SUBSCRIBE, follower.address, self._timeout_s, why
                 ) from None
             raise
         return self
+
+    def _why_nobody(self) -> str | None:
+        """Say why SUBSCRIBE could not be sent; None where somebody has it."""
+        if self._connection is not None and self._follower.state is State.ASKING:
+            return self._connection.trouble(self._trouble)
+        return self._trouble or (None if self._searching is None else self._place.pending)
 
     # ---- updates
 
@@ -97,6 +120,7 @@ class AsyncSubscription(Followed):
         try:
             return await self.next()
         except ClientClosed:
+            self._check_process()
             raise StopAsyncIteration from None
 
     async def next(self, timeout: float | None = None) -> Update:
@@ -104,7 +128,8 @@ class AsyncSubscription(Followed):
 
         Raises:
             TimeoutError: none came in time.
-            ClientClosed: the subscription is closed, before or meanwhile, or has not begun.
+            ClientClosed: the subscription is closed, before or meanwhile, or has not begun, or it
+                was made before this process was forked.
             LaplaceError: the update holds arrays, and NumPy is not installed.
             RuntimeError: another task is waiting for one.
         """
@@ -131,6 +156,7 @@ class AsyncSubscription(Followed):
         """
         self._closed = True
         self._follower.drop_batch()
+        self._bell.ring()
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close(self._follower.leave())
@@ -147,7 +173,7 @@ class AsyncSubscription(Followed):
         await self.close()
 
     def __del__(self) -> None:
-        if self._context is not None:
+        if self._context is not None and self._process == os.getpid():
             warnings.warn(f"{self!r} was not closed.", ResourceWarning, stacklevel=2, source=self)
             if self._connection is not None:
                 self._connection.close(None)
@@ -161,6 +187,7 @@ class AsyncSubscription(Followed):
 
     @contextlib.contextmanager
     def _entered(self) -> Generator[None, None, None]:
+        self._check_process()
         if self._closed:
             raise ClientClosed(f"{self!r} is closed.")
         if self._receiving:
@@ -171,55 +198,125 @@ class AsyncSubscription(Followed):
         finally:
             self._receiving = False
 
-    async def _receive(self, deadline: float | None) -> None:
+    async def _receive(
+        self, deadline: float | None, check: Callable[[], None] | None = None
+    ) -> None:
         """Take a message, waiting for it; it may hold no updates."""
         follower = self._follower
         while not self._closed:
+            if check is not None:
+                check()
             now = time.monotonic()
-            connection = self._connection or self._connect(now)
-            credit = follower.credit()
-            if credit is not None:
-                connection.send(credit)
-            frames = connection.receive()
-            if frames is not None:
-                follower.take(frames, now)
-                return
-            if connection.has_broken():
-                follower.gone(now)
-            if follower.is_due(now):
+            connection = self._connection
+            if connection is None:
+                self._take_found(now)
+            else:
+                credit = follower.credit()
+                if credit is not None:
+                    connection.send(credit)
+                frames = connection.receive()
+                if frames is not None:
+                    follower.take(frames, now)
+                    return
+                if connection.has_broken():
+                    self._gone(connection, now)
+            if follower.is_due(now) and self._searching is None:
                 self._connect(now)
                 continue
             if deadline is not None and now >= deadline:
                 raise TimeoutError(f"no update of {self.stream!r} in time")
-            until = follower.due_at if deadline is None else min(follower.due_at, deadline)
-            await connection.wait(until - now)
+            until = follower.due_at if self._searching is None else math.inf
+            if deadline is not None:
+                until = min(until, deadline)
+            if check is not None:
+                until = min(until, now + _LONGEST_WAIT_S)
+            await self._bell.wait(until - now)
         raise ClientClosed(f"{self!r} was closed.")
 
-    def _connect(self, now: float) -> _AsyncStreamConnection:
-        """Begin anew, with whoever is there now."""
+    def _gone(self, connection: _AsyncStreamConnection, now: float) -> None:
+        """The connection is broken, or was never made."""
+        if self._follower.state is State.ASKING:
+            self._trouble = connection.trouble(self._trouble)
+            self._place.forget()  # perhaps the name means another machine by now
+        self._follower.gone(now)
+
+    def _connect(self, now: float) -> None:
+        """Begin anew, with whoever is there now, as soon as it is known where."""
         connection, self._connection = self._connection, None
         if connection is not None:
+            self._gone(connection, now)
             connection.close(None)
+        endpoint = self._place.endpoint
+        if endpoint is None:
+            self._searching = search(self._place)
+            self._searching.add_done_callback(self._bell.ring)
+            return
         if self._context is None:
-            self._context = zmq.asyncio.Context()
+            self._context = AsyncContext()
         body = self._follower.ask(now)
-        self._connection = _AsyncStreamConnection(self._context, self._follower.address)
+        self._connection = _AsyncStreamConnection(self._context, endpoint, self._bell)
         self._connection.send(body)
-        return self._connection
+
+    def _take_found(self, now: float) -> None:
+        """Take what a search has found, if it has."""
+        if self._searching is None or not self._searching.done():
+            return
+        found = self._searching.result()
+        self._searching = None
+        if self._place.take(found) is None:
+            self._trouble = found.problem
+            self._follower.nobody(now)
+
+    def _check_process(self) -> None:
+        if self._process != os.getpid():
+            raise ClientClosed(
+                f"{self!r} was made before this process was forked, and is its parent's. "
+                "Subscribe anew here."
+            )
+
+    def _after_fork(self) -> None:
+        self._follower.drop_batch()
+        self._connection = None
+        context, self._context = self._context, None
+        if context is not None:
+            context.term()  # of another process: nothing but a note that it is closed
+
+
+class _Bell:
+    """What a task waits for; it refers to nobody, so a forgotten subscription can be collected."""
+
+    def __init__(self) -> None:
+        self._waiting: asyncio.Future[None] | None = None
+
+    async def wait(self, seconds: float) -> None:
+        """Wait until it rings."""
+        loop = asyncio.get_running_loop()
+        waiting = self._waiting = loop.create_future()
+        timer = loop.call_later(max(0.0, seconds), self.ring) if seconds < math.inf else None
+        try:
+            await waiting
+        finally:
+            if timer is not None:
+                timer.cancel()
+            self._waiting = None
+
+    def ring(self, *_: object) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
 
 class _AsyncStreamConnection:
-    """A ``StreamConnection`` for one task.
+    """A ``StreamConnection`` for one task; ``bell`` rings when there may be something to read.
 
     What is being received stays so when the task that waits for it is cancelled.
     """
 
-    def __init__(self, context: zmq.asyncio.Context, address: str) -> None:
-        self._socket, self._monitor = open_stream_socket(context, address)
-        self._waiting: asyncio.Future[None] | None = None
+    def __init__(self, context: AsyncContext, endpoint: str, bell: _Bell) -> None:
+        self._socket, self._events = open_stream_socket(context, endpoint)
+        self._bell = bell
         self._arriving: asyncio.Future[list[zmq.Frame]] | None = None
-        self._breaking: asyncio.Future[Any] = self._monitor.recv_multipart()
-        self._breaking.add_done_callback(self._wake)
+        self._event: asyncio.Future[list[bytes]]
+        self._listen()
         self._told = False
 
     def send(self, body: bytes) -> None:
@@ -232,7 +329,7 @@ class _AsyncStreamConnection:
         if arriving is None:
             arriving = self._socket.recv_multipart(copy=False)
             if not arriving.done():
-                arriving.add_done_callback(self._wake)
+                arriving.add_done_callback(self._bell.ring)
         if arriving.done():
             return arriving.result()
         self._arriving = arriving
@@ -240,48 +337,29 @@ class _AsyncStreamConnection:
 
     def has_broken(self) -> bool:
         """Say, once, that it is broken."""
-        if self._told or not self._breaking.done():
+        if self._told:
             return False
-        self._told = True
-        return True
+        self._read_events()
+        self._told = self._events.broken
+        return self._told
 
-    async def wait(self, seconds: float) -> None:
-        """Wait for something to read, to be broken, or to be closed."""
-        loop = asyncio.get_running_loop()
-        waiting = self._waiting = loop.create_future()
-        timer = loop.call_later(max(0.0, seconds), self._wake)
-        try:
-            await waiting
-        finally:
-            timer.cancel()
-            self._waiting = None
+    def trouble(self, before: str | None) -> str | None:
+        """Say why it was not made, with what it was before; None where somebody took it."""
+        self._read_events()
+        return self._events.trouble(before)
 
-    def _wake(self, *_: object) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
+    def _listen(self) -> None:
+        self._event = self._events.monitor.recv_multipart()
+        self._event.add_done_callback(self._bell.ring)
+
+    def _read_events(self) -> None:
+        while self._event.done() and not self._event.cancelled():
+            self._events.note(self._event.result())
+            self._listen()
 
     def close(self, last_word: bytes | None) -> None:
-        """Close it, after a last word if there is one; a task that waits is woken."""
-        self._wake()
+        """Close it, after a last word if there is one."""
         if last_word is not None:
             with contextlib.suppress(zmq.ZMQError):
                 self.send(last_word)
-        close_stream_socket(self._socket, self._monitor, linger=last_word is not None)
-
-
-async def terminate(context: zmq.asyncio.Context) -> None:
-    """End a context whose sockets are closed, without holding up the loop meanwhile."""
-    loop = asyncio.get_running_loop()
-    ended = loop.create_future()
-
-    def end() -> None:
-        if not ended.done():
-            ended.set_result(None)
-
-    def run() -> None:
-        context.term()
-        with contextlib.suppress(RuntimeError):  # the loop has ended before
-            loop.call_soon_threadsafe(end)
-
-    Thread(target=run, name="laplace-client-close", daemon=True).start()
-    await ended
+        close_stream_socket(self._socket, self._events, linger=last_word is not None)

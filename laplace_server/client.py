@@ -17,16 +17,17 @@ from __future__ import annotations
 import os
 import time
 import warnings
-import weakref
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import zmq
 
+from laplace_server import forks
 from laplace_server.client_requests import Answer, Request, Requests, seconds_of
-from laplace_server.connections import Pool
+from laplace_server.connections import NoAnswer, Pool
 from laplace_server.errors import ClientClosed, RequestTimeout
+from laplace_server.not_copied import NotCopied
 
 if TYPE_CHECKING:
     from laplace_server.async_client import AsyncClientLHC
@@ -44,7 +45,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-class Client:
+class Client(NotCopied):
     """What the clients for threads and for asyncio have in common."""
 
     def __init__(self, address: str, name: str, timeout_s: float) -> None:
@@ -87,7 +88,8 @@ class ClientLHC(Client):
     """A client of one server; threads may share it and ask at the same time.
 
     It connects at the first request and again by itself when the server was restarted on its
-    port. In a forked child it opens connections of its own.
+    port. Of 64 requests at once each has a connection of its own, more wait for one of these. In a
+    forked child it opens connections of its own.
 
     Args:
         address: ``tcp://host:port`` of the server, as its ``address_for_client`` gives it.
@@ -96,14 +98,17 @@ class ClientLHC(Client):
             ``timeout_s`` of its own as well.
 
     Every request may raise:
-        RequestTimeout: no answer in time. The command may or may not have run.
+        RequestTimeout: no answer in time. The command may or may not have run; it has not where
+            ``reason`` says why nothing could be sent.
         RemoteError: the server answered with an error; ``str()`` is its text.
         VersionMismatch: a RemoteError: the server wants another protocol version.
         InvalidReply: a RemoteError: the answer is no message of this protocol.
         ClientClosed: the client was closed, before the request or during it.
         TypeError, ValueError: a value that JSON cannot carry. Nothing was sent.
 
-    NaN, infinities, integers of any size, NumPy scalars and arrays can be sent.
+    What servers take as data can be sent: NaN, infinities, integers of any size, NumPy scalars and
+    arrays (masked ones with None in the holes), sets (as lists), complex numbers (as [re, im]),
+    dates, enums, dataclasses, decimals, UUIDs, paths.
 
     Raises:
         TypeError: an argument of the wrong type.
@@ -114,8 +119,8 @@ class ClientLHC(Client):
         # First, so that __del__ finds it when one of the checks raises.
         self._pool: Pool | None = None
         super().__init__(address, name, timeout_s)
-        self._pool = Pool(address)
-        _clients.add(self)
+        self._pool = Pool(self.address)
+        forks.register(self)
 
     @property
     def closed(self) -> bool:
@@ -230,7 +235,8 @@ class ClientLHC(Client):
         Raises:
             RemoteError: the server has no such stream, or no streams.
             RequestTimeout: no answer in time.
-            ClientClosed: the client is closed. Closing it later leaves its subscriptions alone.
+            ClientClosed: the client is closed, or closed before the server has answered. Closing
+                it later leaves its subscriptions alone.
             ValueError: ``credit_bytes`` is not positive.
         """
         from laplace_server.stream import Subscription
@@ -244,6 +250,7 @@ class ClientLHC(Client):
             latest_only=latest_only,
             credit_bytes=credit_bytes,
             timeout_s=self._seconds(timeout_s),
+            check=self._check_open,
         )
 
     # -- the end
@@ -277,6 +284,12 @@ class ClientLHC(Client):
 
     # -- inside
 
+    def _after_fork(self) -> None:
+        pool = self._pool
+        if pool is not None and not pool.closed:
+            pool.leave()
+            self._pool = Pool(self.address)
+
     def _ask(self, request: Request[Answer], timeout_s: float | None) -> Answer:
         return request.read(self._exchange(request, timeout_s))
 
@@ -286,25 +299,6 @@ class ClientLHC(Client):
         pool = self._pool
         assert pool is not None
         try:
-            with pool.connection() as connection:
-                return connection.exchange(request.body, seconds)
-        except zmq.Again:
-            raise RequestTimeout(request.cmd, self.address, seconds) from None
-
-
-# -- fork: a child must not touch the sockets of its parent
-
-_clients: weakref.WeakSet[ClientLHC] = weakref.WeakSet()
-_inherited: list[Pool | None] = []
-
-
-def _leave_parents_connections() -> None:
-    for client in list(_clients):
-        # Kept for ever: closing or collecting them would act on the parent's sockets.
-        _inherited.append(client._pool)
-        if not client.closed:
-            client._pool = Pool(client.address)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_parents_connections)
+            return pool.exchange(request.body, seconds)
+        except NoAnswer as error:
+            raise RequestTimeout(request.cmd, self.address, seconds, error.reason) from None

@@ -3,33 +3,55 @@
 from __future__ import annotations
 
 import math
+import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import zmq
 
+from laplace_server import names
+from laplace_server.connection_events import ConnectionEvents
 from laplace_server.errors import ClientClosed
+from laplace_server.sockets import Context
 
 # Idle connections kept for the next requests; only more threads than this at once open new ones.
 MAX_IDLE = 32
+
+# Connections in all. Further requests wait for one.
+MAX_CONNECTIONS = 64
 
 # A signal that arrives while a wait begins, such as Ctrl-C, does not interrupt it; its handler runs
 # after this time at the latest.
 LONGEST_WAIT_S = 0.5
 
 
-def connect_request_socket(socket: zmq.Socket[Any], address: str) -> None:
-    """Connect a REQ socket, of whatever class."""
+class NoAnswer(Exception):
+    """Within the time allowed. ``reason`` says why, where that is known."""
+
+    def __init__(self, reason: str | None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def all_in_use(count: int) -> str:
+    """Return the reason of a request that waited for a connection in vain."""
+    return f"other requests were using all {count} connections of this client"
+
+
+def connect_request_socket(socket: zmq.Socket[Any], endpoint: str) -> ConnectionEvents:
+    """Connect a REQ socket, of whatever class, to a numeric address."""
     # What could not be sent in time must not arrive later.
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.REQ_CORRELATE, 1)
-    if "[" in address:
+    # Take nothing to send before there is somebody to send it to: so that is known.
+    socket.setsockopt(zmq.IMMEDIATE, 1)
+    if "[" in endpoint:
         socket.setsockopt(zmq.IPV6, 1)
-    socket.connect(address)
+    events = ConnectionEvents(socket)
+    socket.connect(endpoint)
+    return events
 
 
 class Connection:
@@ -39,35 +61,73 @@ class Connection:
     4 bytes before the empty frame and drops answers that carry another, all without Python.
     """
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str) -> None:
+    def __init__(self, context: Context, endpoint: str) -> None:
+        """Begin to connect to a numeric address."""
         self._socket = context.socket(zmq.REQ)
+        self._events: ConnectionEvents | None = None
         try:
-            connect_request_socket(self._socket, address)
+            self._events = connect_request_socket(self._socket, endpoint)
             self._poller = zmq.Poller()
             self._poller.register(self._socket, zmq.POLLIN)
         except BaseException:
             self.close()
             raise
 
-    def exchange(self, request: bytes, seconds: float) -> list[zmq.Frame]:
-        """Send and return the reply's frames; raise zmq.Again after ``seconds``."""
-        deadline = time.monotonic() + seconds
-        self._socket.send(request, zmq.NOBLOCK)
-        remaining = seconds
+    def send_now(self, request: bytes) -> bool:
+        """Send; False where there is no connection at the moment."""
+        try:
+            self._socket.send(request, zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        self._stop_listening()
+        return True
+
+    def send(self, request: bytes, deadline: float) -> bool:
+        """Send; False where no connection came about up to the deadline."""
+        while not self.send_now(request):
+            if self._events is not None:
+                self._events.read()
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                return False
+            self._socket.poll(_milliseconds(remaining), zmq.POLLOUT)
+        return True
+
+    def trouble(self, before: str | None) -> str | None:
+        """Say why it could never send; None where somebody took the connection."""
+        return None if self._events is None else self._events.trouble(before)
+
+    def answer(self, deadline: float) -> list[zmq.Frame]:
+        """Return the reply's frames.
+
+        Raises:
+            NoAnswer: none came up to the deadline.
+        """
+        remaining = deadline - time.monotonic()
         while True:
             # Poll, since it keeps its deadline when signals keep arriving.
-            self._poller.poll(math.ceil(min(remaining, LONGEST_WAIT_S) * 1000))
+            self._poller.poll(_milliseconds(remaining))
             try:
                 return self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 # Not the end of the time, or an answer with another id, which is gone by now.
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
-                    raise
+                    raise NoAnswer(None) from None
 
     def close(self) -> None:
         """Let go of it; what was not sent is not sent any more."""
+        self._stop_listening()
         self._socket.close()
+
+    def _stop_listening(self) -> None:
+        events, self._events = self._events, None
+        if events is not None:
+            events.close()
+
+
+def _milliseconds(seconds: float) -> int:
+    return math.ceil(min(max(0.0, seconds), LONGEST_WAIT_S) * 1000)
 
 
 class Pool:
@@ -78,86 +138,87 @@ class Pool:
 
     There is no lock, since close() may run in a signal handler or a finalizer in the middle of any
     line here, and a forked child could inherit it locked. Appending to and popping from the
-    containers used is atomic; whoever changes something looks at ``closed`` afterwards.
+    containers used is atomic, and the queues are reentrant; whoever changes something looks at
+    ``closed`` afterwards.
     """
 
     def __init__(self, address: str) -> None:
-        self._address = address
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._idle: deque[Connection] = deque()
-        self._under_way: dict[object, None] = {}
-        self._open = [self._context]
+        self.address = address
+        self.place = names.Place(address)
+        self.context = Context()
+        self.idle: deque[Connection] = deque()
+        self.under_way: dict[_Exchange, None] = {}
+        # One for each further connection that may be used.
+        self.free: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(MAX_CONNECTIONS):
+            self.free.put(None)
+        self._open = [self.context]
         self.closed = False
 
-    @contextmanager
-    def connection(self) -> Iterator[Connection]:
-        """Lend a connection for one exchange; keep it if that succeeded, else throw it away."""
-        token = object()
-        connection: Connection | None = None
+    def exchange(self, request: bytes, seconds: float) -> list[zmq.Frame]:
+        """Send a request and return the frames of its reply.
+
+        Raises:
+            NoAnswer: none came within the time, in seconds.
+            ClientClosed: the client is closed, before or meanwhile.
+        """
+        exchange = _Exchange(self, time.monotonic() + seconds)
         # Before looking at ``closed``: so either close() sees this request or it sees close().
-        self._under_way[token] = None
+        self.under_way[exchange] = None
         try:
             if self.closed:
-                raise ClientClosed(f"The client of {self._address} is closed.")
-            connection = self._take()
-            yield connection
-            # Let go first: an interrupt in between must not put a closed socket among the idle.
-            finished, connection = connection, None
-            self._give_back(finished)
-        except zmq.Again:
-            # The others connected at about the same time to the same machine: had it lost its
-            # power, each of them would cost one more time-out.
-            self.drop_idle()
-            raise
-        except zmq.ZMQError as error:
+                raise ClientClosed(f"The client of {self.address} is closed.")
+            return exchange.run(request)
+        except (NoAnswer, zmq.ZMQError) as error:
             if self.closed:
                 raise ClientClosed(
-                    f"The client of {self._address} was closed during a request."
+                    f"The client of {self.address} was closed during a request."
                 ) from error
+            if isinstance(error, NoAnswer):
+                # The others connected at about the same time to the same machine: had it lost its
+                # power, each of them would cost one more time-out.
+                self.drop_idle()
             raise
         finally:
-            if connection is not None:
-                connection.close()
-            del self._under_way[token]
+            exchange.end()
+            del self.under_way[exchange]
 
-    def _take(self) -> Connection:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return Connection(self._context, self._address)
-
-    def _give_back(self, connection: Connection) -> None:
-        if len(self._idle) >= MAX_IDLE:
+    def keep(self, connection: Connection) -> None:
+        """Take a connection for the next requests."""
+        if len(self.idle) >= MAX_IDLE:
             connection.close()
             return
-        self._idle.append(connection)
+        self.idle.append(connection)
         if self.closed:
             self.drop_idle()
 
     def drop_idle(self) -> None:
         """Close the connections that no request uses."""
         # Counts as under way, so that no close() meanwhile waits for a socket held here.
-        token = object()
-        self._under_way[token] = None
+        token = _Exchange(self, 0.0)
+        self.under_way[token] = None
         try:
-            while self._idle:
+            while self.idle:
                 try:
-                    connection = self._idle.pop()
+                    connection = self.idle.pop()
                 except IndexError:
                     return
                 connection.close()
         finally:
-            del self._under_way[token]
+            del self.under_way[token]
 
     def close(self) -> None:
         """Close all; requests under way raise ClientClosed. Waits for nothing."""
         self.closed = True
         self.drop_idle()
+        for exchange in list(self.under_way):
+            exchange.mail.put(None)
+        self.free.put(None)  # each who waits hands it on
         try:
             context = self._open.pop()
         except IndexError:
             return
-        if not self._under_way:
+        if not self.under_way:
             context.term()
             return
         # Ending the context waits until the requests under way have closed their sockets. One of
@@ -167,3 +228,124 @@ class Pool:
         except RuntimeError:
             # The interpreter is ending and starts no threads; the sockets go with the process.
             self._open.append(context)
+
+    def leave(self) -> None:
+        """Let go of it in a forked child, where it is the parent's."""
+        self.closed = True
+        self._open.clear()
+        self.context.term()  # of another process: nothing but a note that it is closed
+
+
+class _Exchange:
+    """One request under way."""
+
+    def __init__(self, pool: Pool, deadline: float) -> None:
+        self._pool = pool
+        self._deadline = deadline
+        self._connection: Connection | None = None
+        self._counted = False
+        # What a search found, or None when the client closes.
+        self.mail: queue.SimpleQueue[names.Found | None] = queue.SimpleQueue()
+
+    def run(self, request: bytes) -> list[zmq.Frame]:
+        """Return the frames of its reply; raise NoAnswer, or any error when the pool is closed."""
+        self._wait_for_free()
+        if not self._send_at_once(request):
+            self._send_anew(request)
+        assert self._connection is not None
+        frames = self._connection.answer(self._deadline)
+        # Let go first: an interrupt in between must not put a closed socket among the idle.
+        finished, self._connection = self._connection, None
+        self._pool.keep(finished)
+        return frames
+
+    def end(self) -> None:
+        """Give back what it has; a connection whose answer did not come is thrown away."""
+        self._drop()
+        if self._counted:
+            self._counted = False
+            self._pool.free.put(None)
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _wait_for_free(self) -> None:
+        """Wait until one more connection may be used."""
+        pool = self._pool
+        while not self._counted:
+            remaining = self._deadline - time.monotonic()
+            try:
+                pool.free.get(timeout=max(0.0, min(remaining, LONGEST_WAIT_S)))
+                self._counted = True
+            except queue.Empty:
+                if remaining <= 0:
+                    raise NoAnswer(all_in_use(MAX_CONNECTIONS)) from None
+            if pool.closed:
+                raise NoAnswer(None)
+
+    def _send_at_once(self, request: bytes) -> bool:
+        """Send over an idle connection that is still one."""
+        idle = self._pool.idle
+        while idle:
+            try:
+                self._connection = idle.pop()
+            except IndexError:
+                return False
+            if self._connection.send_now(request):
+                return True
+            self._drop()
+        return False
+
+    def _send_anew(self, request: bytes) -> None:
+        """Open a connection and send, as soon as there is somebody to take it."""
+        place = self._pool.place
+        trouble = None
+        while True:
+            self._connection = Connection(self._pool.context, self._endpoint())
+            until = self._deadline
+            if place.is_name:
+                until = min(until, time.monotonic() + names.AGAIN_S)
+            if self._connection.send(request, until):
+                return
+            trouble = self._connection.trouble(trouble)
+            if trouble is None and self._connection.send(request, self._deadline):
+                return  # somebody was there, but slow
+            # Nothing is sent. Perhaps the name means another machine by now.
+            place.forget()
+            self._drop()
+            if trouble is None or time.monotonic() >= self._deadline:
+                raise NoAnswer(trouble)
+
+    def _endpoint(self) -> str:
+        """Return the server's numeric address, waiting for it."""
+        place = self._pool.place
+        endpoint = place.endpoint
+        problem = ""
+        pause_s = names.FIRST_RETRY_S
+        while endpoint is None:
+            place.search(self.mail.put)
+            found = self._receive(self._deadline)
+            if found is None:
+                raise NoAnswer(problem or place.pending)
+            endpoint = place.take(found)
+            if endpoint is None:
+                problem = found.problem
+                self._receive(min(self._deadline, time.monotonic() + pause_s))  # closing wakes it
+                pause_s = min(names.AGAIN_S, 2 * pause_s)
+        return endpoint
+
+    def _receive(self, until: float) -> names.Found | None:
+        """Return what a search has found; None where it takes longer."""
+        while True:
+            remaining = until - time.monotonic()
+            try:
+                found = self.mail.get(timeout=max(0.0, min(remaining, LONGEST_WAIT_S)))
+            except queue.Empty:
+                if remaining <= 0:
+                    return None
+                continue
+            if found is None:
+                raise NoAnswer(None)
+            return found

@@ -19,18 +19,22 @@ class RequestTimeout(LaplaceError, TimeoutError):
 
     The server may be absent, busy or gone; whether it has run the command is not known.
 
-    Attributes: ``cmd`` (the command), ``address`` (of the server), ``timeout_s`` (seconds waited).
+    Attributes: ``cmd`` (the command), ``address`` (of the server), ``timeout_s`` (seconds waited),
+    ``reason`` (text: why nothing could be sent, such as a host name that is not known, or nobody
+    who listens; None where the server may have got the request, and has not answered).
     """
 
-    def __init__(self, cmd: str, address: str, timeout_s: float) -> None:
-        super().__init__(f"No answer from {address} to {cmd} within {timeout_s:g} s.")
+    def __init__(self, cmd: str, address: str, timeout_s: float, reason: str | None = None) -> None:
+        why = "" if reason is None else f": {reason}"
+        super().__init__(f"No answer from {address} to {cmd} within {timeout_s:g} s{why}.")
         self.cmd = cmd
         self.address = address
         self.timeout_s = timeout_s
+        self.reason = reason
 
     # OSError, the base of TimeoutError, would pickle the text as the only argument.
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.cmd, self.address, self.timeout_s), self.__dict__
+        return type(self), (self.cmd, self.address, self.timeout_s, self.reason), self.__dict__
 
 
 class RemoteError(LaplaceError):

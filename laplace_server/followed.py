@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from laplace_server.follower import EndedEpoch, Follower
+from laplace_server.not_copied import NotCopied
 
 
-class Followed:
+class Followed(NotCopied):
     """A subscription's properties; any thread may look at them."""
 
     _follower: Follower

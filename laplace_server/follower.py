@@ -187,7 +187,11 @@ class Follower:
             return
         if self.state is State.FOLLOWING:
             self._apart(now, 0.0)
-            return
+        else:
+            self.nobody(now)
+
+    def nobody(self, now: float) -> None:
+        """Take notice that there is nobody to connect to; each time in a row it is due later."""
         self._apart(now, self._retry_s)
         self._retry_s = min(AGAIN_S, 2 * self._retry_s)
 

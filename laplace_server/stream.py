@@ -13,19 +13,20 @@ what has left the history is reported as lost.
 from __future__ import annotations
 
 import itertools
+import math
 import os
+import queue
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 
-import zmq
-
-from laplace_server import protocol
+from laplace_server import forks, names, protocol
 from laplace_server.errors import ClientClosed, RequestTimeout
 from laplace_server.followed import Followed
 from laplace_server.follower import EndedEpoch, Follower, State, Update
+from laplace_server.sockets import Context
 from laplace_server.stream_connection import StreamConnection
 
 # Until it is noticed that another thread has closed it, or that the connection is broken.
@@ -53,6 +54,7 @@ class Subscription(Followed):
         latest_only: bool,
         credit_bytes: int,
         timeout_s: float,
+        check: Callable[[], None],
     ) -> None:
         self._follower = Follower(
             address,
@@ -67,11 +69,17 @@ class Subscription(Followed):
         self._gate = threading.RLock()
         self._receiving = False
         # Its own, so that streams do not share an I/O thread.
-        self._context = zmq.Context()
+        self._context = Context()
         self._connection: StreamConnection | None = None
+        self._place = names.Place(self._follower.address)
+        # What a search found, or None when this is closed.
+        self._mail: queue.SimpleQueue[names.Found | None] = queue.SimpleQueue()
+        self._searching = False
+        self._trouble: str | None = None
         self._closed = False
+        forks.register(self)
         try:
-            self._begin(timeout_s)
+            self._begin(timeout_s, check)
         except BaseException:
             self.close()
             raise
@@ -88,6 +96,7 @@ class Subscription(Followed):
         try:
             return self.next()
         except ClientClosed:
+            self._check_process()
             raise StopIteration from None
 
     def next(self, timeout: float | None = None) -> Update:
@@ -95,7 +104,8 @@ class Subscription(Followed):
 
         Raises:
             TimeoutError: none came in time.
-            ClientClosed: the subscription is closed, before or meanwhile.
+            ClientClosed: the subscription is closed, before or meanwhile, or it was made before
+                this process was forked.
             LaplaceError: the update holds arrays, and NumPy is not installed.
             RuntimeError: another thread is waiting for one.
         """
@@ -110,6 +120,7 @@ class Subscription(Followed):
             try:
                 self._fill(None)
             except ClientClosed:
+                self._check_process()
                 return
             yield self._follower.batch
 
@@ -129,6 +140,7 @@ class Subscription(Followed):
         with self._gate:
             self._closed = True
             self._follower.drop_batch()
+            self._mail.put(None)
             if not self._receiving:  # else the one who is will see it
                 self._dispose()
 
@@ -154,8 +166,8 @@ class Subscription(Followed):
 
     # ---- inside
 
-    def _begin(self, timeout_s: float) -> None:
-        """Wait for the server's word.
+    def _begin(self, timeout_s: float, check: Callable[[], None]) -> None:
+        """Wait for the server's word; ``check``, called meanwhile, raises where to give up.
 
         Raises:
             RequestTimeout, RemoteError, InvalidReply: as a request.
@@ -164,12 +176,20 @@ class Subscription(Followed):
         self._enter()
         try:
             while self._follower.state is not State.FOLLOWING:
-                self._receive(deadline)
+                self._receive(deadline, check)
         except TimeoutError:
             address = self._follower.address
-            raise RequestTimeout(protocol.CMD_SUBSCRIBE, address, timeout_s) from None
+            raise RequestTimeout(
+                protocol.CMD_SUBSCRIBE, address, timeout_s, self._why_nobody()
+            ) from None
         finally:
             self._leave()
+
+    def _why_nobody(self) -> str | None:
+        """Say why SUBSCRIBE could not be sent; None where somebody has it."""
+        if self._connection is not None and self._follower.state is State.ASKING:
+            return self._connection.trouble(self._trouble)
+        return self._trouble or (self._place.pending if self._searching else None)
 
     def _fill(self, deadline: float | None) -> None:
         """Wait until the batch holds an update."""
@@ -182,46 +202,90 @@ class Subscription(Followed):
         finally:
             self._leave()
 
-    def _receive(self, deadline: float | None) -> None:
+    def _receive(self, deadline: float | None, check: Callable[[], None] | None = None) -> None:
         """Take a message, waiting for it; it may hold no updates."""
         follower = self._follower
-        connection = self._connection or self._connect(time.monotonic())
         credit = follower.credit()
-        if credit is not None:
-            connection.send(credit)
+        if credit is not None and self._connection is not None:
+            self._connection.send(credit)
         wait_s = _LONGEST_WAIT_S
-        if deadline is not None:
+        if self._connection is None and not self._searching:
+            wait_s = 0.0
+        elif deadline is not None:
             wait_s = min(wait_s, deadline - time.monotonic())
         while not self._closed:
-            frames = connection.receive(wait_s)
-            now = time.monotonic()
-            if frames is not None:
-                follower.take(frames, now)
-                return
-            if connection.has_broken():
-                follower.gone(now)
-            if follower.is_due(now):
-                connection = self._connect(now)
+            if check is not None:
+                check()
+            connection = self._connection
+            if connection is None:
+                self._wait(wait_s)
+                now = time.monotonic()
+            else:
+                frames = connection.receive(wait_s)
+                now = time.monotonic()
+                if frames is not None:
+                    follower.take(frames, now)
+                    return
+                if connection.has_broken():
+                    self._gone(connection, now)
+            if follower.is_due(now) and not self._searching:
+                self._connect(now)
             if deadline is not None and now >= deadline:
                 raise TimeoutError(f"no update of {self.stream!r} in time")
-            until = follower.due_at if deadline is None else min(follower.due_at, deadline)
+            until = math.inf if self._searching else follower.due_at
+            if deadline is not None:
+                until = min(until, deadline)
             wait_s = min(until - now, _LONGEST_WAIT_S)
         raise ClientClosed(f"{self!r} was closed.")
 
-    def _connect(self, now: float) -> StreamConnection:
-        """Begin anew, with whoever is there now."""
+    def _gone(self, connection: StreamConnection, now: float) -> None:
+        """The connection is broken, or was never made."""
+        if self._follower.state is State.ASKING:
+            self._trouble = connection.trouble(self._trouble)
+            self._place.forget()  # perhaps the name means another machine by now
+        self._follower.gone(now)
+
+    def _connect(self, now: float) -> None:
+        """Begin anew, with whoever is there now, as soon as it is known where."""
         connection, self._connection = self._connection, None
         if connection is not None:
+            self._gone(connection, now)
             connection.close()
+        endpoint = self._place.endpoint
+        if endpoint is None:
+            self._searching = True
+            self._place.search(self._mail.put)
+            return
         body = self._follower.ask(now)
-        self._connection = StreamConnection(self._context, self._follower.address)
+        self._connection = StreamConnection(self._context, endpoint)
         self._connection.send(body)
-        return self._connection
+
+    def _wait(self, seconds: float) -> None:
+        """Wait for what a search finds, or until it is time to search again."""
+        try:
+            found = self._mail.get(timeout=max(0.0, seconds))
+        except queue.Empty:
+            return
+        if found is not None:
+            self._searching = False
+            if self._place.take(found) is None:
+                self._trouble = found.problem
+                self._follower.nobody(time.monotonic())
+
+    def _check_process(self) -> None:
+        if self._process != os.getpid():
+            raise ClientClosed(
+                f"{self!r} was made before this process was forked, and is its parent's. "
+                "Subscribe anew here."
+            )
+
+    def _after_fork(self) -> None:
+        self._follower.drop_batch()
+        self._context.term()  # of another process: nothing but a note that it is closed
 
     def _enter(self) -> None:
         """Be the one who uses the sockets."""
-        if self._process != os.getpid():
-            raise ClientClosed(f"{self!r} was made in another process.")
+        self._check_process()
         with self._gate:
             if self._receiving:
                 raise RuntimeError("Another thread takes updates of this subscription.")

@@ -14,18 +14,19 @@ from typing import Any
 
 import zmq
 
+from laplace_server.connection_events import ConnectionEvents
+
 _NEVER_MS = 1_000_000_000  # 11 days; libzmq adds up to as much, and it is to fit into 31 bits
-_BROKEN = zmq.EVENT_DISCONNECTED | zmq.EVENT_CONNECT_RETRIED
 # Both ends notice a network that is gone.
 _HEARTBEAT_MS, _HEARTBEAT_TIMEOUT_MS = 1000, 15000
 _LINGER_MS = 100  # for the last word
 
 
-def open_stream_socket(context: zmq.Context[Any], address: str) -> tuple[Any, Any]:
-    """Return a DEALER, connecting, and a socket readable when that connection is no more."""
+def open_stream_socket(context: zmq.Context[Any], endpoint: str) -> tuple[Any, ConnectionEvents]:
+    """Return a DEALER, connecting to a numeric address, and what becomes of the connection."""
     socket = context.socket(zmq.DEALER)
     try:
-        socket.setsockopt(zmq.IPV6, "[" in address)
+        socket.setsockopt(zmq.IPV6, "[" in endpoint)
         socket.setsockopt(zmq.RECONNECT_IVL, _NEVER_MS)
         # Credit bounds what is on the way, in both directions.
         socket.setsockopt(zmq.RCVHWM, 0)
@@ -33,28 +34,27 @@ def open_stream_socket(context: zmq.Context[Any], address: str) -> tuple[Any, An
         socket.setsockopt(zmq.HEARTBEAT_IVL, _HEARTBEAT_MS)
         socket.setsockopt(zmq.HEARTBEAT_TTL, _HEARTBEAT_TIMEOUT_MS)
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, _HEARTBEAT_TIMEOUT_MS)
-        monitor = socket.get_monitor_socket(_BROKEN)
-        socket.connect(address)
+        # The monitor is of the same class as the socket, so that asyncio can wait for it.
+        events = ConnectionEvents(socket, type(socket))
+        socket.connect(endpoint)
     except BaseException:
         socket.close(linger=0)
         raise
-    return socket, monitor
+    return socket, events
 
 
-def close_stream_socket(socket: Any, monitor: Any, *, linger: bool) -> None:
+def close_stream_socket(socket: Any, events: ConnectionEvents, *, linger: bool) -> None:
     """Close both; with ``linger``, what was sent has a moment to leave."""
-    # In this order: libzmq may wait for ever to tell a monitor that is gone.
-    socket.disable_monitor()
-    monitor.close(linger=0)
+    events.close()
     socket.close(linger=_LINGER_MS if linger else 0)
 
 
 class StreamConnection:
     """One for a thread."""
 
-    def __init__(self, context: zmq.Context[Any], address: str) -> None:
-        self._socket, self._monitor = open_stream_socket(context, address)
-        self._broken = False
+    def __init__(self, context: zmq.Context[Any], endpoint: str) -> None:
+        self._socket, self._events = open_stream_socket(context, endpoint)
+        self._told = False
         self._timeout_ms = -1
 
     def send(self, body: bytes) -> None:
@@ -80,18 +80,20 @@ class StreamConnection:
 
     def has_broken(self) -> bool:
         """Say, once, that it is broken; what arrived before can still be read."""
-        if self._broken:
+        if self._told:
             return False
-        try:
-            self._monitor.recv_multipart(zmq.DONTWAIT)
-        except zmq.Again:
-            return False
-        self._broken = True
-        return True
+        self._events.read()
+        self._told = self._events.broken
+        return self._told
+
+    def trouble(self, before: str | None) -> str | None:
+        """Say why it was not made, with what it was before; None where somebody took it."""
+        self._events.read()
+        return self._events.trouble(before)
 
     def close(self, last_word: bytes | None = None) -> None:
         """Close it, after a last word if there is one."""
         if last_word is not None:
             with contextlib.suppress(zmq.ZMQError):
                 self.send(last_word)
-        close_stream_socket(self._socket, self._monitor, linger=last_word is not None)
+        close_stream_socket(self._socket, self._events, linger=last_word is not None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -70,6 +71,7 @@ class Relay(threading.Thread):
     ) -> None:
         # A daemon, so that a program that forgets it can end; _end_all() waits for it then.
         super().__init__(name=f"{stream} relay", daemon=True)
+        self._process = os.getpid()
         self._client = client
         self._own_client = own_client
         self._stream = stream
@@ -100,6 +102,8 @@ class Relay(threading.Thread):
     def end(self) -> None:
         """End soon; waits for nothing. From any thread, any number of times."""
         self._ending = True
+        if self._process != os.getpid():
+            return  # a forked child has no such thread, and the lock may be held for ever
         with self._changed:
             self._changed.notify_all()
         if self._own_client:
@@ -152,11 +156,15 @@ class Relay(threading.Thread):
     def _subscribe(self) -> Subscription | None:
         """Try once; None after a pause where it was in vain."""
         try:
-            subscription = self._client.subscribe(
+            subscription = Subscription(
+                self._client.address,
+                self._client.name,
                 self._stream,
                 start=self._begin_at,
                 latest_only=self._latest_only,
                 credit_bytes=self._credit_bytes,
+                timeout_s=self._client.timeout_s,
+                check=self._check_wanted,
             )
         except ClientClosed:
             raise
@@ -166,6 +174,10 @@ class Relay(threading.Thread):
             return None
         self._tell_state(True)
         return subscription
+
+    def _check_wanted(self) -> None:
+        if self._ending or self._client.closed:
+            raise ClientClosed(f"The client of {self._client.address} is closed.")
 
     def _forward(self, subscription: Subscription) -> None:
         """Hand on what comes, until the end."""

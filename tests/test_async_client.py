@@ -160,7 +160,7 @@ def test_many_tasks_at_once(server: ServerLHC) -> None:
             answers = await asyncio.gather(*(ask(task) for task in range(50)))
             assert answers == [[[task, n] for n in range(20)] for task in range(50)]
             assert client._pool is not None
-            assert len(client._pool._idle) == 32
+            assert len(client._pool._idle) == 16
             assert not client._pool._lent
 
     run(scene())

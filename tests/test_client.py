@@ -579,8 +579,8 @@ def test_many_requests_at_once_leave_few_connections() -> None:
             list(threads.map(ask, range(50)))
         pool = client._pool
         assert pool is not None
-        assert 1 <= len(pool._idle) <= 32
-        assert not pool._under_way
+        assert 1 <= len(pool.idle) <= 32
+        assert not pool.under_way
 
 
 def test_closed_client(client: ClientLHC) -> None:

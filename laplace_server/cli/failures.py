@@ -40,7 +40,8 @@ def failures_told() -> Iterator[None]:
     try:
         yield
     except RequestTimeout as error:
-        fail(f"no answer from {error.address} within {error.timeout_s:g} s.")
+        why = "" if error.reason is None else f": {error.reason}"
+        fail(f"no answer from {error.address} within {error.timeout_s:g} s{why}.")
     except RemoteError as error:
         fail(f"{error.address} answered {error.cmd} with an error: {error}")
     except (LaplaceError, zmq.ZMQError) as error:

@@ -1,0 +1,325 @@
+"""Connections to one server for asyncio, each lent to one request at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from threading import Thread
+from typing import Any
+
+import zmq
+import zmq.asyncio
+
+from laplace_server import names
+from laplace_server.connection_events import ConnectionEvents
+from laplace_server.connections import (
+    LONGEST_WAIT_S,
+    NoAnswer,
+    all_in_use,
+    connect_request_socket,
+)
+from laplace_server.errors import ClientClosed
+from laplace_server.sockets import OfOneProcess
+
+# Tasks start by the thousand; a connection each would take all of a process's descriptors.
+MAX_CONNECTIONS = 16
+
+
+class AsyncSocket(OfOneProcess, zmq.asyncio.Socket):
+    """One for asyncio."""
+
+
+class AsyncContext(zmq.asyncio.Context):
+    """Makes such sockets."""
+
+    _socket_class = AsyncSocket  # type: ignore[assignment]
+
+
+class AsyncPool:
+    """The connections of one client, in one event loop at a time."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._place = names.Place(address)
+        self.context = AsyncContext()
+        self.closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._idle: deque[_Connection] = deque()
+        self._lent: set[_Connection] = set()
+        self._slots = _Slots(MAX_CONNECTIONS)
+        # What requests wait for.
+        self._awaited: set[asyncio.Future[Any]] = set()
+
+    async def exchange(self, body: bytes, seconds: float) -> list[zmq.Frame]:
+        """Send a request and return the frames of its reply.
+
+        Raises:
+            NoAnswer: none came within the time, in seconds.
+            ClientClosed: the client was closed meanwhile.
+        """
+        deadline = time.monotonic() + seconds
+        self._be_in_this_loop()
+        slots = self._slots
+        slot = slots.ask()
+        try:
+            if not await self._wait(slot, deadline):
+                raise NoAnswer(all_in_use(MAX_CONNECTIONS))
+            connection = self._send_at_once(body) or await self._send_anew(body, deadline)
+            return await self._answer(connection, deadline)
+        except NoAnswer:
+            self.drop_idle()  # as the sync pool does
+            raise
+        finally:
+            slots.give_back(slot)
+
+    # ---- the parts of an exchange
+
+    def _send_at_once(self, body: bytes) -> _Connection | None:
+        """Send over an idle connection that is still one."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.send(body):
+                self._lent.add(connection)
+                return connection
+            connection.close()
+        return None
+
+    async def _send_anew(self, body: bytes, deadline: float) -> _Connection:
+        """Open a connection and send, as soon as there is somebody to take it."""
+        place = self._place
+        trouble = None
+        while True:
+            connection = _Connection(self.context, await self._endpoint(deadline))
+            self._lent.add(connection)
+            sent = False
+            try:
+                until = deadline
+                if place.is_name:
+                    until = min(until, time.monotonic() + names.AGAIN_S)
+                sent = await self._send(connection, body, until)
+                trouble = connection.trouble(trouble)
+                if not sent and trouble is None:  # somebody is there, but slow
+                    sent = await self._send(connection, body, deadline)
+            finally:
+                if not sent:
+                    self._throw_away(connection)
+            if sent:
+                return connection
+            # Nothing is sent. Perhaps the name means another machine by now.
+            place.forget()
+            if trouble is None or time.monotonic() >= deadline:
+                raise NoAnswer(trouble)
+
+    async def _send(self, connection: _Connection, body: bytes, deadline: float) -> bool:
+        """Send; False where no connection came about up to the deadline."""
+        while not connection.send(body):
+            now = time.monotonic()
+            if now >= deadline:
+                return False
+            writable = connection.writable()
+            await self._wait(writable, min(deadline, now + LONGEST_WAIT_S))
+            writable.cancel()
+        return True
+
+    async def _answer(self, connection: _Connection, deadline: float) -> list[zmq.Frame]:
+        answered = False
+        try:
+            while True:
+                arriving = connection.receive()
+                if not await self._wait(arriving, deadline):
+                    raise NoAnswer(None)
+                try:
+                    frames: list[zmq.Frame] = arriving.result()
+                except zmq.Again:
+                    continue  # an answer with another request's id, which is gone by now
+                answered = True
+                return frames
+        finally:
+            # One whose answer did not come is thrown away: a late answer is nobody's.
+            if answered and not self.closed:
+                self._lent.discard(connection)
+                self._idle.append(connection)
+            else:
+                self._throw_away(connection)
+
+    async def _endpoint(self, deadline: float) -> str:
+        """Return the server's numeric address, waiting for it."""
+        endpoint = self._place.endpoint
+        problem = ""
+        pause_s = names.FIRST_RETRY_S
+        while endpoint is None:
+            searching = search(self._place)
+            if not await self._wait(searching, deadline):
+                raise NoAnswer(problem or self._place.pending)
+            endpoint = self._place.take(searching.result())
+            if endpoint is None:
+                problem = searching.result().problem
+                pause = asyncio.get_running_loop().create_future()  # closing wakes it
+                await self._wait(pause, min(deadline, time.monotonic() + pause_s))
+                pause_s = min(names.AGAIN_S, 2 * pause_s)
+        return endpoint
+
+    async def _wait(self, future: asyncio.Future[Any], until: float) -> bool:
+        """Wait for something; False where it takes longer.
+
+        Raises:
+            ClientClosed: the client is closed.
+        """
+        if not future.done():
+            self._awaited.add(future)
+            try:
+                # Not wait_for: before Python 3.12 it may swallow a cancellation.
+                await asyncio.wait({future}, timeout=max(0.0, until - time.monotonic()))
+            finally:
+                self._awaited.discard(future)
+        if self.closed:
+            raise ClientClosed(f"The client of {self._address} was closed during a request.")
+        return future.done()
+
+    # ---- connections
+
+    def _be_in_this_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # sockets and futures belong to a loop
+            self.drop_idle()
+            self._loop = loop
+            self._slots = _Slots(MAX_CONNECTIONS)
+
+    def _throw_away(self, connection: _Connection) -> None:
+        self._lent.discard(connection)
+        connection.close()
+
+    def drop_idle(self) -> None:
+        """Close the connections that no request uses."""
+        while self._idle:
+            self._idle.pop().close()
+
+    async def close(self) -> None:
+        """Close all; requests under way raise ClientClosed."""
+        if self.closed:
+            return
+        self.closed = True
+        self.drop_idle()
+        for connection in list(self._lent):
+            self._throw_away(connection)
+        for future in list(self._awaited):
+            future.cancel()
+        await terminate(self.context)
+
+    def leave(self) -> None:
+        """Let go of it in a forked child, where it is the parent's."""
+        self.closed = True
+        self.context.term()  # of another process: nothing but a note that it is closed
+
+
+class _Connection:
+    """A REQ socket, used by one request at a time."""
+
+    def __init__(self, context: AsyncContext, endpoint: str) -> None:
+        self._socket: Any = context.socket(zmq.REQ)
+        try:
+            self._events: ConnectionEvents | None = connect_request_socket(self._socket, endpoint)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def send(self, body: bytes) -> bool:
+        """Send; False where there is no connection at the moment."""
+        try:
+            self._socket.send(body, zmq.DONTWAIT).result()
+        except zmq.Again:
+            if self._events is not None:
+                self._events.read()
+            return False
+        self._stop_listening()
+        return True
+
+    def trouble(self, before: str | None) -> str | None:
+        """Say why it could never send; None where somebody took the connection."""
+        return None if self._events is None else self._events.trouble(before)
+
+    def writable(self) -> asyncio.Future[Any]:
+        writable: asyncio.Future[Any] = self._socket.poll(None, zmq.POLLOUT)
+        return writable
+
+    def receive(self) -> asyncio.Future[Any]:
+        arriving: asyncio.Future[Any] = self._socket.recv_multipart(copy=False)
+        return arriving
+
+    def close(self) -> None:
+        self._stop_listening()
+        self._socket.close()
+
+    def _stop_listening(self) -> None:
+        events, self._events = self._events, None
+        if events is not None:
+            events.close()
+
+
+class _Slots:
+    """So many at once; who waits for one gets it in order."""
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def ask(self) -> asyncio.Future[None]:
+        """Return what is done when there is one for whoever asks."""
+        slot = asyncio.get_running_loop().create_future()
+        if self._free:
+            self._free -= 1
+            slot.set_result(None)
+        else:
+            self._waiting.append(slot)
+        return slot
+
+    def give_back(self, slot: asyncio.Future[None]) -> None:
+        """Return one, or wait for it no more."""
+        if not slot.done() or slot.cancelled():
+            slot.cancel()
+            with contextlib.suppress(ValueError):
+                self._waiting.remove(slot)
+            return
+        while self._waiting:
+            following = self._waiting.popleft()
+            if not following.done():
+                following.set_result(None)
+                return
+        self._free += 1
+
+
+def search(place: names.Place) -> asyncio.Future[names.Found]:
+    """Begin to look a server's place up."""
+    loop = asyncio.get_running_loop()
+    searching = loop.create_future()
+
+    def take(found: names.Found) -> None:
+        if not searching.done():
+            searching.set_result(found)
+
+    def tell(found: names.Found) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended before
+            loop.call_soon_threadsafe(take, found)
+
+    place.search(tell)
+    return searching
+
+
+async def terminate(context: zmq.asyncio.Context) -> None:
+    """End a context whose sockets are closed, without holding up the loop meanwhile."""
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+
+    def end() -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    def run() -> None:
+        context.term()
+        with contextlib.suppress(RuntimeError):  # the loop has ended before
+            loop.call_soon_threadsafe(end)
+
+    Thread(target=run, name="laplace-client-close", daemon=True).start()
+    await ended

@@ -1,0 +1,44 @@
+"""ZeroMQ sockets that a forked child leaves alone.
+
+Closing one there, also by its collection, would act on what the child shares with its parent: the
+event loop's list of what it watches, and the queues to libzmq's threads.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import zmq
+
+
+class OfOneProcess:
+    """To be mixed into a class of pyzmq's sockets: its end does nothing in a forked child."""
+
+    _made_in = 0
+
+    def __init__(self, context: Any = None, socket_type: int = -1, **options: Any) -> None:
+        super().__init__(context, socket_type, **options)  # type: ignore[call-arg]
+        self._made_in = os.getpid()
+
+    def disable_monitor(self) -> None:
+        if self._made_in == os.getpid():
+            super().disable_monitor()  # type: ignore[misc]
+
+    def close(self, linger: int | None = None) -> None:
+        if self._made_in == os.getpid():
+            super().close(linger)  # type: ignore[misc]
+
+    def __del__(self) -> None:
+        if self._made_in == os.getpid():
+            super().__del__()  # type: ignore[misc]
+
+
+class Socket(OfOneProcess, zmq.Socket[bytes]):
+    """One for threads."""
+
+
+class Context(zmq.Context[Socket]):
+    """Makes such sockets."""
+
+    _socket_class = Socket
