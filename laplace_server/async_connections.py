@@ -15,7 +15,6 @@ import zmq.asyncio
 from laplace_server import names
 from laplace_server.connection_events import ConnectionEvents
 from laplace_server.connections import (
-    LONGEST_WAIT_S,
     NoAnswer,
     all_in_use,
     connect_request_socket,
@@ -66,8 +65,8 @@ class AsyncPool:
         try:
             if not await self._wait(slot, deadline):
                 raise NoAnswer(all_in_use(MAX_CONNECTIONS))
-            connection = self._send_at_once(body) or await self._send_anew(body, deadline)
-            return await self._answer(connection, deadline)
+            connection = self._idle.pop() if self._idle else await self._connect(deadline)
+            return await self._answer(connection, body, deadline)
         except NoAnswer:
             self.drop_idle()  # as the sync pool does
             raise
@@ -76,56 +75,58 @@ class AsyncPool:
 
     # ---- the parts of an exchange
 
-    def _send_at_once(self, body: bytes) -> _Connection | None:
-        """Send over an idle connection that is still one."""
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.send(body):
-                self._lent.add(connection)
-                return connection
-            connection.close()
-        return None
-
-    async def _send_anew(self, body: bytes, deadline: float) -> _Connection:
-        """Open a connection and send, as soon as there is somebody to take it."""
+    async def _connect(self, deadline: float) -> _Connection:
+        """Open a connection; wait for somebody to take it, so that it is known if nobody does."""
         place = self._place
-        trouble = None
+        trouble = ""
+        pause_s = names.FIRST_PAUSE_S
         while True:
-            connection = _Connection(self.context, await self._endpoint(deadline))
-            self._lent.add(connection)
-            sent = False
-            try:
-                until = deadline
-                if place.is_name:
-                    until = min(until, time.monotonic() + names.AGAIN_S)
-                sent = await self._send(connection, body, until)
-                trouble = connection.trouble(trouble)
-                if not sent and trouble is None:  # somebody is there, but slow
-                    sent = await self._send(connection, body, deadline)
-            finally:
-                if not sent:
-                    self._throw_away(connection)
-            if sent:
-                return connection
-            # Nothing is sent. Perhaps the name means another machine by now.
-            place.forget()
-            if trouble is None or time.monotonic() >= deadline:
-                raise NoAnswer(trouble)
-
-    async def _send(self, connection: _Connection, body: bytes, deadline: float) -> bool:
-        """Send; False where no connection came about up to the deadline."""
-        while not connection.send(body):
+            endpoint = place.endpoint
+            if endpoint is None:
+                searching = search(place)
+                if not await self._wait(searching, deadline):
+                    raise NoAnswer(trouble or place.pending)
+                endpoint = place.take(searching.result())
+                trouble = searching.result().problem or trouble
+            if endpoint is not None:
+                connection = _Connection(self.context, endpoint)
+                self._lent.add(connection)
+                made = False
+                try:
+                    until = min(deadline, time.monotonic() + place.patience_s)
+                    made = await self._made(connection, until)
+                    trouble = connection.trouble(trouble)
+                finally:
+                    if not made:
+                        self._throw_away(connection)
+                if made:
+                    place.worked()
+                    return connection
+                if place.failed(endpoint) and time.monotonic() < deadline:
+                    continue
             now = time.monotonic()
             if now >= deadline:
+                raise NoAnswer(trouble)
+            pause = asyncio.get_running_loop().create_future()  # closing ends it
+            await self._wait(pause, min(deadline, now + pause_s))
+            pause_s = min(names.LONGEST_PAUSE_S, 2 * pause_s)
+
+    async def _made(self, connection: _Connection, until: float) -> bool:
+        """Wait until somebody takes the connection; False where that takes longer."""
+        while not connection.is_made():
+            if self._place.is_name and connection.is_refused():
                 return False
-            writable = connection.writable()
-            await self._wait(writable, min(deadline, now + LONGEST_WAIT_S))
-            writable.cancel()
+            if not await self._wait(connection.event, until):
+                return False
         return True
 
-    async def _answer(self, connection: _Connection, deadline: float) -> list[zmq.Frame]:
+    async def _answer(
+        self, connection: _Connection, body: bytes, deadline: float
+    ) -> list[zmq.Frame]:
         answered = False
+        self._lent.add(connection)
         try:
+            connection.send(body)
             while True:
                 arriving = connection.receive()
                 if not await self._wait(arriving, deadline):
@@ -143,23 +144,6 @@ class AsyncPool:
                 self._idle.append(connection)
             else:
                 self._throw_away(connection)
-
-    async def _endpoint(self, deadline: float) -> str:
-        """Return the server's numeric address, waiting for it."""
-        endpoint = self._place.endpoint
-        problem = ""
-        pause_s = names.FIRST_RETRY_S
-        while endpoint is None:
-            searching = search(self._place)
-            if not await self._wait(searching, deadline):
-                raise NoAnswer(problem or self._place.pending)
-            endpoint = self._place.take(searching.result())
-            if endpoint is None:
-                problem = searching.result().problem
-                pause = asyncio.get_running_loop().create_future()  # closing wakes it
-                await self._wait(pause, min(deadline, time.monotonic() + pause_s))
-                pause_s = min(names.AGAIN_S, 2 * pause_s)
-        return endpoint
 
     async def _wait(self, future: asyncio.Future[Any], until: float) -> bool:
         """Wait for something; False where it takes longer.
@@ -219,30 +203,36 @@ class _Connection:
 
     def __init__(self, context: AsyncContext, endpoint: str) -> None:
         self._socket: Any = context.socket(zmq.REQ)
+        self._events: ConnectionEvents | None = None
         try:
-            self._events: ConnectionEvents | None = connect_request_socket(self._socket, endpoint)
+            self._events = connect_request_socket(self._socket, endpoint, AsyncSocket)
+            self.event: asyncio.Future[list[bytes]] = self._events.monitor.recv_multipart()
         except BaseException:
-            self._socket.close()
+            self.close()
             raise
 
-    def send(self, body: bytes) -> bool:
-        """Send; False where there is no connection at the moment."""
-        try:
-            self._socket.send(body, zmq.DONTWAIT).result()
-        except zmq.Again:
-            if self._events is not None:
-                self._events.read()
-            return False
+    def is_made(self) -> bool:
+        """Say whether somebody has taken the connection; if not, ask again after ``event``."""
+        events = self._events
+        while events is not None and not events.taken:
+            if not self.event.done():
+                return False
+            events.note(self.event.result())
+            self.event = events.monitor.recv_multipart()
         self._stop_listening()
         return True
 
-    def trouble(self, before: str | None) -> str | None:
-        """Say why it could never send; None where somebody took the connection."""
-        return None if self._events is None else self._events.trouble(before)
+    def is_refused(self) -> bool:
+        """Say whether nobody took it at the first attempt, as far as ``is_made`` has seen."""
+        return self._events is not None and self._events.refused
 
-    def writable(self) -> asyncio.Future[Any]:
-        writable: asyncio.Future[Any] = self._socket.poll(None, zmq.POLLOUT)
-        return writable
+    def trouble(self, before: str) -> str:
+        """Say why it was not made; ``before``: what it was at the attempt before this one."""
+        return before if self._events is None else self._events.trouble(before)
+
+    def send(self, body: bytes) -> None:
+        """Send without waiting, also where the connection is broken: it will be made again."""
+        self._socket.send(body, zmq.DONTWAIT).result()
 
     def receive(self) -> asyncio.Future[Any]:
         arriving: asyncio.Future[Any] = self._socket.recv_multipart(copy=False)

@@ -14,12 +14,13 @@ from typing import Any
 
 import zmq
 
-from laplace_server import forks, names, protocol
+from laplace_server import names, protocol
 from laplace_server.async_connections import AsyncContext, search, terminate
 from laplace_server.errors import ClientClosed, RequestTimeout
 from laplace_server.followed import Followed
 from laplace_server.follower import Follower, State, Update
 from laplace_server.stream_connection import (
+    Watched,
     close_stream_socket,
     open_stream_socket,
 )
@@ -54,26 +55,24 @@ class AsyncSubscription(Followed):
         timeout_s: float,
         check: Callable[[], None],
     ) -> None:
-        self._process = os.getpid()
         self._connection: _AsyncStreamConnection | None = None
         self._context: AsyncContext | None = None
         self._closed = False
         self._receiving = False
-        self._follower = Follower(
-            address,
-            name,
-            stream,
-            start=start,
-            latest_only=latest_only,
-            credit_bytes=credit_bytes,
+        super().__init__(
+            Follower(
+                address,
+                name,
+                stream,
+                start=start,
+                latest_only=latest_only,
+                credit_bytes=credit_bytes,
+            )
         )
         self._timeout_s = timeout_s
         self._check: Callable[[], None] | None = check  # raises where not to begin
-        self._place = names.Place(self._follower.address)
         self._searching: asyncio.Future[names.Found] | None = None
-        self._trouble: str | None = None
         self._bell = _Bell()
-        forks.register(self)
 
     # ---- beginning
 
@@ -94,7 +93,7 @@ class AsyncSubscription(Followed):
                     await self._receive(deadline, self._check)
                 self._check = None  # which keeps the client
         except BaseException as error:
-            why = self._why_nobody()
+            why = self._why_nobody(self._connection, self._searching is not None)
             await self.close()
             if type(error) is TimeoutError:
                 raise RequestTimeout(
@@ -102,12 +101,6 @@ class AsyncSubscription(Followed):
                 ) from None
             raise
         return self
-
-    def _why_nobody(self) -> str | None:
-        """Say why SUBSCRIBE could not be sent; None where somebody has it."""
-        if self._connection is not None and self._follower.state is State.ASKING:
-            return self._connection.trouble(self._trouble)
-        return self._trouble or (None if self._searching is None else self._place.pending)
 
     # ---- updates
 
@@ -209,16 +202,21 @@ class AsyncSubscription(Followed):
             now = time.monotonic()
             connection = self._connection
             if connection is None:
-                self._take_found(now)
+                searching = self._searching
+                if searching is not None and searching.done():
+                    self._searching = None
+                    self._take_found(searching.result(), now)
             else:
                 credit = follower.credit()
                 if credit is not None:
                     connection.send(credit)
                 frames = connection.receive()
                 if frames is not None:
+                    if follower.state is State.ASKING:
+                        self._place.worked()
                     follower.take(frames, now)
                     return
-                if connection.has_broken():
+                if connection.has_broken(now):
                     self._gone(connection, now)
             if follower.is_due(now) and self._searching is None:
                 self._connect(now)
@@ -226,19 +224,14 @@ class AsyncSubscription(Followed):
             if deadline is not None and now >= deadline:
                 raise TimeoutError(f"no update of {self.stream!r} in time")
             until = follower.due_at if self._searching is None else math.inf
+            if connection is not None:
+                until = min(until, connection.until)
             if deadline is not None:
                 until = min(until, deadline)
             if check is not None:
                 until = min(until, now + _LONGEST_WAIT_S)
             await self._bell.wait(until - now)
         raise ClientClosed(f"{self!r} was closed.")
-
-    def _gone(self, connection: _AsyncStreamConnection, now: float) -> None:
-        """The connection is broken, or was never made."""
-        if self._follower.state is State.ASKING:
-            self._trouble = connection.trouble(self._trouble)
-            self._place.forget()  # perhaps the name means another machine by now
-        self._follower.gone(now)
 
     def _connect(self, now: float) -> None:
         """Begin anew, with whoever is there now, as soon as it is known where."""
@@ -254,25 +247,10 @@ class AsyncSubscription(Followed):
         if self._context is None:
             self._context = AsyncContext()
         body = self._follower.ask(now)
-        self._connection = _AsyncStreamConnection(self._context, endpoint, self._bell)
+        self._connection = _AsyncStreamConnection(
+            self._context, endpoint, self._place.patience_s, self._bell
+        )
         self._connection.send(body)
-
-    def _take_found(self, now: float) -> None:
-        """Take what a search has found, if it has."""
-        if self._searching is None or not self._searching.done():
-            return
-        found = self._searching.result()
-        self._searching = None
-        if self._place.take(found) is None:
-            self._trouble = found.problem
-            self._follower.nobody(now)
-
-    def _check_process(self) -> None:
-        if self._process != os.getpid():
-            raise ClientClosed(
-                f"{self!r} was made before this process was forked, and is its parent's. "
-                "Subscribe anew here."
-            )
 
     def _after_fork(self) -> None:
         self._follower.drop_batch()
@@ -305,19 +283,21 @@ class _Bell:
             self._waiting.set_result(None)
 
 
-class _AsyncStreamConnection:
+class _AsyncStreamConnection(Watched):
     """A ``StreamConnection`` for one task; ``bell`` rings when there may be something to read.
 
     What is being received stays so when the task that waits for it is cancelled.
     """
 
-    def __init__(self, context: AsyncContext, endpoint: str, bell: _Bell) -> None:
+    def __init__(
+        self, context: AsyncContext, endpoint: str, patience_s: float, bell: _Bell
+    ) -> None:
         self._socket, self._events = open_stream_socket(context, endpoint)
+        self._watch(endpoint, patience_s)
         self._bell = bell
         self._arriving: asyncio.Future[list[zmq.Frame]] | None = None
         self._event: asyncio.Future[list[bytes]]
         self._listen()
-        self._told = False
 
     def send(self, body: bytes) -> None:
         """Send without waiting; there is always room."""
@@ -334,19 +314,6 @@ class _AsyncStreamConnection:
             return arriving.result()
         self._arriving = arriving
         return None
-
-    def has_broken(self) -> bool:
-        """Say, once, that it is broken."""
-        if self._told:
-            return False
-        self._read_events()
-        self._told = self._events.broken
-        return self._told
-
-    def trouble(self, before: str | None) -> str | None:
-        """Say why it was not made, with what it was before; None where somebody took it."""
-        self._read_events()
-        return self._events.trouble(before)
 
     def _listen(self) -> None:
         self._event = self._events.monitor.recv_multipart()

@@ -16,7 +16,7 @@ from laplace_server.sockets import Socket
 _numbers = itertools.count()  # an endpoint is free again only some time after its end
 
 _BROKEN = zmq.EVENT_DISCONNECTED | zmq.EVENT_CONNECT_RETRIED
-_EVENTS = _BROKEN | zmq.EVENT_CONNECTED | zmq.EVENT_CLOSED
+_EVENTS = _BROKEN | zmq.EVENT_CONNECTED
 
 
 class ConnectionEvents:
@@ -33,8 +33,10 @@ class ConnectionEvents:
         self.monitor.connect(endpoint)
         self.broken = False
         """The connection is no more, or was refused."""
-        self._taken = False
-        self._refused = False
+        self.taken = False
+        """Somebody took it."""
+        self.refused = False
+        """Nobody took it at the first attempt; there may be more."""
 
     def read(self) -> None:
         """Take what has been told, of a monitor that is a plain socket."""
@@ -45,19 +47,13 @@ class ConnectionEvents:
     def note(self, frames: Sequence[bytes]) -> None:
         """Take one message of the monitor."""
         event = int.from_bytes(frames[0][:2], sys.byteorder)
-        self._taken = self._taken or event == zmq.EVENT_CONNECTED
-        # Of a connection that was not made, not of one that has ended.
-        self._refused = self._refused or event == zmq.EVENT_CLOSED
+        self.taken = self.taken or event == zmq.EVENT_CONNECTED
+        self.refused = self.refused or (event == zmq.EVENT_CONNECT_RETRIED and not self.taken)
         self.broken = self.broken or bool(event & _BROKEN)
 
-    def trouble(self, before: str | None = None) -> str | None:
-        """Say why nothing can be sent; None where somebody took the connection.
-
-        ``before``: what it was at the attempt before this one.
-        """
-        if self._taken:
-            return None
-        return names.NOBODY if self._refused else before or names.NO_CONNECTION
+    def trouble(self, before: str) -> str:
+        """Say why nobody took it; ``before``: what it was at the attempt before this one."""
+        return names.NOBODY if self.refused else before or names.NO_CONNECTION
 
     def close(self) -> None:
         """End; before the socket itself is closed."""

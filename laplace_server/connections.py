@@ -14,7 +14,7 @@ import zmq
 from laplace_server import names
 from laplace_server.connection_events import ConnectionEvents
 from laplace_server.errors import ClientClosed
-from laplace_server.sockets import Context
+from laplace_server.sockets import Context, Socket
 
 # Idle connections kept for the next requests; only more threads than this at once open new ones.
 MAX_IDLE = 32
@@ -40,16 +40,16 @@ def all_in_use(count: int) -> str:
     return f"other requests were using all {count} connections of this client"
 
 
-def connect_request_socket(socket: zmq.Socket[Any], endpoint: str) -> ConnectionEvents:
+def connect_request_socket(
+    socket: zmq.Socket[Any], endpoint: str, monitor_class: Any = Socket
+) -> ConnectionEvents:
     """Connect a REQ socket, of whatever class, to a numeric address."""
     # What could not be sent in time must not arrive later.
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.REQ_CORRELATE, 1)
-    # Take nothing to send before there is somebody to send it to: so that is known.
-    socket.setsockopt(zmq.IMMEDIATE, 1)
     if "[" in endpoint:
         socket.setsockopt(zmq.IPV6, 1)
-    events = ConnectionEvents(socket)
+    events = ConnectionEvents(socket, monitor_class)
     socket.connect(endpoint)
     return events
 
@@ -73,29 +73,30 @@ class Connection:
             self.close()
             raise
 
-    def send_now(self, request: bytes) -> bool:
-        """Send; False where there is no connection at the moment."""
-        try:
-            self._socket.send(request, zmq.NOBLOCK)
-        except zmq.Again:
-            return False
-        self._stop_listening()
-        return True
+    def made(self, deadline: float, or_refused: bool) -> bool:
+        """Wait until somebody takes the connection; False where that takes longer.
 
-    def send(self, request: bytes, deadline: float) -> bool:
-        """Send; False where no connection came about up to the deadline."""
-        while not self.send_now(request):
-            if self._events is not None:
-                self._events.read()
+        ``or_refused``: do not wait for a second attempt.
+        """
+        events = self._events
+        while events is not None:
+            events.read()
+            if events.taken:
+                self._stop_listening()
+                break
             remaining = deadline - time.monotonic()
-            if remaining <= 0:
+            if remaining <= 0 or (or_refused and events.refused):
                 return False
-            self._socket.poll(_milliseconds(remaining), zmq.POLLOUT)
+            events.monitor.poll(_milliseconds(remaining))
         return True
 
-    def trouble(self, before: str | None) -> str | None:
-        """Say why it could never send; None where somebody took the connection."""
-        return None if self._events is None else self._events.trouble(before)
+    def send(self, request: bytes) -> None:
+        """Send without waiting, also where the connection is broken: it will be made again."""
+        self._socket.send(request, zmq.NOBLOCK)
+
+    def trouble(self, before: str) -> str:
+        """Say why it was not made; ``before``: what it was at the attempt before this one."""
+        return before if self._events is None else self._events.trouble(before)
 
     def answer(self, deadline: float) -> list[zmq.Frame]:
         """Return the reply's frames.
@@ -250,13 +251,12 @@ class _Exchange:
     def run(self, request: bytes) -> list[zmq.Frame]:
         """Return the frames of its reply; raise NoAnswer, or any error when the pool is closed."""
         self._wait_for_free()
-        if not self._send_at_once(request):
-            self._send_anew(request)
-        assert self._connection is not None
-        frames = self._connection.answer(self._deadline)
+        connection = self._take_idle() or self._connect()
+        connection.send(request)
+        frames = connection.answer(self._deadline)
         # Let go first: an interrupt in between must not put a closed socket among the idle.
-        finished, self._connection = self._connection, None
-        self._pool.keep(finished)
+        self._connection = None
+        self._pool.keep(connection)
         return frames
 
     def end(self) -> None:
@@ -285,56 +285,42 @@ class _Exchange:
             if pool.closed:
                 raise NoAnswer(None)
 
-    def _send_at_once(self, request: bytes) -> bool:
-        """Send over an idle connection that is still one."""
-        idle = self._pool.idle
-        while idle:
-            try:
-                self._connection = idle.pop()
-            except IndexError:
-                return False
-            if self._connection.send_now(request):
-                return True
-            self._drop()
-        return False
+    def _take_idle(self) -> Connection | None:
+        try:
+            self._connection = self._pool.idle.pop()
+        except IndexError:
+            return None
+        return self._connection
 
-    def _send_anew(self, request: bytes) -> None:
-        """Open a connection and send, as soon as there is somebody to take it."""
+    def _connect(self) -> Connection:
+        """Open a connection; wait for somebody to take it, so that it is known if nobody does."""
         place = self._pool.place
-        trouble = None
+        trouble = ""
+        pause_s = names.FIRST_PAUSE_S
         while True:
-            self._connection = Connection(self._pool.context, self._endpoint())
-            until = self._deadline
-            if place.is_name:
-                until = min(until, time.monotonic() + names.AGAIN_S)
-            if self._connection.send(request, until):
-                return
-            trouble = self._connection.trouble(trouble)
-            if trouble is None and self._connection.send(request, self._deadline):
-                return  # somebody was there, but slow
-            # Nothing is sent. Perhaps the name means another machine by now.
-            place.forget()
-            self._drop()
-            if trouble is None or time.monotonic() >= self._deadline:
-                raise NoAnswer(trouble)
-
-    def _endpoint(self) -> str:
-        """Return the server's numeric address, waiting for it."""
-        place = self._pool.place
-        endpoint = place.endpoint
-        problem = ""
-        pause_s = names.FIRST_RETRY_S
-        while endpoint is None:
-            place.search(self.mail.put)
-            found = self._receive(self._deadline)
-            if found is None:
-                raise NoAnswer(problem or place.pending)
-            endpoint = place.take(found)
+            endpoint = place.endpoint
             if endpoint is None:
-                problem = found.problem
-                self._receive(min(self._deadline, time.monotonic() + pause_s))  # closing wakes it
-                pause_s = min(names.AGAIN_S, 2 * pause_s)
-        return endpoint
+                place.search(self.mail.put)
+                found = self._receive(self._deadline)
+                if found is None:
+                    raise NoAnswer(trouble or place.pending)
+                endpoint = place.take(found)
+                trouble = found.problem or trouble
+            if endpoint is not None:
+                self._connection = connection = Connection(self._pool.context, endpoint)
+                until = min(self._deadline, time.monotonic() + place.patience_s)
+                if connection.made(until, or_refused=place.is_name):
+                    place.worked()
+                    return connection
+                trouble = connection.trouble(trouble)
+                self._drop()
+                if place.failed(endpoint) and time.monotonic() < self._deadline:
+                    continue
+            now = time.monotonic()
+            if now >= self._deadline:
+                raise NoAnswer(trouble)
+            self._receive(min(self._deadline, now + pause_s))  # closing wakes it
+            pause_s = min(names.LONGEST_PAUSE_S, 2 * pause_s)
 
     def _receive(self, until: float) -> names.Found | None:
         """Return what a search has found; None where it takes longer."""

@@ -181,11 +181,14 @@ class Follower:
             return False
         return True
 
-    def gone(self, now: float) -> None:
-        """Take notice that the connection is broken, or was never made."""
+    def gone(self, now: float, elsewhere: bool = False) -> None:
+        """Take notice that the connection is broken, or was never made.
+
+        ``elsewhere``: there is another address to try.
+        """
         if self.state is State.APART:
             return
-        if self.state is State.FOLLOWING:
+        if self.state is State.FOLLOWING or elsewhere:
             self._apart(now, 0.0)
         else:
             self.nobody(now)

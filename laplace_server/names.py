@@ -1,8 +1,7 @@
 """Where a server is: host names, looked up beside whoever asks.
 
 The system's look-up takes as long as it likes and cannot be interrupted. So it runs in a daemon
-thread, one for each name at a time, and who asks may stop waiting. Of several addresses the first
-one that takes a connection is meant, IPv4 first: servers listen there unless told otherwise.
+thread, one for each name at a time, and who asks may stop waiting.
 
 Nothing here holds a lock, and threads are started without ``threading``, whose locks are not
 reentrant: who asks may be a signal handler in the middle of any line here.
@@ -12,97 +11,110 @@ from __future__ import annotations
 
 import _thread
 import contextlib
-import errno
+import math
 import os
-import selectors
 import socket
-import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple
-
-AGAIN_S = 1.0  # between look-ups while a name is not known, or nobody is there
-FIRST_RETRY_S = 0.1  # doubles up to AGAIN_S
+from typing import NamedTuple
 
 NOBODY = "nobody listens there"
 NO_CONNECTION = "no connection could be made in that time"
 
-_STAGGER_S = 0.25  # before the next address is tried as well (RFC 8305)
-_PROBE_S = 5.0  # for all of them
+FIRST_PAUSE_S = 0.1  # before a name is looked up again; doubles up to
+LONGEST_PAUSE_S = 1.0
 
-_IN_PROGRESS = (errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", 10035))
+# Until the next address is tried where one says nothing (as RFC 8305 advises). It doubles with each
+# round over all of them: the network may be slow.
+_FIRST_PATIENCE_S = 0.25
+_LONGEST_PATIENCE_S = 2.0
+
 _UNKNOWN = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
+
+# By RFC 6761 nobody need be asked. Servers listen to IPv4 unless told otherwise.
+_LOCALHOST = ("127.0.0.1", "[::1]")
 
 
 class Found(NamedTuple):
     """What became of a search."""
 
-    host: str | None
-    """A numeric address as it stands in ``tcp://host:port``: ``10.0.0.1``, ``[::1]``."""
+    hosts: tuple[str, ...]
+    """Numeric addresses as they stand in ``tcp://host:port``, IPv4 first: 10.0.0.1, [fe80::1]."""
     problem: str = ""
-    """Why there is none."""
-
-
-class _Address(NamedTuple):
-    family: int
-    sockaddr: tuple[Any, ...]
-
-    def text(self) -> str:
-        host = str(self.sockaddr[0])
-        return f"[{host}]" if self.family == socket.AF_INET6 else host
-
-
-class _Addresses(NamedTuple):
-    found: tuple[_Address, ...]
-    problem: str = ""
+    """Why there are none."""
 
 
 class Place:
-    """Where one client finds its server: ``endpoint``, once that is known.
+    """Where one client finds its server: ``endpoint``, an address without names, if it is known.
 
-    A numeric address is known from the beginning and for ever.
+    A numeric address is known from the beginning and for ever. Of those that a name has, each is
+    tried, and the one that worked is remembered. Threads may share it.
     """
 
     def __init__(self, address: str) -> None:
         self._host, _, port = address.removeprefix("tcp://").rpartition(":")
         self._port = int(port)
+        self._others: deque[str] = deque()
         self.is_name = not _is_numeric(self._host)
         self.endpoint: str | None = None if self.is_name else address
+        self.patience_s = _FIRST_PATIENCE_S if self.is_name else math.inf
+        """How long to wait for a connection before ``failed``."""
 
     def search(self, tell: Callable[[Found], object]) -> None:
         """Begin to look it up; ``tell`` is called once, now or later, in any thread."""
-        find(self._host, self._port, tell)
-
-    def take(self, found: Found) -> str | None:
-        """Remember what was found, if anything was, and return it."""
-        if found.host is None:
-            return None
-        self.endpoint = endpoint = f"tcp://{found.host}:{self._port}"
-        return endpoint
-
-    def forget(self) -> None:
-        """Nobody was there: look it up again next time."""
-        if self.is_name:
-            self.endpoint = None
+        find(self._host, tell)
 
     @property
     def pending(self) -> str:
         """What to say while the search goes on."""
         return f"the host name {self._host!r} is still being looked up"
 
+    def take(self, found: Found) -> str | None:
+        """Return where to try first of what was found, if anything was."""
+        self._others = deque(found.hosts)
+        return self._next()
 
-def find(host: str, port: int, tell: Callable[[Found], object]) -> None:
+    def worked(self) -> None:
+        """Somebody took a connection."""
+        if self.is_name:
+            self._others.clear()  # old when they may be needed
+            self.patience_s = _FIRST_PATIENCE_S
+
+    def failed(self, endpoint: str) -> bool:
+        """Nobody took a connection there. False: there is no other, so look it up again later."""
+        if not self.is_name:
+            return False
+        if endpoint != self.endpoint:  # somebody else has noticed
+            return self.endpoint is not None
+        if self._next() is not None:
+            return True
+        self.patience_s = min(_LONGEST_PATIENCE_S, 2 * self.patience_s)
+        return False
+
+    def _next(self) -> str | None:
+        try:
+            self.endpoint = f"tcp://{self._others.popleft()}:{self._port}"
+        except IndexError:
+            self.endpoint = None
+        return self.endpoint
+
+
+def find(host: str, tell: Callable[[Found], object]) -> None:
     """Look a host name up and call ``tell``, which must not raise, once, in any thread."""
-
-    def choose(addresses: _Addresses) -> None:
-        if len(addresses.found) > 1:
-            _probes.ask(tell, addresses.found, port)
-        elif addresses.found:
-            tell(Found(addresses.found[0].text()))
-        else:
-            tell(Found(None, addresses.problem))
-
-    _lookups.ask(choose, host)
+    if host.lower().rstrip(".") == "localhost":
+        tell(Found(_LOCALHOST))
+        return
+    mine = _Search()
+    try:
+        search = _under_way.setdefault(host, mine)
+        if search is mine:
+            _thread.start_new_thread(_run, (mine, host))
+    except RuntimeError as error:  # no threads left, or the interpreter is ending
+        _finish(mine, host, Found((), f"the host name {host!r} cannot be looked up ({error})"))
+    except BaseException:  # a signal handler raised: nobody must wait for a thread that is not
+        _finish(mine, host, Found((), f"looking up the host name {host!r} was interrupted"))
+        raise
+    search.join(tell)
 
 
 def _is_numeric(host: str) -> bool:
@@ -115,145 +127,76 @@ def _is_numeric(host: str) -> bool:
     return True
 
 
-# ---- what runs in threads
+# ---- one search for all who ask
 
 
-def _look_up(host: str) -> _Addresses:
-    try:
-        return _Addresses(_addresses_of(host))
-    except (OSError, UnicodeError) as error:  # UnicodeError: a label that is empty or too long
-        # What the hosts file and local services know has no dot at its end.
-        if host.endswith("."):
-            with contextlib.suppress(OSError, UnicodeError):
-                return _Addresses(_addresses_of(host[:-1]))
-        known = not isinstance(error, UnicodeError) and error.errno not in _UNKNOWN
-        state = "cannot be looked up" if known else "is not known"
-        why = (isinstance(error, OSError) and error.strerror) or str(error)
-        return _Addresses((), f"the host name {host!r} {state} ({why})")
-
-
-def _addresses_of(host: str) -> tuple[_Address, ...]:
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    addresses = [
-        _Address(family, sockaddr)
-        for family, _, _, _, sockaddr in found
-        if family in (socket.AF_INET, socket.AF_INET6)
-    ]
-    addresses.sort(key=lambda address: address.family != socket.AF_INET)
-    return tuple(dict.fromkeys(addresses))
-
-
-def _probe(addresses: tuple[_Address, ...], port: int) -> Found:
-    """Return the first that takes a connection."""
-    waiting = deque(addresses)
-    deadline = time.monotonic() + _PROBE_S
-    next_at = 0.0
-    with contextlib.ExitStack() as stack:
-        selector = stack.enter_context(selectors.DefaultSelector())
-        while True:
-            now = time.monotonic()
-            if waiting and (now >= next_at or not selector.get_map()):
-                address = waiting.popleft()
-                next_at = now + _STAGGER_S
-                connecting = _connecting(address, port)
-                if connecting is not None:
-                    stack.enter_context(connecting)
-                    selector.register(connecting, selectors.EVENT_WRITE, address)
-                continue
-            if not selector.get_map() or now >= deadline:
-                return Found(None, NOBODY)
-            until = min(next_at, deadline) if waiting else deadline
-            for key, _ in selector.select(max(0.0, until - now)):
-                probe = key.fileobj
-                assert isinstance(probe, socket.socket)
-                if not probe.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                    return Found(key.data.text())
-                selector.unregister(probe)
-                next_at = 0.0  # refused: the next at once
-
-
-def _connecting(address: _Address, port: int) -> socket.socket | None:
-    """Return a socket that connects, or None where that cannot be."""
-    try:
-        probe = socket.socket(address.family, socket.SOCK_STREAM)
-    except OSError:  # no such family here
-        return None
-    try:
-        probe.setblocking(False)
-        sockaddr = (address.sockaddr[0], port, *address.sockaddr[2:])
-        if probe.connect_ex(sockaddr) in (0, *_IN_PROGRESS):
-            return probe
-    except OSError:
-        pass
-    probe.close()
-    return None
-
-
-# ---- once for all who ask
-
-
-class _Run:
-    """Work under way, and who waits for it."""
+class _Search:
+    """A search under way, and who waits for it."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Callable[[Any], object]] = deque()
-        self._results: list[Any] = []
+        self._waiting: deque[Callable[[Found], object]] = deque()
+        self._found: list[Found] = []
 
-    def join(self, tell: Callable[[Any], object]) -> None:
+    def join(self, tell: Callable[[Found], object]) -> None:
         self._waiting.append(tell)
-        # Afterwards: so either finish() sees this one, or this one sees the result.
+        # Afterwards: so either finish() sees this one, or this one sees what was found.
         self._tell_all()
 
-    def finish(self, result: Any) -> None:
-        self._results.append(result)
+    def finish(self, found: Found) -> None:
+        self._found.append(found)
         self._tell_all()
 
     def _tell_all(self) -> None:
-        while self._results and self._waiting:
+        while self._found and self._waiting:
             try:
                 tell = self._waiting.popleft()
             except IndexError:
                 return
-            tell(self._results[0])
+            tell(self._found[0])
 
 
-class _Together:
-    """Does a kind of work in daemon threads, once for all who ask for the same meanwhile."""
+_under_way: dict[str, _Search] = {}
 
-    def __init__(self, work: Callable[..., Any], failed: Callable[[str], Any]) -> None:
-        self._work = work
-        self._failed = failed
-        self._under_way: dict[tuple[Any, ...], _Run] = {}
-        if hasattr(os, "register_at_fork"):
-            # The threads are the parent's.
-            os.register_at_fork(after_in_child=self._under_way.clear)
-
-    def ask(self, tell: Callable[[Any], object], *about: Any) -> None:
-        mine = _Run()
-        try:
-            run = self._under_way.setdefault(about, mine)
-            if run is mine:
-                _thread.start_new_thread(self._do, (mine, about))
-        except RuntimeError as error:  # no threads left, or the interpreter is ending
-            self._finish(mine, about, self._failed(str(error)))
-        except BaseException:  # a signal handler raised: nobody must wait for a thread that is not
-            self._finish(mine, about, self._failed("interrupted"))
-            raise
-        run.join(tell)
-
-    def _do(self, run: _Run, about: tuple[Any, ...]) -> None:
-        try:
-            result = self._work(*about)
-        except Exception as error:
-            result = self._failed(f"{type(error).__name__}: {error}")
-        self._finish(run, about, result)
-
-    def _finish(self, run: _Run, about: tuple[Any, ...], result: Any) -> None:
-        # First: who comes from now on wants to know how it is now.
-        if self._under_way.get(about) is run:
-            self._under_way.pop(about, None)
-        run.finish(result)
+if hasattr(os, "register_at_fork"):
+    # The threads are the parent's.
+    os.register_at_fork(after_in_child=_under_way.clear)
 
 
-_lookups = _Together(_look_up, lambda problem: _Addresses((), problem))
-_probes = _Together(_probe, lambda problem: Found(None, problem))
+def _run(search: _Search, host: str) -> None:
+    """Run a search, in a thread."""
+    try:
+        found = _look_up(host)
+    except Exception as error:
+        found = Found((), f"the host name {host!r} cannot be looked up ({error!r})")
+    _finish(search, host, found)
+
+
+def _finish(search: _Search, host: str, found: Found) -> None:
+    # First: who comes from now on wants to know how it is now.
+    if _under_way.get(host) is search:
+        _under_way.pop(host, None)
+    search.finish(found)
+
+
+# ---- the look-up itself
+
+
+def _look_up(host: str) -> Found:
+    try:
+        return Found(_hosts_of(host))
+    except (OSError, UnicodeError) as error:  # UnicodeError: a label that is empty or too long
+        # What the hosts file and local services know has no dot at its end.
+        if host.endswith("."):
+            with contextlib.suppress(OSError, UnicodeError):
+                return Found(_hosts_of(host[:-1]))
+        unknown = isinstance(error, UnicodeError) or error.errno in _UNKNOWN
+        state = "is not known" if unknown else "cannot be looked up"
+        why = (isinstance(error, OSError) and error.strerror) or str(error)
+        return Found((), f"the host name {host!r} {state} ({why})")
+
+
+def _hosts_of(host: str) -> tuple[str, ...]:
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    v4 = [str(sockaddr[0]) for family, *_, sockaddr in found if family == socket.AF_INET]
+    v6 = [f"[{sockaddr[0]}]" for family, *_, sockaddr in found if family == socket.AF_INET6]
+    return tuple(dict.fromkeys(v4 + v6))

@@ -22,7 +22,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from types import TracebackType
 
-from laplace_server import forks, names, protocol
+from laplace_server import names, protocol
 from laplace_server.errors import ClientClosed, RequestTimeout
 from laplace_server.followed import Followed
 from laplace_server.follower import EndedEpoch, Follower, State, Update
@@ -56,28 +56,26 @@ class Subscription(Followed):
         timeout_s: float,
         check: Callable[[], None],
     ) -> None:
-        self._follower = Follower(
-            address,
-            name,
-            stream,
-            start=start,
-            latest_only=latest_only,
-            credit_bytes=credit_bytes,
+        super().__init__(
+            Follower(
+                address,
+                name,
+                stream,
+                start=start,
+                latest_only=latest_only,
+                credit_bytes=credit_bytes,
+            )
         )
-        self._process = os.getpid()
         # Re-entrant, since close() may run in a signal handler.
         self._gate = threading.RLock()
         self._receiving = False
         # Its own, so that streams do not share an I/O thread.
         self._context = Context()
         self._connection: StreamConnection | None = None
-        self._place = names.Place(self._follower.address)
         # What a search found, or None when this is closed.
         self._mail: queue.SimpleQueue[names.Found | None] = queue.SimpleQueue()
         self._searching = False
-        self._trouble: str | None = None
         self._closed = False
-        forks.register(self)
         try:
             self._begin(timeout_s, check)
         except BaseException:
@@ -179,17 +177,10 @@ class Subscription(Followed):
                 self._receive(deadline, check)
         except TimeoutError:
             address = self._follower.address
-            raise RequestTimeout(
-                protocol.CMD_SUBSCRIBE, address, timeout_s, self._why_nobody()
-            ) from None
+            why = self._why_nobody(self._connection, self._searching)
+            raise RequestTimeout(protocol.CMD_SUBSCRIBE, address, timeout_s, why) from None
         finally:
             self._leave()
-
-    def _why_nobody(self) -> str | None:
-        """Say why SUBSCRIBE could not be sent; None where somebody has it."""
-        if self._connection is not None and self._follower.state is State.ASKING:
-            return self._connection.trouble(self._trouble)
-        return self._trouble or (self._place.pending if self._searching else None)
 
     def _fill(self, deadline: float | None) -> None:
         """Wait until the batch holds an update."""
@@ -224,9 +215,11 @@ class Subscription(Followed):
                 frames = connection.receive(wait_s)
                 now = time.monotonic()
                 if frames is not None:
+                    if follower.state is State.ASKING:
+                        self._place.worked()
                     follower.take(frames, now)
                     return
-                if connection.has_broken():
+                if connection.has_broken(now):
                     self._gone(connection, now)
             if follower.is_due(now) and not self._searching:
                 self._connect(now)
@@ -237,13 +230,6 @@ class Subscription(Followed):
                 until = min(until, deadline)
             wait_s = min(until - now, _LONGEST_WAIT_S)
         raise ClientClosed(f"{self!r} was closed.")
-
-    def _gone(self, connection: StreamConnection, now: float) -> None:
-        """The connection is broken, or was never made."""
-        if self._follower.state is State.ASKING:
-            self._trouble = connection.trouble(self._trouble)
-            self._place.forget()  # perhaps the name means another machine by now
-        self._follower.gone(now)
 
     def _connect(self, now: float) -> None:
         """Begin anew, with whoever is there now, as soon as it is known where."""
@@ -257,7 +243,7 @@ class Subscription(Followed):
             self._place.search(self._mail.put)
             return
         body = self._follower.ask(now)
-        self._connection = StreamConnection(self._context, endpoint)
+        self._connection = StreamConnection(self._context, endpoint, self._place.patience_s)
         self._connection.send(body)
 
     def _wait(self, seconds: float) -> None:
@@ -268,16 +254,7 @@ class Subscription(Followed):
             return
         if found is not None:
             self._searching = False
-            if self._place.take(found) is None:
-                self._trouble = found.problem
-                self._follower.nobody(time.monotonic())
-
-    def _check_process(self) -> None:
-        if self._process != os.getpid():
-            raise ClientClosed(
-                f"{self!r} was made before this process was forked, and is its parent's. "
-                "Subscribe anew here."
-            )
+            self._take_found(found, time.monotonic())
 
     def _after_fork(self) -> None:
         self._follower.drop_batch()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
 from typing import Any
 
 import zmq
@@ -49,12 +50,45 @@ def close_stream_socket(socket: Any, events: ConnectionEvents, *, linger: bool) 
     socket.close(linger=_LINGER_MS if linger else 0)
 
 
-class StreamConnection:
+class Watched:
+    """What is known of a subscription's connection, for threads and for asyncio."""
+
+    _events: ConnectionEvents
+    _told = False
+
+    def _watch(self, endpoint: str, patience_s: float) -> None:
+        self.endpoint = endpoint
+        self.until = time.monotonic() + patience_s
+        """When somebody must have taken it."""
+
+    def _read_events(self) -> None:
+        raise NotImplementedError
+
+    def has_broken(self, now: float) -> bool:
+        """Say, once, that it is broken, or that nobody has taken it in time.
+
+        What arrived before can still be read.
+        """
+        if self._told:
+            return False
+        self._read_events()
+        self._told = self._events.broken or (now >= self.until and not self._events.taken)
+        if self._told or self._events.taken:
+            self.until = math.inf
+        return self._told
+
+    def trouble(self, before: str) -> str | None:
+        """Say why nobody took it, with what it was before; None where somebody did."""
+        self._read_events()
+        return None if self._events.taken else self._events.trouble(before)
+
+
+class StreamConnection(Watched):
     """One for a thread."""
 
-    def __init__(self, context: zmq.Context[Any], endpoint: str) -> None:
+    def __init__(self, context: zmq.Context[Any], endpoint: str, patience_s: float) -> None:
         self._socket, self._events = open_stream_socket(context, endpoint)
-        self._told = False
+        self._watch(endpoint, patience_s)
         self._timeout_ms = -1
 
     def send(self, body: bytes) -> None:
@@ -78,18 +112,8 @@ class StreamConnection:
             frames.append(frame)
         return frames
 
-    def has_broken(self) -> bool:
-        """Say, once, that it is broken; what arrived before can still be read."""
-        if self._told:
-            return False
+    def _read_events(self) -> None:
         self._events.read()
-        self._told = self._events.broken
-        return self._told
-
-    def trouble(self, before: str | None) -> str | None:
-        """Say why it was not made, with what it was before; None where somebody took it."""
-        self._events.read()
-        return self._events.trouble(before)
 
     def close(self, last_word: bytes | None = None) -> None:
         """Close it, after a last word if there is one."""
