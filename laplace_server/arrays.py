@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import zmq
 
 from laplace_server.errors import LaplaceError
+from laplace_server.extras import how_to_install
 
 _DTYPE = re.compile(r"[<>|=][biufc][0-9]{1,2}")
 
@@ -23,14 +23,12 @@ def numpy() -> Any:
     Raises:
         LaplaceError: it is not installed.
     """
-    found = sys.modules.get("numpy")
-    if found is not None:
-        return found
+    # Never out of sys.modules: this waits for an import that another thread has begun.
     try:
         import numpy
     except ImportError:
         raise LaplaceError(
-            "Arrays take NumPy, which is not installed: pip install 'laplace-server[arrays]'"
+            f"Arrays take NumPy, which is not installed. {how_to_install('arrays')}"
         ) from None
     return numpy
 

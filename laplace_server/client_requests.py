@@ -45,12 +45,13 @@ class Requests:
             raise TypeError(f"'name' must be str, not {type(name).__name__}.")
         if not name:
             raise ValueError("'name' must not be empty: servers reject requests from nobody.")
-        self.address = address
-        self.name = name
+        # Of an enumeration's member its text: how it is formatted depends on Python's version.
+        self.address = str.__str__(address)
+        self.name = name = str.__str__(name)
         # These never change, and GET is what most programs do all day.
-        self.ping = self._plain(protocol.make_ping(name, address))
-        self.info = self._request(protocol.make_info_request(name, address), self._mapping)
-        self.get = self._request(protocol.make_get_request(name, address), self._data)
+        self.ping = self._plain(protocol.make_ping(name, self.address))
+        self.info = self._request(protocol.make_info_request(name, self.address), self._mapping)
+        self.get = self._request(protocol.make_get_request(name, self.address), self._data)
 
     def get_arrays(self) -> Request[dict[str, Any]]:
         """Raise LaplaceError where NumPy is not installed."""
@@ -97,6 +98,7 @@ class Requests:
             raise TypeError(f"'cmd' must be str, not {type(cmd).__name__}.")
         if not cmd:
             raise ValueError("'cmd' must not be empty.")
+        cmd = str.__str__(cmd)
         if payload is not None and not isinstance(payload, Mapping):
             raise TypeError(f"'payload' must be a mapping, not {type(payload).__name__}.")
         message = protocol.make_message(

@@ -97,7 +97,7 @@ class Follower:
         if credit_bytes < 1:
             raise ValueError(f"'credit_bytes' must be 1 or more, not {credit_bytes}.")
         self.address = address
-        self.stream = stream
+        self.stream = str.__str__(stream) if isinstance(stream, str) else stream
         self.state = State.APART
         self.due_at = 0.0
         """When to ask ``is_due``."""

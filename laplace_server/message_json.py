@@ -7,55 +7,31 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
-from laplace_server import json_text
-
-
-def _convert(value: Any) -> Any:
-    """Make plain Python of what json cannot write; NumPy is known by its method alone."""
-    tolist = getattr(value, "tolist", None)
-    if callable(tolist):
-        return tolist()
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    raise TypeError(f"{type(value).__name__} cannot be sent: JSON has nothing like it.")
-
+from laplace_server import json_text, plain_values
 
 # json and not orjson: orjson writes null for NaN and refuses integers beyond 64 bits. It would
 # save about 2 of the 70 microseconds that a SET takes.
-_encoder = json.JSONEncoder(default=_convert, separators=(",", ":"))
+_encoder = json.JSONEncoder(default=plain_values.simpler, separators=(",", ":"))
 
 
 def encoded(message: Mapping[str, Any]) -> bytes:
     """Return a message as text.
 
     Raises:
-        TypeError, ValueError: a value that JSON cannot carry.
+        TypeError: a value that JSON cannot carry; the text names its place.
+        ValueError: a value that contains itself, or is nested too deeply.
     """
     try:
         return _encoder.encode(message).encode()
-    except TypeError:
-        # Most often a NumPy integer as a key, as in {axis: 1.5}; json asks nobody about keys.
-        return _encoder.encode(_plain_keys(message)).encode()
-
-
-def _plain_keys(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {_plain_key(key): _plain_keys(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain_keys(item) for item in value]
-    return value
-
-
-def _plain_key(key: Any) -> Any:
-    return key if key is None or isinstance(key, (str, int, float)) else _convert(key)
+    except Exception:
+        # A key that json does not take, such as a NumPy integer in {axis: 1.5}; or a value that
+        # nobody can send, whose place is to be told.
+        return _encoder.encode(plain_values.plain(message)).encode()
 
 
 # Digits become "0", and what may stand before a number becomes ",". An integer that may be beyond

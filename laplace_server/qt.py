@@ -19,6 +19,8 @@ from __future__ import annotations
 import weakref
 
 from laplace_server.client import ClientLHC
+from laplace_server.extras import how_to_install
+from laplace_server.not_copied import NotCopied
 from laplace_server.stream_relay import Delivery, Relay
 
 try:
@@ -27,7 +29,7 @@ try:
 except ImportError as error:
     raise ImportError(
         "laplace_server.qt needs PyQt6, which cannot be imported "
-        f"({error}). To install it: pip install laplace-server[qt]",
+        f"({error}). {how_to_install('qt')}",
         name="PyQt6",
     ) from error
 
@@ -72,6 +74,8 @@ class StreamBridge(QObject):
     """True: the stream is followed. False: the server is silent, gone, or lost the stream."""
     failed = pyqtSignal(str)
     """Why it cannot be followed, or an update not be read; once per reason. It goes on trying."""
+
+    __reduce_ex__ = NotCopied.__reduce_ex__
 
     def __init__(
         self,
