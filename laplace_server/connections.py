@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import _thread
 import math
 import queue
-import threading
 import time
 from collections import deque
 from typing import Any
@@ -225,7 +225,8 @@ class Pool:
         # Ending the context waits until the requests under way have closed their sockets. One of
         # them may be this thread's own, interrupted by a signal, so somebody else has to wait.
         try:
-            threading.Thread(target=context.term, name="laplace-client-close", daemon=True).start()
+            # Not by ``threading``, whose locks are not reentrant.
+            _thread.start_new_thread(context.term, ())
         except RuntimeError:
             # The interpreter is ending and starts no threads; the sockets go with the process.
             self._open.append(context)

@@ -10,6 +10,6 @@ class NotCopied:
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError(
-            f"A {type(self).__name__} cannot be copied or pickled: it has connections or threads of its own. "
-            "Hand on the address and make one where it is needed."
+            f"{type(self).__name__} objects cannot be copied or pickled: they have connections of "
+            "their own. Hand on the address and make one where it is needed."
         )

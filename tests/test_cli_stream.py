@@ -251,7 +251,9 @@ def test_the_time_ends_it(server: ServerLHC) -> None:
     assert (done.stderr, done.returncode) == ("", 0)
     assert done.stdout.startswith("0 updates received in 0.")
     done = run(address_of(server), "s", "--start", "1", "--count", "2", "--seconds", "0.1")
-    assert done.stderr == "laplace-server: 1 of 2 updates came within 0.1 s: nobody listens there.\n"
+    assert (
+        done.stderr == "laplace-server: 1 of 2 updates came within 0.1 s.\n"
+    )
     assert done.returncode == 1
 
 
@@ -324,7 +326,10 @@ def test_nobody_answers(server: ServerLHC) -> None:
     address = address_of(server)
     for name in ([], ["s"]):
         message = failed(address, *name, "--timeout", "0.1", status=1)
-        assert message == f"laplace-server: no answer from {address} within 0.1 s: nobody listens there.\n"
+        assert (
+            message
+            == f"laplace-server: no answer from {address} within 0.1 s: nobody listens there.\n"
+        )
 
 
 def test_arrays_without_numpy(server: ServerLHC, tmp_path: Any) -> None:
