@@ -251,9 +251,7 @@ def test_the_time_ends_it(server: ServerLHC) -> None:
     assert (done.stderr, done.returncode) == ("", 0)
     assert done.stdout.startswith("0 updates received in 0.")
     done = run(address_of(server), "s", "--start", "1", "--count", "2", "--seconds", "0.1")
-    assert (
-        done.stderr == "laplace-server: 1 of 2 updates came within 0.1 s.\n"
-    )
+    assert done.stderr == "laplace-server: 1 of 2 updates came within 0.1 s.\n"
     assert done.returncode == 1
 
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import datetime
+import decimal
+import enum
 import gc
 import json
 import math
@@ -15,6 +20,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,10 +30,10 @@ from typing import Any
 import numpy
 import pytest
 import zmq
-from machine import MACOS, OWN_THREADS, native_threads
+from machine import MACOS, OWN_THREADS, native_threads, within
 from raw_peers import bind
 
-from laplace_server import ServerLHC, errors
+from laplace_server import ServerLHC, connections, errors
 from laplace_server.client import ClientLHC
 
 LIMIT_S = 20.0
@@ -289,6 +295,61 @@ def test_envelope() -> None:
     assert message["payload"] == {"a": None}
 
 
+class Kind(str, enum.Enum):
+    STAGE = "stage"
+
+
+class Axis(enum.IntEnum):
+    Y = 1
+
+
+class Level(enum.Enum):
+    HIGH = numpy.float32(2.5)
+    BOTH = (1, 2)
+
+
+@dataclasses.dataclass
+class Point:
+    x: Any
+    y: Any = None
+
+
+DAY = datetime.date(2026, 1, 2)
+MOMENT = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc)
+KEY = uuid.UUID(int=3)
+
+# What servers take as data, too.
+VALUES: list[tuple[Any, Any]] = [
+    (numpy.longdouble(1.5), 1.5),
+    ([numpy.longdouble(1.5), {"a": numpy.longdouble(2)}], [1.5, {"a": 2.0}]),
+    (numpy.array([[1.5], [2.5]], numpy.longdouble), [[1.5], [2.5]]),
+    (numpy.clongdouble(1 + 2j), [1.0, 2.0]),
+    (numpy.array([1 + 2j], numpy.clongdouble), [[1.0, 2.0]]),
+    (1 + 2j, [1.0, 2.0]),
+    ([numpy.complex64(2j)], [[0.0, 2.0]]),
+    (numpy.array([[1j, 2]]), [[[0.0, 1.0], [2.0, 0.0]]]),
+    ({3}, [3]),
+    ([frozenset({"a"}), {(1, 2)}], [["a"], [[1, 2]]]),
+    ([MOMENT, DAY, datetime.time(1, 2)], ["2026-01-02T03:04:05+00:00", "2026-01-02", "01:02:00"]),
+    ([KEY, decimal.Decimal("1.50")], [str(KEY), 1.5]),
+    ([Kind.STAGE, Axis.Y, Level.HIGH, Level.BOTH], ["stage", 1, 2.5, [1, 2]]),
+    (Point(1, [Point(Kind.STAGE)]), {"x": 1, "y": [{"x": "stage", "y": None}]}),
+    (numpy.datetime64("2026-01-02T03:04:05.123456789"), "2026-01-02T03:04:05.123456789"),
+    (numpy.array(["2026-01-02", "NaT"], "M8[D]"), ["2026-01-02", "NaT"]),
+    (numpy.array([{"a": {1}}], object), [{"a": [1]}]),
+    (numpy.ma.array([1.5, 2.5], mask=[False, True]), [1.5, None]),
+    (numpy.ma.array([1, 2], numpy.longdouble, mask=[True, False]), [None, 2.0]),
+    (numpy.ma.array(["2026-01-02"] * 2, "M8[D]", mask=[0, 1]), ["2026-01-02", None]),
+    ([numpy.ma.masked], [None]),
+    ({Kind.STAGE: 1, Axis.Y: 2, Level.HIGH: 3}, {"stage": 1, "1": 2, "2.5": 3}),
+    ({None: 1, True: 2, 1.5: 3, math.nan: 4}, {"null": 1, "true": 2, "1.5": 3, "NaN": 4}),
+    ({DAY: 1, KEY: 2, pathlib.PurePosixPath("/p"): 3}, {"2026-01-02": 1, str(KEY): 2, "/p": 3}),
+    ({numpy.longdouble(0.5): {numpy.datetime64(DAY): {1}}}, {"0.5": {"2026-01-02": [1]}}),
+]
+if hasattr(numpy.dtypes, "StringDType"):
+    VALUES.append((numpy.array(["a", "b"], numpy.dtypes.StringDType()), ["a", "b"]))
+
+
 @pytest.mark.parametrize(
     ("positions", "expected"),
     [
@@ -300,6 +361,7 @@ def test_envelope() -> None:
         ({numpy.int64(1): numpy.float64(2.5)}, {"1": 2.5}),
         ({0: [{numpy.uint8(1): 2}]}, {"0": [{"1": 2}]}),
         ({"a": pathlib.PurePosixPath("/p")}, {"a": "/p"}),
+        *VALUES,
     ],
 )
 def test_values_that_can_be_sent(positions: Any, expected: Any) -> None:
@@ -309,17 +371,50 @@ def test_values_that_can_be_sent(positions: Any, expected: Any) -> None:
 
 
 def test_nan_is_sent_as_nan() -> None:
-    values = sent([math.nan, math.inf, numpy.float32("nan")])
+    values = sent([math.nan, math.inf, numpy.float32("nan"), decimal.Decimal("nan")])
     assert math.isnan(values[0])
     assert values[1] == math.inf
     assert math.isnan(values[2])
+    assert math.isnan(values[3])
+    (pair,) = sent(numpy.array([complex(math.nan, 2)]))
+    assert math.isnan(pair[0])
+    assert pair[1] == 2
 
 
-@pytest.mark.parametrize("positions", [{1j}, [1j], {(1, 2): 3}, b"x", object(), [[...]]])
-def test_values_that_cannot_be_sent(positions: Any) -> None:
+def test_clients_write_what_servers_write(server: ServerLHC, client: ClientLHC) -> None:
+    """As data of a server and as positions of a client a value becomes the same."""
+    server.register_handler("ECHO", lambda server, message, target: message["payload"])
+    for value, _ in VALUES:
+        try:
+            server.set_data({"v": value}, copy=True)
+        except TypeError:
+            continue  # some servers take fewer kinds
+        assert str(client.request("ECHO", {"v": value})) == str(client.get())
+
+
+@pytest.mark.parametrize(
+    ("positions", "place"),
+    [
+        (b"x", "payload['positions']: a bytes cannot"),
+        ([1, {"a": (2, object())}], "payload['positions'][1]['a'][1]: a object cannot"),
+        ([[...]], "payload['positions'][0][0]: a ellipsis cannot"),
+        ({"a": {(1, 2): 3}}, "payload['positions']['a']: keys must be str"),
+        ({b"a": 3}, "payload['positions']: a bytes cannot"),
+        ({1j: 3}, "payload['positions']: keys must be str"),
+        (Point([bytearray(b"x")]), "payload['positions']['x'][0]"),
+        (numpy.array([b"x"]), "payload['positions'][0]: a bytes cannot"),
+        (numpy.timedelta64(3, "ns"), "payload['positions']: a NumPy timedelta64[ns] cannot"),
+        ([numpy.array([3], "m8[s]")], "payload['positions'][0]: a NumPy timedelta64[s] cannot"),
+        ([decimal.Decimal("sNaN")], "payload['positions'][0]: cannot convert"),
+        ({Axis.Y: Point}, "payload['positions'][<Axis.Y: 1>]: a type cannot"),
+    ],
+    ids=str,
+)
+def test_values_that_cannot_be_sent(positions: Any, place: str) -> None:
     with talking(echo) as (server, client):
-        with pytest.raises((TypeError, ValueError)):
+        with pytest.raises(TypeError) as caught:
             client.set(positions)
+        assert str(caught.value).startswith(place)
         client.request("NEXT")
         assert server.received.get(timeout=LIMIT_S)["cmd"] == "NEXT"
         assert server.received.empty()
@@ -328,8 +423,40 @@ def test_values_that_cannot_be_sent(positions: Any) -> None:
 def test_a_value_that_contains_itself_is_refused(client: ClientLHC) -> None:
     endless: list[Any] = []
     endless.append(endless)
-    with pytest.raises(ValueError, match=r"[Cc]ircular"):
-        client.set(endless)
+    point = Point(1)
+    point.y = {point.x: point}
+    deep: Any = 1
+    for _ in range(100_000):
+        deep = [deep]
+    for value in (endless, point, {(): endless}, deep):
+        with pytest.raises((ValueError, TypeError), match=r"[Cc]ircular|keys must be"):
+            client.set(value)
+    while isinstance(deep, list):  # at once, its end would recurse
+        deep = deep.pop()
+
+
+def test_names_of_an_enumeration(server: ServerLHC) -> None:
+    seen: list[Any] = []
+    server.register_handler("stage", lambda server, message, target: seen.append(message))
+    with ClientLHC(address_of(server), name=Kind.STAGE, timeout_s=LIMIT_S) as client:
+        assert (client.name, type(client.name)) == ("stage", str)
+        client.request(Kind.STAGE)
+    assert (seen[0]["from"], seen[0]["cmd"]) == ("stage", "stage")
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, pickle.dumps, lambda one: dataclasses.asdict(Point(one))]
+)
+def test_copies_are_refused(copied: Callable[[Any], Any], server: ServerLHC) -> None:
+    server.declare_stream("s")
+    with ClientLHC(address_of(server), timeout_s=LIMIT_S) as client, client.subscribe("s") as s:
+        for one in (client, s):
+            with pytest.raises(TypeError, match="make one where it is needed"):
+                copied(one)
+        gc.collect()
+        assert client.get() == {"x": 1.5}
+        server.publish("s", {"n": 1})
+        assert s.next(LIMIT_S).data == {"n": 1}
 
 
 # -- what comes back
@@ -446,8 +573,21 @@ def test_timeout_is_kept_and_told() -> None:
         assert 0.05 <= time.monotonic() - start < LIMIT_S
         assert (caught.value.cmd, caught.value.address) == ("GET", address)
         assert caught.value.timeout_s == 0.05
+        assert caught.value.reason == "nobody listens there"
+        assert str(caught.value) == (
+            f"No answer from {address} to GET within 0.05 s: nobody listens there."
+        )
         with pytest.raises(TimeoutError):
             client.ping(timeout_s=0.01)
+
+
+def test_who_listens_and_does_not_answer_is_not_called_nobody() -> None:
+    with talking(silence) as (server, client):
+        for _ in range(2):
+            with pytest.raises(errors.RequestTimeout) as caught:
+                client.get(timeout_s=0.1)
+            assert caught.value.reason is None
+            assert str(caught.value) == f"No answer from {server.address} to GET within 0.1 s."
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs interval timers")
@@ -581,6 +721,100 @@ def test_many_requests_at_once_leave_few_connections() -> None:
         assert pool is not None
         assert 1 <= len(pool.idle) <= 32
         assert not pool.under_way
+
+
+def test_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And whoever waits for one gets it."""
+    opened: list[Any] = []
+
+    class Counted(connections.Connection):
+        def __init__(self, *arguments: Any) -> None:
+            opened.append(self)
+            super().__init__(*arguments)
+
+        def close(self) -> None:
+            opened.remove(self)
+            super().close()
+
+    monkeypatch.setattr(connections, "Connection", Counted)
+    barrier = threading.Barrier(150)
+    most = 0
+
+    def ask(client: ClientLHC) -> Any:
+        nonlocal most
+        barrier.wait(LIMIT_S)
+        answer = client.request("ECHO", {"n": 1})
+        most = max(most, len(opened))
+        return answer
+
+    with talking(echo) as (_, client):
+        with ThreadPoolExecutor(150) as threads:
+            assert list(threads.map(ask, [client] * 150)) == [{"n": 1}] * 150
+        assert 1 <= most <= 64
+        assert client._pool is not None
+        assert client._pool.free.qsize() == 64
+        assert len(opened) == len(client._pool.idle) <= 32
+    assert opened == []
+
+
+def test_waiting_for_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 2)
+    with ScriptedServer(silence) as server, ThreadPoolExecutor(5) as threads:
+        client = ClientLHC(server.address, timeout_s=3600)
+        asking = [threads.submit(client.get) for _ in range(2)]
+        for _ in asking:
+            server.received.get(timeout=LIMIT_S)
+        begun = time.monotonic()
+        with pytest.raises(errors.RequestTimeout, match="using all 2 connections") as caught:
+            client.get(timeout_s=0.2)
+        assert 0.2 <= time.monotonic() - begun < LIMIT_S
+        assert caught.value.reason == "other requests were using all 2 connections of this client"
+        asking += [threads.submit(client.get) for _ in range(3)]
+        assert client._pool is not None
+        while len(client._pool.under_way) < 5:
+            threading.Event().wait(0.001)
+        begun = time.monotonic()
+        client.close()
+        for each in asking:
+            with pytest.raises(errors.ClientClosed):
+                each.result(LIMIT_S)
+        assert time.monotonic() - begun < within(0.4)  # no wait goes on to its next look
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals to this process")
+def test_a_signal_handler_asks_and_closes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the request that it interrupts waits for a connection."""
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 1)
+    answers: list[Any] = []
+    with ScriptedServer(lambda m: silence(m) if m["cmd"] == "GET" else echo(m)) as server:
+        with ThreadPoolExecutor(2) as threads:
+            client = ClientLHC(server.address, timeout_s=3600)
+            other = ClientLHC(server.address, timeout_s=LIMIT_S)
+
+            def handle(*_: Any) -> None:
+                answers.append(other.request("ECHO", {"n": 1}))
+                client.close()
+
+            def interrupt() -> None:
+                assert client._pool is not None
+                while len(client._pool.under_way) < 2:
+                    threading.Event().wait(0.001)
+                os.kill(os.getpid(), signal.SIGUSR1)
+
+            holding = threads.submit(client.get)
+            assert server.received.get(timeout=LIMIT_S)["cmd"] == "GET"
+            before = signal.signal(signal.SIGUSR1, handle)
+            try:
+                interrupting = threads.submit(interrupt)
+                with pytest.raises(errors.ClientClosed):
+                    client.get()
+                interrupting.result(LIMIT_S)
+            finally:
+                signal.signal(signal.SIGUSR1, before)
+            with pytest.raises(errors.ClientClosed):
+                holding.result(LIMIT_S)
+            other.close()
+    assert answers == [{"n": 1}]
 
 
 def test_closed_client(client: ClientLHC) -> None:
@@ -909,6 +1143,7 @@ def test_ipv6() -> None:
     [
         errors.LaplaceError("text"),
         errors.RequestTimeout("GET", "tcp://a:1", 2.0),
+        errors.RequestTimeout("GET", "tcp://a:1", 2.0, "nobody listens there"),
         errors.RemoteError("text", "GET", "tcp://a:1"),
         errors.VersionMismatch("text", "GET", "tcp://a:1"),
         errors.InvalidReply("text", "GET", "tcp://a:1"),
