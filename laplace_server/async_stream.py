@@ -84,6 +84,7 @@ class AsyncSubscription(Followed):
 
     async def _begin(self) -> AsyncSubscription:
         follower = self._follower
+        self._check_process()
         if follower.epoch and not self._closed:
             return self
         deadline = time.monotonic() + self._timeout_s

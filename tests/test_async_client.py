@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import inspect
 import json
+import os
+import pickle
 import re
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +20,7 @@ import numpy as np
 import pytest
 from event_loop import run
 from isolated import run_script
-from machine import within
+from machine import MACOS, within
 from raw_peers import wait_until
 from stream_messages import answer, updates
 from stream_server import FakeServer, refuse
@@ -164,6 +168,71 @@ def test_many_tasks_at_once(server: ServerLHC) -> None:
             assert not client._pool._lent
 
     run(scene())
+
+
+def test_connections_are_bounded(server: ServerLHC) -> None:
+    async def scene() -> None:
+        async with talking(server) as client:
+            pool = client._pool
+            assert pool is not None
+            asking = [asyncio.ensure_future(client.get()) for _ in range(1100)]
+            most = 0
+            while not all(each.done() for each in asking):
+                most = max(most, len(pool._lent) + len(pool._idle))
+                await asyncio.sleep(0)
+            assert [each.result() for each in asking] == [{"positions": [1.5, 2.0]}] * 1100
+            assert 1 <= most <= 16
+
+    run(scene())
+
+
+def test_requests_wait_for_a_connection_in_order(
+    monkeypatch: pytest.MonkeyPatch, server: ServerLHC
+) -> None:
+    monkeypatch.setattr("laplace_server.async_connections.MAX_CONNECTIONS", 1)
+    seen: list[int] = []
+    server.set_on_position_changed(seen.append)
+
+    async def scene() -> None:
+        async with talking(server) as client:
+            asking = [asyncio.ensure_future(client.set(n)) for n in range(20)]
+            await asyncio.sleep(0)
+            for n in (3, 7, 19):
+                asking[n].cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+
+    run(scene())
+    assert seen == [n for n in range(20) if n not in (3, 7, 19)]
+
+
+def test_waiting_for_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("laplace_server.async_connections.MAX_CONNECTIONS", 2)
+
+    async def scene(silent: FakeServer) -> None:
+        client = AsyncClientLHC(silent.address, timeout_s=3600)
+        holding = [asyncio.ensure_future(client.get()) for _ in range(2)]
+        for _ in holding:
+            await asyncio.to_thread(silent.hear)
+        begun = time.monotonic()
+        with pytest.raises(RequestTimeout, match="using all 2 connections") as caught:
+            await client.get(timeout_s=0.2)
+        assert 0.2 <= time.monotonic() - begun < PATIENCE_S
+        assert caught.value.reason == "other requests were using all 2 connections of this client"
+        # One that is cancelled makes room, also where the one next in line is cancelled with it.
+        waiting = [asyncio.ensure_future(client.get()) for _ in range(3)]
+        await asyncio.sleep(0)
+        holding[0].cancel()
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        await asyncio.to_thread(silent.hear)
+        assert not waiting[1].done()
+        await client.close()
+        for each in (holding[1], *waiting[1:]):
+            with pytest.raises(ClientClosed):
+                await each
+
+    with FakeServer(lambda body: []) as silent:
+        run(scene(silent))
 
 
 def test_one_client_in_two_loops(server: ServerLHC) -> None:
@@ -473,6 +542,158 @@ def test_nothing_but_json_reaches_a_server_that_has_granted_nothing(
             return [other.hear() for _ in range(3)]
 
     assert {json.loads(body)["cmd"] for body in run(scene())} == {"SUBSCRIBE"}
+
+
+# ---- copies and forks
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_copies_are_refused(copied: Any, server: ServerLHC) -> None:
+    async def scene() -> None:
+        async with talking(server) as client, client.subscribe("s") as subscription:
+            for one in (client, subscription):
+                with pytest.raises(TypeError, match="make one where it is needed"):
+                    copied(one)
+            gc.collect()
+            assert await client.get() == {"positions": [1.5, 2.0]}
+            publish(server, 1, 1)
+            assert (await subscription.next(PATIENCE_S)).seq == 1
+
+    run(scene())
+
+
+FORK = """
+import asyncio, gc, os, sys, traceback, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+from laplace_server.client import AsyncClientLHC
+from laplace_server.errors import ClientClosed
+
+HOW = sys.argv[1]
+
+async def child(client, busy, closed, followed):
+    for each in (client, busy) * 3:
+        assert await each.get() == {"positions": [1.5, 2.0]}
+    async with client.subscribe("s", start=1) as own:
+        assert (await own.next(20)).seq == 1
+    for taking in (followed.next(1), followed.__anext__(), followed._begin()):
+        try:
+            await taking
+        except ClientClosed as error:
+            assert "before this process was forked" in str(error), error
+        else:
+            raise AssertionError("it goes on")
+    await followed.close()
+    await client.close()
+    await busy.close()
+    assert client.closed and busy.closed and closed.closed
+
+def run_child(*arguments):
+    asyncio.run(asyncio.wait_for(child(*arguments), 20))
+    gc.collect()
+
+async def parent():
+    client, busy = (AsyncClientLHC(address, timeout_s=20) for address in sys.argv[2:])
+    async with client, busy:
+        closed = AsyncClientLHC(sys.argv[2])
+        await closed.close()
+        followed = await client.subscribe("s", start=1)
+        assert (await followed.next(20)).seq == 1
+        await client.get()
+        under_way = [asyncio.ensure_future(busy.request("WAIT")) for _ in range(3)]
+        waiting = asyncio.ensure_future(followed.next(20))
+        await asyncio.to_thread(sys.stdin.readline)
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                if HOW == "used":
+                    run_child(client, busy, closed, followed)
+                else:
+                    del client, busy, closed, followed, under_way, waiting
+                    gc.collect()
+                status = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(status)
+        _, status = await asyncio.to_thread(os.waitpid, child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+        assert await asyncio.gather(*under_way) == [{"waited": True}] * 3
+        assert (await waiting).seq == 2
+        for each in (client, busy) * 3:
+            await each.get()
+        await followed.close()
+        print("the parent goes on", flush=True)
+
+asyncio.run(parent())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.skipif(MACOS, reason="its libraries may abort a forked child that opens connections")
+@pytest.mark.parametrize("how", ["used", "collected"])
+def test_a_forked_child_has_connections_of_its_own(
+    server: ServerLHC, make_server: Any, make_child: Any, how: str
+) -> None:
+    busy = make_server(data={"positions": [1.5, 2.0]})
+    publish(server, 1, 1)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait(server: ServerLHC, message: Any, target: Any) -> dict[str, Any]:
+        begun.set()
+        return {"waited": go_on.wait(PATIENCE_S)}
+
+    busy.register_handler("WAIT", wait)
+    child = make_child(FORK, how, address_of(server), address_of(busy))
+    try:
+        assert begun.wait(PATIENCE_S)
+        child.tell("fork")
+        assert child.hear() == "0"
+        publish(server, 2, 2)
+    finally:
+        go_on.set()
+    assert child.hear() == "the parent goes on"
+    assert child.process.wait(PATIENCE_S) == 0
+
+
+EXIT = """
+import asyncio, os, sys, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+from laplace_server.client import AsyncClientLHC, ClientLHC
+
+async def use():
+    client = AsyncClientLHC(sys.argv[1], timeout_s=20)
+    await client.get()
+    return client, await client.subscribe("s")
+
+loop = asyncio.new_event_loop()
+client, followed = loop.run_until_complete(use())
+plain = ClientLHC(sys.argv[1], timeout_s=20)
+plain_followed = plain.subscribe("s")
+child = os.fork()
+if child:
+    _, status = os.waitpid(child, 0)
+    print(os.waitstatus_to_exitcode(status))
+    print(loop.run_until_complete(client.get()), plain.get())
+    loop.run_until_complete(followed.close())
+    loop.run_until_complete(client.close())
+    plain_followed.close()
+    plain.close()
+    loop.close()
+else:
+    loop.run_until_complete = loop.close = None
+    del loop
+    plain.close()
+    # And so it ends, as any program: with a client open that was never used here.
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.skipif(MACOS, reason="its libraries may abort a forked child")
+def test_a_forked_child_ends(server: ServerLHC) -> None:
+    assert run_script(EXIT, address_of(server)) == (
+        "0\n{'positions': [1.5, 2.0]} {'positions': [1.5, 2.0]}\n"
+    )
 
 
 # ---- importing
