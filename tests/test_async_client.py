@@ -609,7 +609,9 @@ async def parent():
                 if HOW == "used":
                     run_child(client, busy, closed, followed)
                 else:
-                    del client, busy, closed, followed, under_way, waiting
+                    for task in (*under_way, waiting):
+                        task.get_coro().close()  # as when it is collected
+                    del task, client, busy, closed, followed, under_way, waiting
                     gc.collect()
                 status = 0
             except BaseException:
