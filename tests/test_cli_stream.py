@@ -343,7 +343,7 @@ def test_arrays_without_numpy(server: ServerLHC, tmp_path: Any) -> None:
         env={**os.environ, "PYTHONPATH": search},
     )
     assert (done.stdout, done.returncode) == ("", 1)
-    assert "pip install 'laplace-server[arrays]'" in done.stderr
+    assert "pip install '.[arrays]' in a clone" in done.stderr
     assert "Traceback" not in done.stderr
 
 

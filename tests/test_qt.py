@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import importlib.util
 import itertools
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -18,6 +20,7 @@ import numpy as np
 import pytest
 from isolated import environment, run_script
 from machine import within
+from name_service import NameService
 from raw_peers import wait_until
 
 from laplace_server import ServerLHC, stream_relay
@@ -137,7 +140,7 @@ def test_without_pyqt6_the_import_says_what_to_install() -> None:
             print(error.name, "|", error)
     """)
     assert printed.startswith("PyQt6 |")
-    assert "pip install laplace-server[qt]" in printed
+    assert "pip install '.[qt]' in a clone" in printed
 
 
 @needs_pyqt6
@@ -488,6 +491,63 @@ def test_an_update_that_cannot_be_read_is_told_and_counted(
     server.publish("s", {})
     spin(lambda: got)
     assert bridge.connected
+
+
+@needs_pyqt6
+def test_what_went_wrong_is_told(
+    server: ServerLHC, make_bridge: MakeBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = NameService(monkeypatch)
+    bridge = make_bridge(
+        f"tcp://pc.lab:{server.server_port}", begin=False, timeout_s=0.2, latest_only=False
+    )
+    failures: list[str] = []
+    bridge.failed.connect(failures.append)
+    bridge.start()
+    spin(lambda: failures)
+    assert "the host name 'pc.lab' is not known" in failures[0]
+    service.hosts["pc.lab"] = ["127.0.0.1"]
+    spin(lambda: bridge.connected)
+    bridge.stop()
+    server.stop()
+    bridge.start()
+    spin(lambda: len(failures) > 1)
+    assert "nobody listens there" in failures[1]
+
+
+@needs_pyqt6
+@pytest.mark.parametrize("own", [True, False])
+def test_a_slow_look_up_holds_up_no_window(
+    own: bool, make_bridge: MakeBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = NameService(monkeypatch)
+    service.hold()
+    client = ClientLHC("tcp://slow.lab:5555", timeout_s=3600)
+    source = client if own else "tcp://slow.lab:5555"
+    bridge = make_bridge(source, begin=False, timeout_s=3600)
+    begun = time.monotonic()
+    bridge.start()
+    relay = bridge._life.relay
+    service.wait_asked()
+    bridge.stop()
+    assert time.monotonic() - begun < within(1)
+    relay.join(PATIENCE_S)
+    assert time.monotonic() - begun < within(1)
+    assert not client.closed
+    client.close()
+    service.let_go()
+
+
+@needs_pyqt6
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_copies_are_refused(copied: Any, server: ServerLHC, make_bridge: MakeBridge) -> None:
+    bridge = make_bridge(server)
+    got: list[Update] = []
+    bridge.update_received.connect(got.append)
+    with pytest.raises(TypeError, match="make one where it is needed"):
+        copied(bridge)
+    server.publish("s", {"n": 1})
+    spin(lambda: got)
 
 
 # ---- begin and end

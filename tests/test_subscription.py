@@ -26,6 +26,7 @@ from stream_server import FakeServer, Network, refuse
 from laplace_server import ServerLHC
 from laplace_server.client import ClientLHC
 from laplace_server.errors import ClientClosed, RemoteError, RequestTimeout
+from laplace_server.extras import how_to_install
 from laplace_server.stats import ErrorKind
 from laplace_server.stream import EndedEpoch, Subscription, Update
 
@@ -429,7 +430,7 @@ def test_a_refused_subscription_leaves_nothing(client: ClientLHC) -> None:
 
 
 FORK = """
-import os, sys, warnings
+import os, sys, traceback, warnings
 warnings.simplefilter("ignore", DeprecationWarning)
 from laplace_server.client import ClientLHC
 from laplace_server.errors import ClientClosed
@@ -439,15 +440,24 @@ with ClientLHC(sys.argv[1], timeout_s=20) as client, client.subscribe("s", start
     if not child:
         status = 1
         try:
-            followed.next(1)
-        except ClientClosed:
+            for take in (lambda: followed.next(1), lambda: next(followed), lambda: list(followed)):
+                try:
+                    take()
+                except ClientClosed as error:
+                    assert "before this process was forked" in str(error), error
+                else:
+                    raise AssertionError("it goes on")
             followed.close()
+            with client.subscribe("s", start=1) as own:
+                assert own.next(20).seq == 1
             status = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(status)
     _, status = os.waitpid(child, 0)
     client.request("PUBLISH")
-    assert followed.next(20).seq == 2
+    assert [followed.next(20).seq for _ in range(3)] == [2, 3, 4]
     print(os.waitstatus_to_exitcode(status))
 """
 
@@ -456,7 +466,7 @@ with ClientLHC(sys.argv[1], timeout_s=20) as client, client.subscribe("s", start
 @pytest.mark.skipif(MACOS, reason="its libraries may abort a forked child")
 def test_a_forked_child_leaves_the_parents_subscription_alone(server: ServerLHC) -> None:
     server.register_handler("PUBLISH", lambda s, message, target: {"n": s.publish("s", {})})
-    server.publish("s", {})
+    publish(server, 1, 3)  # of which the child must not take any, though they are there
     assert run_script(FORK, address_of(server)) == "0\n"
 
 
@@ -485,9 +495,60 @@ with ClientLHC(sys.argv[1], timeout_s=20) as client, client.subscribe("s", start
 def test_without_numpy_arrays_raise_a_clear_error(server: ServerLHC) -> None:
     server.publish("s", {"a": np.zeros(3)})
     server.publish("s", {"n": 2})
-    problem = "Arrays take NumPy, which is not installed: pip install 'laplace-server[arrays]'"
+    problem = f"Arrays take NumPy, which is not installed. {how_to_install('arrays')}"
     printed = run_script(NO_NUMPY, address_of(server)).splitlines()
     assert printed == [problem, "2 {'n': 2} 1", problem]
+
+
+IMPORT_UNDER_WAY = """
+import asyncio, sys, threading, time
+from laplace_server.client import AsyncClientLHC, ClientLHC
+
+ready, begun = threading.Event(), threading.Event()
+
+class SlowDisk:
+    def find_spec(self, name, path=None, target=None):
+        if name.endswith("multiarray"):
+            begun.set()
+            time.sleep(0.5)
+
+def read():
+    with ClientLHC(sys.argv[1], timeout_s=20) as client, client.subscribe("s", start=1) as updates:
+        ready.set()
+        begun.wait(20)
+        if sys.argv[2] == "get":
+            return client.get(arrays=True)["a"].shape
+        return updates.next(20).data["a"].shape, updates.lost
+
+async def read_async():
+    async with AsyncClientLHC(sys.argv[1], timeout_s=20) as client:
+        async with client.subscribe("s", start=1) as updates:
+            ready.set()
+            begun.wait(20)
+            if sys.argv[2] == "get":
+                return (await client.get(arrays=True))["a"].shape
+            return (await updates.next(20)).data["a"].shape, updates.lost
+
+found = []
+ways = {"thread": read, "asyncio": lambda: asyncio.run(read_async())}
+reading = threading.Thread(target=lambda: found.append(ways[sys.argv[3]]()))
+reading.start()
+ready.wait(20)
+sys.meta_path.insert(0, SlowDisk())
+import numpy
+reading.join()
+print(*found)
+"""
+
+
+@pytest.mark.parametrize("how", ["thread", "asyncio"])
+@pytest.mark.parametrize(("what", "found"), [("get", "(3,)"), ("stream", "((3,), 0)")])
+def test_an_import_of_numpy_under_way_is_waited_for(
+    how: str, what: str, found: str, make_server: Any
+) -> None:
+    server = make_server(data={"a": np.zeros(3)})
+    server.publish("s", {"a": np.zeros(3)})
+    assert run_script(IMPORT_UNDER_WAY, address_of(server), what, how) == f"{found}\n"
 
 
 @pytest.mark.parametrize("dtype", ["u1", "<f8", ">c16"])
