@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 import zmq
 
-from laplace_server import forks
+from laplace_server import forked_clients
 from laplace_server.async_connections import AsyncPool
 from laplace_server.async_stream import AsyncSubscription
 from laplace_server.client import Client, ClientLHC
@@ -55,7 +55,7 @@ class AsyncClientLHC(Client):
         self._pool: AsyncPool | None = None  # for __del__
         super().__init__(address, name, timeout_s)
         self._pool = AsyncPool(self.address)
-        forks.register(self)
+        forked_clients.register(self)
 
     @property
     def closed(self) -> bool:

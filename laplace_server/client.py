@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from laplace_server import forks
+from laplace_server import forked_clients
 from laplace_server.client_requests import Answer, Request, Requests, seconds_of
 from laplace_server.connections import NoAnswer, Pool
 from laplace_server.errors import ClientClosed, RequestTimeout
@@ -120,7 +120,7 @@ class ClientLHC(Client):
         self._pool: Pool | None = None
         super().__init__(address, name, timeout_s)
         self._pool = Pool(self.address)
-        forks.register(self)
+        forked_clients.register(self)
 
     @property
     def closed(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from laplace_server import forks
+from laplace_server import forked_clients
 from laplace_server.errors import ClientClosed
 from laplace_server.follower import EndedEpoch, Follower, State
 from laplace_server.names import Found, Place
@@ -23,7 +23,7 @@ class Followed(NotCopied):
         self._place = Place(follower.address)
         # Why nobody is there, as of the last attempt; "" where somebody was, or none was made.
         self._trouble = ""
-        forks.register(self)
+        forked_clients.register(self)
 
     @property
     def stream(self) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 from isolated import environment, run_script
-from machine import within
+from machine import MACOS, within
 from name_service import NameService
 from raw_peers import wait_until
 
@@ -548,6 +548,40 @@ def test_copies_are_refused(copied: Any, server: ServerLHC, make_bridge: MakeBri
         copied(bridge)
     server.publish("s", {"n": 1})
     spin(lambda: got)
+
+
+RELAY_FORK = """
+import os, sys, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+from laplace_server.client import ClientLHC
+from laplace_server.stream_relay import Relay
+client = ClientLHC(sys.argv[1], timeout_s=20)
+relay = Relay(client, "s", own_client=True, start="latest", latest_only=True,
+              credit_bytes=1 << 20, ring=lambda: None)
+held, let_go = threading.Event(), threading.Event()
+
+def hold():
+    with relay._changed:
+        held.set()
+        let_go.wait(20)
+
+threading.Thread(target=hold).start()
+held.wait(20)
+child = os.fork()
+if not child:
+    relay.end()  # for which the bridge's end has an exit handler
+    os._exit(0 if client.get() == {} else 1)
+_, status = os.waitpid(child, 0)
+let_go.set()
+relay.end()
+print(os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.skipif(MACOS, reason="its libraries may abort a forked child")
+def test_a_forked_child_ends_no_thread_of_its_parent(server: ServerLHC) -> None:
+    assert run_script(RELAY_FORK, address_of(server)) == "0\n"
 
 
 # ---- begin and end
