@@ -14,11 +14,7 @@ import zmq.asyncio
 
 from laplace_server import names
 from laplace_server.connection_events import ConnectionEvents
-from laplace_server.connections import (
-    NoAnswer,
-    all_in_use,
-    connect_request_socket,
-)
+from laplace_server.connections import NoAnswer, all_in_use, connect_request_socket
 from laplace_server.errors import ClientClosed
 from laplace_server.sockets import OfOneProcess
 
@@ -134,7 +130,10 @@ class AsyncPool:
                 try:
                     frames: list[zmq.Frame] = arriving.result()
                 except zmq.Again:
-                    continue  # an answer with another request's id, which is gone by now
+                    # An answer with another request's id, which is gone by now.
+                    if time.monotonic() >= deadline:
+                        raise NoAnswer(None) from None
+                    continue
                 answered = True
                 return frames
         finally:

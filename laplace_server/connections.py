@@ -19,7 +19,7 @@ from laplace_server.sockets import Context, Socket
 # Idle connections kept for the next requests; only more threads than this at once open new ones.
 MAX_IDLE = 32
 
-# Connections in all. Further requests wait for one.
+# In use at once. Further requests wait for one.
 MAX_CONNECTIONS = 64
 
 # A signal that arrives while a wait begins, such as Ctrl-C, does not interrupt it; its handler runs
@@ -196,8 +196,8 @@ class Pool:
     def drop_idle(self) -> None:
         """Close the connections that no request uses."""
         # Counts as under way, so that no close() meanwhile waits for a socket held here.
-        token = _Exchange(self, 0.0)
-        self.under_way[token] = None
+        closing = _Exchange(self, 0.0)
+        self.under_way[closing] = None
         try:
             while self.idle:
                 try:
@@ -206,7 +206,7 @@ class Pool:
                     return
                 connection.close()
         finally:
-            del self.under_way[token]
+            del self.under_way[closing]
 
     def close(self) -> None:
         """Close all; requests under way raise ClientClosed. Waits for nothing."""
