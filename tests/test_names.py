@@ -8,6 +8,7 @@ import queue
 import signal
 import socket
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -556,8 +557,6 @@ ENDS = {
 
 @pytest.mark.parametrize("end", ENDS)
 def test_a_process_ends_while_a_name_is_looked_up(end: str) -> None:
-    import textwrap
-
     printed = run_script(SLOW + textwrap.dedent(ENDS[end]), timeout_s=within(20))
     assert printed == "the host name 'slow.lab' is still being looked up\n"
 
