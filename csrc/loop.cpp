@@ -138,7 +138,7 @@ void Loop::on_message() {
     const Request request = inspect(body, one_frame);
 
     if (!peers_.empty()) {
-        peer_key(frames_.data(), delimiter, key_);
+        route_key(frames_.data(), delimiter, key_);
         const auto known = peers_.find(key_);
         if (known != peers_.end()) {
             append(known->second, route_size, body, request, Ticket{});

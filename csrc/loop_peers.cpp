@@ -8,7 +8,7 @@ namespace laplace {
 
 namespace {
 
-constexpr size_t slot_overhead = 512;    // a slot's own memory, roughly
+constexpr size_t slot_overhead = 1024;   // memory of a slot and of its peer, roughly
 constexpr size_t many_connections = 64;  // when to look for records of no use
 
 template <typename Value>
@@ -16,10 +16,15 @@ void remove_from(std::vector<Value>& list, Value value) noexcept {
     list.erase(std::remove(list.begin(), list.end(), value), list.end());
 }
 
+// Bytes a slot holds beside its body or answer.
+size_t overhead_of(const Message* route, size_t route_size) noexcept {
+    return slot_overhead + size_of(route, route_size) + route_size * sizeof(Message);
+}
+
 }  // namespace
 
 Peer& Loop::peer_of(size_t delimiter) {
-    peer_key(frames_.data(), delimiter, key_);
+    route_key(frames_.data(), delimiter, key_);
     const auto [entry, is_new] = peers_.try_emplace(key_);
     Peer& peer = entry->second;
     if (is_new) {
@@ -86,8 +91,7 @@ void Loop::count_pending() noexcept {
 
 // Puts a request at the end of its peer's line.
 void Loop::append(Peer& peer, size_t route_size, Message& body, const Request& request, const Ticket& ticket) {
-    size_t weight = body.size() + slot_overhead;
-    for (size_t i = 0; i < route_size; ++i) weight += frames_[i].size();
+    const size_t weight = body.size() + overhead_of(frames_.data(), route_size);
 
     Slot slot;
     slot.arrived = arrived_;
@@ -213,7 +217,7 @@ void Loop::make_ready(Peer& peer, Slot& slot) {
     discharge(peer, slot);
     slot.body = Message();
     const size_t parked = peer.connection->parked_bytes;
-    const size_t size = slot.answer.size() + size_of(slot.route.data(), slot.route.size());
+    const size_t size = slot.answer.size() + overhead_of(slot.route.data(), slot.route.size());
     if (parked > 0 && parked + size > shared_.config.limits.peer_parked_bytes) {
         abandon(slot.answer, ERROR_REPLY_OVERFLOW);
         slot.answer.reply = Message();

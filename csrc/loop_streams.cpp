@@ -21,7 +21,7 @@ std::chrono::microseconds rest_after(uint32_t updates) noexcept {
     return std::chrono::microseconds(updates < many ? 0 : updates < very_many ? 100 : 250);
 }
 
-// A subscription is its whole route's: nothing in it changes with each request.
+// A subscription is its peer's, so the peer must not number its requests in a routing frame.
 std::string key_of(Message* route, size_t delimiter, uint32_t subscription) {
     std::string key;
     route_key(route, delimiter, key);

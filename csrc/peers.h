@@ -1,5 +1,6 @@
 // A peer that is owed answers. Its requests stand in a line of slots, in the order
 // they came; only the first can be answered. A peer that is owed nothing has no record.
+// Who numbers its requests in a routing frame (REQ_CORRELATE) is another peer with each.
 #ifndef LAPLACE_PEERS_H
 #define LAPLACE_PEERS_H
 
@@ -76,22 +77,16 @@ struct Peer {
     bool parked = false;   // listed in the loop's parked peers
 };
 
-// Routing frames as one string; no two lists of frames give the same.
+// Who asks, as one string: all routing frames, so that each program behind a proxy is a peer
+// of its own, whatever its routing id looks like. A frame's size stands before it: no two lists
+// of frames give the same.
 inline void route_key(Message* frames, size_t count, std::string& key) {
     key.clear();
     for (size_t i = 0; i < count; ++i) {
         const uint64_t size = frames[i].size();
-        if (i > 0) key.append(reinterpret_cast<const char*>(&size), sizeof size);
+        key.append(reinterpret_cast<const char*>(&size), sizeof size);
         key.append(frames[i].view());
     }
-}
-
-// Who asks: the routing frames, so that each program behind a proxy is a peer of its
-// own. REQ_CORRELATE's request id (4 bytes, last) changes with every request and is
-// left out: it names the request, not the peer.
-inline void peer_key(Message* frames, size_t delimiter, std::string& key) {
-    const bool correlated = delimiter >= 2 && frames[delimiter - 1].size() == 4;
-    route_key(frames, correlated ? delimiter - 1 : delimiter, key);
 }
 
 using Peers = std::unordered_map<std::string, Peer>;

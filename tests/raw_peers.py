@@ -270,15 +270,15 @@ def connect_tcp(server: ServerLHC) -> socket.socket:
 
 
 @contextlib.contextmanager
-def proxy(server: ServerLHC) -> Iterator[str]:
-    """A ``zmq.proxy`` in front of a server; yields the address clients connect to."""
+def proxy(behind: ServerLHC | str) -> Iterator[str]:
+    """A ``zmq.proxy`` in front of a server, or of an address; yields where clients connect to."""
     context = zmq.Context()
     front, back, control = (context.socket(k) for k in (zmq.ROUTER, zmq.DEALER, zmq.PAIR))
     for each in (front, back, control):
         each.linger = 0
     port = front.bind_to_random_port("tcp://127.0.0.1")
     control.bind("inproc://control")
-    back.connect(server.address)
+    back.connect(behind if isinstance(behind, str) else behind.address)
 
     def run() -> None:
         with contextlib.suppress(zmq.ContextTerminated):

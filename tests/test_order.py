@@ -113,15 +113,20 @@ def test_any_sequence_is_answered_in_order(mixed_server, kinds):
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(kinds=st.lists(st.sampled_from(KINDS), min_size=5, max_size=40))
-def test_request_ids_do_not_make_another_peer(mixed_server, kinds):
-    """As REQ_CORRELATE sends them: a new 4-byte frame each time, one order for all."""
+def test_numbered_requests_are_all_answered_and_act_in_order(mixed_server, kinds):
+    """As REQ_CORRELATE sends them: a new 4-byte frame each time, by which its answer is known."""
+    acted = []
+    mixed_server.set_on_saving_path_changed(acted.append)
     with Peer(mixed_server, zmq.DEALER) as peer:
-        for number, kind in enumerate(kinds, 1):
+        owed = dict(enumerate(kinds, 1))
+        for number, kind in owed.items():
             peer.send_frames([number.to_bytes(4, "big"), *frames_of(kind, number)])
-        for number, kind in enumerate(kinds, 1):
-            frames = peer.receive_frames()
-            assert frames[:2] == [number.to_bytes(4, "big"), b""]
-            check(kind, number, json.loads(frames[2]))
+        while owed:
+            route, delimiter, body = peer.receive_frames()
+            assert delimiter == b""
+            number = int.from_bytes(route, "big")
+            check(owed.pop(number), number, json.loads(body))
+    assert acted == [str(number) for number, kind in enumerate(kinds, 1) if kind == "SAVE"]
 
 
 def test_long_random_sequences_of_several_peers_at_once(mixed_server):

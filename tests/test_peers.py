@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -155,6 +157,108 @@ def test_clients_behind_one_proxy_do_not_wait_for_one_another():
             assert slow.receive()["error_msg"] is None
 
 
+ROUTES = [
+    *([bytes([7]) * (size - 1) + tag for tag in (b"a", b"b")] for size in (1, 2, 4, 5, 8, 255)),
+    [b"\0", b"\0\0"],
+    [b"\0\0\0a", b"\0\0\0b"],
+    [b"cam1", b"camera"],
+    [b"cam1", None],
+]
+
+
+@pytest.mark.parametrize("before", [[], [b"\0\1\2\3\4"], [b"way1", b"way2"]], ids=len)
+@pytest.mark.parametrize("behind", [[], [b"way3"]], ids=["last", "first"])
+@pytest.mark.parametrize("ids", ROUTES, ids=repr)
+def test_two_programs_are_two_peers_whatever_their_ids(ids, before, behind):
+    """The ids that a proxy puts before a request; one program's callback is slow, another reads."""
+    slow, reading = ([*before, *([one] if one else []), *behind, b""] for one in ids)
+    gate = Gate()
+    with serving(data={"x": [1]}) as server, Peer(server, zmq.DEALER) as way:
+        server.set_on_position_changed(gate)
+        way.send_frames([*slow, request("SET", {"positions": 1}, sender="slow")])
+        gate.wait_begun()
+        for cmd in ("GET", "PING", "INFO", "GET"):
+            way.send_frames([*reading, request(cmd, sender="reading")])
+            *route, body = way.receive_frames()
+            assert (route, json.loads(body)["to"]) == (reading, "reading")
+            assert json.loads(body)["error_msg"] is None
+        way.send_frames([*slow, request("GET", sender="slow")])
+        assert way.silent(0.05), "the slow one's own read comes after its SET"
+        gate.open()
+        for cmd in ("SET", "GET"):
+            *route, body = way.receive_frames()
+            assert (route, json.loads(body)["cmd"]) == (slow, cmd)
+
+
+def test_two_connections_are_two_peers_whatever_their_ids():
+    """One's routing id reads like the other's with a routing frame behind it."""
+    longer = b"A" + (1).to_bytes(8, sys.byteorder) + b"B"
+    gate = Gate()
+    with serving(data={"x": 1}) as server:
+        server.set_on_position_changed(gate)
+        with (
+            Peer(server, zmq.DEALER, routing_id=b"A") as slow,
+            Peer(server, zmq.DEALER, routing_id=longer) as reader,
+        ):
+            slow.send_frames([b"B", b"", request("SET", {"positions": 1})])
+            gate.wait_begun()
+            reader.send(request("GET"))
+            assert reader.receive(within(5))["error_msg"] is None
+            gate.open()
+            assert slow.receive_frames()[:2] == [b"B", b""]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("ids", [(b"cam1", b"cam2"), (b"a", b"b"), (b"a" * 255, b"b" * 255)])
+def test_named_programs_behind_proxies_do_not_wait_for_one_another(depth, ids):
+    gate = Gate()
+    with serving(data={"x": 1}) as server, contextlib.ExitStack() as proxies:
+        server.set_on_position_changed(gate)
+        address = server.address
+        for _ in range(depth):
+            address = proxies.enter_context(proxy(address))
+        with (
+            Peer(address, routing_id=ids[0]) as slow,
+            Peer(address, routing_id=ids[1]) as reader,
+        ):
+            slow.send(request("SET", {"positions": [1]}))
+            gate.wait_begun()
+            for _ in range(5):
+                assert reader.ask("GET")["payload"] == {"data": {"x": 1}}
+            gate.open()
+            assert slow.receive()["error_msg"] is None
+
+
+def test_a_dealer_that_numbers_its_requests_reads_while_its_callback_runs():
+    gate = Gate()
+    with serving(data={"x": 1}) as server, Peer(server, zmq.DEALER) as peer:
+        server.set_on_position_changed(gate)
+        for number in range(8):
+            frames = [number.to_bytes(4, "big"), b"", request("SET", {"positions": number})]
+            peer.send_frames(frames)
+        gate.wait_begun()
+        peer.send_frames([b"read", b"", request("GET")])
+        assert peer.receive_frames()[0] == b"read"
+        gate.open()
+        # Each is answered under its number, and they acted in the order they were sent.
+        assert [int.from_bytes(peer.receive_frames()[0], "big") for _ in range(8)] == [*range(8)]
+        assert gate.calls == [*range(8)]
+
+
+def test_relaxed_req_reads_though_the_callback_it_gave_up_still_runs():
+    gate = Gate()
+    with serving(data={"x": 1}) as server, Peer(server, options=RELAXED) as peer:
+        server.set_on_position_changed(gate)
+        peer.send(request("SET", {"positions": 1}))
+        gate.wait_begun()
+        assert peer.ask("GET")["payload"] == {"data": {"x": 1}}
+        peer.send(request("SET", {"positions": 2}, sender="second"))
+        wait_until(lambda: server.stats().queue_depth == 2, "it is queued")
+        gate.open()
+        assert peer.receive()["to"] == "second"
+        assert gate.calls == [1, 2]
+
+
 def test_correlating_client_and_dealer_behind_a_proxy():
     with serving(data={"x": 1}) as server, proxy(server) as address:
         with Peer(address, options=RELAXED) as req, Peer(address, zmq.DEALER) as dealer:
@@ -166,11 +270,7 @@ def test_correlating_client_and_dealer_behind_a_proxy():
 
 
 def test_client_behind_two_proxies():
-    class Reached:
-        def __init__(self, address):
-            self.address = address
-
-    with serving() as server, proxy(server) as inner, proxy(Reached(inner)) as outer:
+    with serving() as server, proxy(server) as inner, proxy(inner) as outer:
         with Peer(outer) as one, Peer(outer, options=RELAXED) as two:
             for cmd in ("PING", "SET", "INFO"):
                 assert one.ask(cmd, {"positions": 1})["error_msg"] is None
@@ -253,6 +353,48 @@ def test_one_connection_cannot_multiply_its_budget_by_its_routing_frames():
         wait_until(lambda: server.stats().errors[ErrorKind.NO_DELIMITER], "all was received")
         assert ask(server, "PING")["error_msg"] is None
         assert server.stats().parked_bytes < 32 << 20
+
+
+@pytest.mark.parametrize("size", [4, 5, 255])
+def test_inventing_ids_makes_no_room_in_the_queue(size):
+    gate = Gate()
+    with serving(kind=limited(peer_pending=16)) as server, Peer(server, zmq.DEALER) as peer:
+        server.set_on_position_changed(gate)
+        for number in range(40):
+            route = [number.to_bytes(size, "big"), b""]
+            peer.send_frames([*route, request("SET", {"positions": number}, sender=number + 1)])
+        busy = [peer.receive_frames() for _ in range(24)]
+        assert server.stats().queue_depth == 16
+        assert ask(server, "GET")["error_msg"] is None
+        gate.open()
+        done = [peer.receive_frames() for _ in range(16)]
+    for frames in busy + done:
+        reply = json.loads(frames[-1])
+        number = reply["to"] - 1
+        assert frames[0] == number.to_bytes(size, "big")
+        assert (reply["error_msg"] is None) == (number < 16)
+    assert gate.calls == [*range(16)]
+    assert server.stats().errors[ErrorKind.BUSY] == 24
+
+
+@pytest.mark.parametrize("route", [[b"%08d"], [b"%04d"], [b"r"] * 40 + [b"%d"]], ids=len)
+def test_memory_held_for_a_deaf_peer_that_invents_ids_is_bounded(route):
+    """What the server notes of each peer costs more than the id and a short answer."""
+    budget = 4 << 20
+    process = psutil.Process()
+    kind = limited(peer_parked_bytes=budget)
+    with serving(kind=kind) as server, RawPeer(server) as deaf:
+        before = process.memory_info().rss
+        for start in range(0, 60_000, 1000):
+            numbers = range(start, start + 1000)
+            routes = ([*route[:-1], route[-1] % number, b""] for number in numbers)
+            deaf.socket.sendall(b"".join(deaf.message([*r, request("PING")]) for r in routes))
+        deaf.send_frames([b"the end"])
+        wait_until(lambda: server.stats().errors[ErrorKind.NO_DELIMITER], "all was received")
+        assert server.stats().errors[ErrorKind.REPLY_OVERFLOW] > 1000
+        assert process.memory_info().rss - before < memory(40)
+        assert ask(server, "PING")["error_msg"] is None
+    assert server.stats().parked_bytes == 0
 
 
 def test_other_peers_may_still_queue_when_deaf_ones_have_filled_their_share():
