@@ -214,6 +214,10 @@ cdef class Core:
     def endpoint(self):
         return self.here().endpoint().decode()
 
+    def held_endpoint(self):
+        cdef Server* server = dereference(self.server).get()  # in a forked child, too
+        return server.endpoint().decode() if server.holds_port() else ""
+
     def start(self):
         cdef int error = self.here().start()
         if error != 0:

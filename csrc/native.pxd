@@ -315,6 +315,7 @@ cdef extern from "server.h" namespace "laplace" nogil:
         bool started() noexcept
         int fault() noexcept
         string endpoint() except +
+        bool holds_port() noexcept
         uint64_t replace_document(document_id which, Text text, bool is_error,
                                   bool live) noexcept
         void finish_look(document_id which, const Look& look, Text text, bool is_error,

@@ -134,6 +134,7 @@ int Server::open() noexcept {
     if (monitor_ == nullptr || zmq.connect(monitor_, monitor_endpoint) != 0) return zmq.errno_();
 
     if (zmq.bind(router_, shared.config.address.c_str()) != 0) return zmq.errno_();
+    holds_port_.store(true);
     char endpoint[1024];
     size_t size = sizeof endpoint;
     if (zmq.getsockopt(router_, ZMQ_LAST_ENDPOINT, endpoint, &size) != 0) return zmq.errno_();
@@ -167,6 +168,7 @@ void Server::close_sockets(int linger_ms) noexcept {
     while (zmq.ctx_term(context_) != 0 && zmq.errno_() == EINTR) {
     }
     context_ = nullptr;
+    holds_port_.store(false);
 }
 
 int Server::start() noexcept {

@@ -3,6 +3,7 @@
 #ifndef LAPLACE_SERVER_H
 #define LAPLACE_SERVER_H
 
+#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -33,6 +34,8 @@ public:
     int fault() noexcept;
     // The endpoint libzmq bound, with the port it chose.
     std::string endpoint() const { return endpoint_; }
+    // Whether its sockets are open. Takes no lock, so a forked child may ask: for its parent's at the fork.
+    bool holds_port() const noexcept { return holds_port_.load(); }
 
     uint64_t replace_document(document_id which, Text text, bool is_error, bool live) noexcept;
     void finish_look(document_id which, const Look& look, Text text, bool is_error, bool live) noexcept;
@@ -54,6 +57,7 @@ private:
     void* wake_ = nullptr;
     void* monitor_ = nullptr;  // the watcher's end; owned by it while it runs
     std::string endpoint_;
+    std::atomic<bool> holds_port_{false};
 
     std::mutex mutex_;
     std::condition_variable ended_;

@@ -142,7 +142,7 @@ class Core:
     """A native server; constructing it binds its socket.
 
     Its own thread runs from ``start`` to ``request_stop`` and never takes the GIL. In a forked
-    child every method raises ForkedServerError.
+    child every method but ``held_endpoint`` raises ForkedServerError.
     """
 
     def __new__(
@@ -175,6 +175,12 @@ class Core:
 
     def endpoint(self) -> str:
         """The bound address, with the port the system chose."""
+
+    def held_endpoint(self) -> str:
+        """The bound address while the sockets are open, "" afterwards.
+
+        In a forked child, what the parent would have been told at the fork.
+        """
 
     def start(self) -> None:
         """Start the loop thread.

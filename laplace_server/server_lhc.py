@@ -16,7 +16,7 @@ from typing import Any
 
 import zmq
 
-from laplace_server import _core, handlers, libzmq
+from laplace_server import _core, forks, handlers, libzmq
 from laplace_server.dispatcher import serve
 from laplace_server.errors import ForkedServerError
 from laplace_server.get_ip import get_ip
@@ -233,14 +233,16 @@ class ServerLHC(Publisher, threading.Thread):
         deadline = time.monotonic() + _BIND_PATIENCE_S
         while True:
             try:
-                return _core.Core(
-                    address=address.encode(),
-                    epoch=self.epoch,
-                    max_message_bytes=self.max_message_bytes,
-                    refresh_timeout_ms=self.refresh_timeout_ms,
-                    spin_us=self.spin_us,
-                    real_time=self.real_time,
-                    limits=dict(self.limits),
+                return forks.bound(
+                    lambda: _core.Core(
+                        address=address.encode(),
+                        epoch=self.epoch,
+                        max_message_bytes=self.max_message_bytes,
+                        refresh_timeout_ms=self.refresh_timeout_ms,
+                        spin_us=self.spin_us,
+                        real_time=self.real_time,
+                        limits=dict(self.limits),
+                    )
                 )
             except zmq.ZMQError as problem:
                 if problem.errno != zmq.EADDRINUSE or time.monotonic() >= deadline:
