@@ -107,6 +107,7 @@ core = Extension(
     depends=[*HEADERS, EXPORTS, *PARTS],
     include_dirs=["csrc"],
     language="c++",
+    libraries=["iphlpapi"] if MSVC else [],  # the addresses of this machine
     extra_compile_args=compile_args(),
     extra_link_args=link_args(),
 )

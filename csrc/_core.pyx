@@ -85,6 +85,21 @@ def may_be_real_time():
     return c_may_be_real_time()
 
 
+def interface_addresses():
+    """The addresses of this machine's interfaces: see `_core.pyi`."""
+    cdef vector[InterfaceAddress] found
+    cdef int error
+    with nogil:
+        error = list_interfaces(found)
+    if error != 0:
+        raise OSError(error, "the system does not list its network interfaces")
+    return [
+        (each.name.decode(errors="surrogateescape"), <bytes>each.address,
+         each.running, each.loopback, each.internal)
+        for each in found
+    ]
+
+
 cdef object described(const ls_value& value):
     if value.kind == LS_ABSENT:
         return None

@@ -146,6 +146,16 @@ cdef extern from "documents.h" namespace "laplace" nogil:
         const shared_ptr[Bell]& bell() noexcept
 
 
+cdef extern from "interfaces.h" namespace "laplace" nogil:
+    cdef cppclass InterfaceAddress:
+        string name
+        string address
+        bool running
+        bool loopback
+        bool internal
+    int list_interfaces(vector[InterfaceAddress]& found) noexcept
+
+
 cdef extern from "message.h" namespace "laplace" nogil:
     cdef cppclass Message:
         Message() noexcept

@@ -94,6 +94,17 @@ def scan_envelope(data: bytes) -> tuple[int, dict[str, _Member | None]]:
 def may_be_real_time() -> bool:
     """Whether the system permits threads that get a core before whatever computes."""
 
+def interface_addresses() -> list[tuple[str, bytes, bool, bool, bool]]:
+    """The addresses of this machine's network interfaces, in the system's order.
+
+    Each is: the interface's name, as the scope of a link-local address tells it (on Windows, its
+    number); the 4 or 16 bytes of the address; whether the interface is running, is loopback, is
+    internal: a bridge or tunnel of this machine's own making. Waits for no name server.
+
+    Raises:
+        OSError: the system does not tell.
+    """
+
 def stream_header(body: bytes) -> _StreamHeader | None:
     """The header of what a server sends to a subscriber; None: it is no such message, or cut short.
 

@@ -19,7 +19,7 @@ import zmq
 from laplace_server import _core, forks, handlers, libzmq
 from laplace_server.dispatcher import serve
 from laplace_server.errors import ForkedServerError
-from laplace_server.get_ip import get_ip
+from laplace_server.get_ip import host_for_clients
 from laplace_server.handler_table import HandlerTable
 from laplace_server.logs import Log
 from laplace_server.protocol import (
@@ -348,8 +348,9 @@ class ServerLHC(Publisher, threading.Thread):
         # "*", "0", and numbers beyond 65535, of which libzmq takes the last 16 bits.
         if not port.isdigit() or int(port) != int(bound_port):
             port = bound_port
-        ip = get_ip(self.name) if host in ("0.0.0.0", "[::]") else host
-        return f"tcp://{given_host}:{port}", ip, port
+        if host in ("0.0.0.0", "[::]"):
+            host = host_for_clients(self.name, ipv6=host == "[::]")
+        return f"tcp://{given_host}:{port}", host, port
 
     # ---- data
 

@@ -228,7 +228,7 @@ TARGETS = [
     ),
     Target("x86_64-macos.11.0", macos),
     Target("aarch64-macos.11.0", macos),
-    Target("x86_64-windows-gnu", windows, WINDOWS_WHEEL),
+    Target("x86_64-windows-gnu", windows, WINDOWS_WHEEL, ("-liphlpapi",)),
 ]
 
 

@@ -14,7 +14,8 @@ TESTS = Path(__file__).resolve().parent
 NATIVE = TESTS / "native"
 SCANNER = TESTS.parent / "csrc" / "scan.cpp"
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
-LINK = ["-pthread", *(["-ldl"] if sys.platform.startswith("linux") else [])]
+LIBRARIES = {"linux": ["-ldl"], "win32": ["-liphlpapi"]}
+LINK = ["-pthread", *LIBRARIES.get(sys.platform, [])]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 pytestmark = pytest.mark.skipif(
