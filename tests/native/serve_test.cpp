@@ -2,6 +2,7 @@
 // Takes no part of the system for granted but C++17 and the library it is given, so that it runs
 // wherever the core has to. Returns 1 if any check failed.
 
+#include "../../csrc/interfaces.h"
 #include "../../csrc/server.h"
 
 #include <atomic>
@@ -758,7 +759,23 @@ void work_that_does_not_end() {
     Python::finish(*running.server, job);  // too late, and no harm
 }
 
+void this_machines_addresses() {
+    std::vector<InterfaceAddress> found;
+    CHECK(list_interfaces(found) == 0);
+    bool has_loopback = false;
+    for (const InterfaceAddress& each : found) {
+        CHECK(each.address.size() == 4 || each.address.size() == 16);
+        CHECK(!each.name.empty());
+        if (each.address == std::string("\x7f\0\0\1", 4)) {
+            has_loopback = true;
+            CHECK(each.running && each.loopback);
+        }
+    }
+    CHECK(has_loopback);
+}
+
 void serve() {
+    this_machines_addresses();
     a_server_that_never_runs();
     an_address_that_cannot_be_bound();
     the_same_port_again_and_again();
