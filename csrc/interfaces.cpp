@@ -80,7 +80,7 @@ int list(std::vector<InterfaceAddress>& found) {
             InterfaceAddress entry;
             entry.address = bytes_of(each->Address.lpSockaddr);
             if (entry.address.empty() || each->DadState != IpDadStatePreferred) continue;
-            entry.name = std::to_string(adapter->Ipv6IfIndex);
+            entry.name = std::to_string(adapter->Ipv6IfIndex != 0 ? adapter->Ipv6IfIndex : adapter->IfIndex);
             entry.running = adapter->OperStatus == IfOperStatusUp;
             entry.loopback = adapter->IfType == IF_TYPE_SOFTWARE_LOOPBACK;
             entry.internal = is_internal(*adapter);
