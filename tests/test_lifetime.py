@@ -16,6 +16,7 @@ from machine import MACOS, OWN_THREADS, within
 from raw_peers import PATIENCE_S, Gate, Peer, ask, request, run_script, serving, wait_until
 
 from laplace_server import ServerLHC
+from laplace_server.engine import engine_of
 from laplace_server.errors import ForkedServerError
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -81,7 +82,7 @@ def test_collected_in_every_state(state, knot):
         server.set_on_get(lambda keep=server: keep)
     elif knot == "own data":
         data = {"x": [1]}
-        if server.is_alive() or not server._stopped:
+        if server.is_alive() or not engine_of(server).stopped:
             server.set_data(data)
         data["server"] = server
         del data

@@ -46,7 +46,7 @@ def wrong_use(server: ServerLHC) -> None:
     server.set_data([1, 2])  # type: ignore[arg-type]
     server.set_on_get("no function")  # type: ignore[arg-type]
     ServerLHC("stage", "tcp://*:5555", "2", "MOTOR")  # type: ignore[arg-type]
-    server.server_port = "5556"  # type: ignore[misc]
+    server.server_port = "5556"  # type: ignore[assignment]
 
 
 def counters(server: ServerLHC) -> None:
