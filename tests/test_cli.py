@@ -437,7 +437,7 @@ def test_without_the_extra(missing: str, tmp_path: Path) -> None:
     done = run("--help", env={"PYTHONPATH": search})
     assert (done.stdout, done.returncode) == ("", 2)
     assert f"No {missing} here" in done.stderr
-    assert "pip install 'laplace-server[cli]'" in done.stderr
+    assert "pip install '.[cli]'" in done.stderr
     assert "Traceback" not in done.stderr
 
 

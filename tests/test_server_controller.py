@@ -240,7 +240,7 @@ def test_without_pyqt6_the_import_says_what_to_install(tmp_path: Path) -> None:
     )
     printed = run_python(code, tmp_path)
     assert printed.startswith("PyQt6 |")
-    assert "pip install laplace-server[qt]" in printed
+    assert "pip install '.[qt]'" in printed
 
 
 # --- names and signatures ------------------------------------------------------------------

@@ -70,7 +70,7 @@ def test_without_pytest_the_import_says_what_to_install() -> None:
             print(error.name, "|", error)
     """)
     assert printed.startswith("pytest |")
-    assert "pip install laplace-server[testing]" in printed
+    assert "pip install '.[testing]'" in printed
 
 
 def test_servers_devices_and_clients(run_tests: RunTests) -> None:
