@@ -36,13 +36,16 @@ def checked_callback(func: Callback | None, name: str) -> Callback | None:
     Raises:
         TypeError: neither callable nor None, or async.
     """
-    if func is None:
-        return None
-    if not callable(func):
+    if func is not None and not callable(func):
         raise TypeError(f"{name!r}: a callback must be callable or None, not {func!r}")
+    refuse_async(func, name)
+    return func
+
+
+def refuse_async(func: Any, name: str) -> None:
+    """Raise TypeError if a callback is async."""
     if is_async(func):
         raise TypeError(f"{name!r}: a callback must not be async: {_NO_LOOP}")
-    return func
 
 
 def checked_handler(handler: Callback, cmd: Any) -> Callback:
@@ -65,12 +68,12 @@ def is_async(func: Any) -> bool:
             return True
         if isinstance(func, functools.partial):
             func = func.func
-        elif inspect.ismethod(func):
+        elif inspect.ismethod(func) or isinstance(func, staticmethod):
             func = func.__func__
         elif (wrapped := inspect.getattr_static(func, "__wrapped__", None)) is not None:
             func = wrapped
-        elif not inspect.isroutine(func) and inspect.isroutine(called := type(func).__call__):
-            func = called  # an object: what its class does when it is called
+        elif callable(func) and not inspect.isroutine(func):
+            func = type(func).__call__  # an object: what its class does when it is called
         else:
             return False
     return False

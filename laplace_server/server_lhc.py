@@ -11,7 +11,7 @@ from typing import Any, Literal, NoReturn
 
 from laplace_server import _core, handlers, libzmq
 from laplace_server.attributes import Attribute, Fixed, Known, View, engine_if_made
-from laplace_server.callbacks import CALLBACK_NAMES, Callback, checked_callback
+from laplace_server.callbacks import CALLBACK_NAMES, Callback, checked_callback, refuse_async
 from laplace_server.derived import INFO_NAMES, has_property
 from laplace_server.engine import ENGINE, STOP_TIMEOUT_S, Engine, running_cores
 from laplace_server.errors import ForkedServerError
@@ -130,7 +130,8 @@ class ServerLHC(threading.Thread):
     on_set_actuators: Callback | None
     on_set_diagnostics: Callback | None
     on_update_actuator_positions: Callback | None
-    on_saving_status_toggled: Callback | None
+    # Not of 0.2.0: a derived class may have its own, and then that is called.
+    on_saving_status_toggled: Callback | None = None
 
     socket: ReplySocket
     """Where handlers send their reply."""
@@ -243,8 +244,14 @@ class ServerLHC(threading.Thread):
         self.empty_data_after_get = empty_data_after_get
         self.time_poll_ms = time_poll_ms
         self.time_sleep_ms = time_sleep_ms
-        for callback in CALLBACK_NAMES:
-            setattr(self, callback, None)
+        self.on_saving_path_changed = None
+        self.on_position_changed = None
+        self.on_get = None
+        self.on_opt = None
+        self.on_scan = None
+        self.on_set_actuators = None
+        self.on_set_diagnostics = None
+        self.on_update_actuator_positions = None
 
         engine = Engine(
             self,
@@ -379,7 +386,7 @@ class ServerLHC(threading.Thread):
             super().__setattr__(name, value)
             return
         if name in CALLBACK_NAMES:
-            checked_callback(value, name)
+            refuse_async(value, name)
         elif name == "_handlers":
             value = engine.use_handlers(value)
         elif name != "name" and name in INFO_NAMES and not has_property(self, ServerLHC, name):
@@ -389,39 +396,39 @@ class ServerLHC(threading.Thread):
 
     def set_on_saving_path_changed(self, func: Callable[[str], None] | None) -> None:
         """SAVE calls ``func(path)``."""
-        self.on_saving_path_changed = func
+        self.on_saving_path_changed = checked_callback(func, "on_saving_path_changed")
 
     def set_on_position_changed(self, func: Callable[[Any], None] | None) -> None:
         """SET calls ``func(positions)``: a list, or a dict such as ``{"0": 1.5}``."""
-        self.on_position_changed = func
+        self.on_position_changed = checked_callback(func, "on_position_changed")
 
     def set_on_get(self, func: Callable[[], None] | None) -> None:
         """GET calls ``func()`` first. Without it, GET needs no Python and never waits."""
-        self.on_get = func
+        self.on_get = checked_callback(func, "on_get")
 
     def set_on_opt(self, func: Callable[[Any], None] | None) -> None:
         """OPT calls ``func(data)``."""
-        self.on_opt = func
+        self.on_opt = checked_callback(func, "on_opt")
 
     def set_on_scan(self, func: Callable[[dict[str, Any]], None] | None) -> None:
         """SCAN calls ``func(message)`` with the whole message."""
-        self.on_scan = func
+        self.on_scan = checked_callback(func, "on_scan")
 
     def set_on_set_actuators(self, func: Callable[[Any], None] | None) -> None:
         """SET ACT calls ``func(actuators)``."""
-        self.on_set_actuators = func
+        self.on_set_actuators = checked_callback(func, "on_set_actuators")
 
     def set_on_set_diagnostics(self, func: Callable[[Any], None] | None) -> None:
         """SET DIAG calls ``func(diagnostics)``."""
-        self.on_set_diagnostics = func
+        self.on_set_diagnostics = checked_callback(func, "on_set_diagnostics")
 
     def set_on_update_actuator_positions(self, func: Callable[[Any], None] | None) -> None:
         """UPDATE ACT POS calls ``func(actuators)``."""
-        self.on_update_actuator_positions = func
+        self.on_update_actuator_positions = checked_callback(func, "on_update_actuator_positions")
 
     def set_on_saving_status_toggled(self, func: Callable[[Any], None] | None) -> None:
         """TOGGLE SAVING calls ``func(saving_status)``."""
-        self.on_saving_status_toggled = func
+        self.on_saving_status_toggled = checked_callback(func, "on_saving_status_toggled")
 
     def emit(self, callback_name: str, *args: Any) -> None:
         """Call the callback of that name, if one is set; what it raises is logged."""
