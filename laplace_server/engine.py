@@ -20,7 +20,7 @@ import zmq
 
 from laplace_server import _core
 from laplace_server.callbacks import Callback, refuse_coroutine, text_of
-from laplace_server.derived import asks_python, has_property
+from laplace_server.derived import asks_python
 from laplace_server.dispatcher import serve
 from laplace_server.get_ip import get_ip
 from laplace_server.handler_table import HandlerTable
@@ -171,8 +171,7 @@ class Engine:
     def noticed(self, server: ServerLHC, name: str, value: Any) -> None:
         """Take account of an attribute that has been set."""
         if name == "name":
-            if not has_property(server, self.facade, name):
-                self.rename(server.name)
+            self.rename(server.name)
         elif name == "on_get":
             self.calls_on_get = value is not None
             self.publish_table()  # GET changes between the loop and Python

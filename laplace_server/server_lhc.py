@@ -256,7 +256,7 @@ class ServerLHC(threading.Thread):
         engine = Engine(
             self,
             ServerLHC,
-            name=shown["name"],
+            name=str(self.name),
             address=address,
             builtin=BUILTIN_HANDLERS,
             **settings,

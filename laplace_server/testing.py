@@ -36,6 +36,7 @@ from typing import Any
 
 from laplace_server.callbacks import text_of
 from laplace_server.client import ClientLHC
+from laplace_server.engine import engine_of
 from laplace_server.extras import how_to_install
 from laplace_server.protocol import DEVICE_MOTOR, LOGGER_NAME
 from laplace_server.server_lhc import ServerLHC
@@ -223,8 +224,9 @@ def _address_of(target: Any) -> str:
             "a client is of a ServerLHC, of what has one as its 'server', or of an address, "
             f"not of {type(target).__name__}"
         )
-    host = server.address.removeprefix("tcp://").rpartition(":")[0]
-    return f"tcp://{_THIS_MACHINE.get(host, host)}:{int(server.server_port)}"
+    engine = engine_of(server)  # a derived class may have an 'address' of its own
+    host = engine.address.removeprefix("tcp://").rpartition(":")[0]
+    return f"tcp://{_THIS_MACHINE.get(host, host)}:{int(engine.server_port)}"
 
 
 def _ended_early(server: ServerLHC, maker: str) -> str:

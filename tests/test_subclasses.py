@@ -480,6 +480,9 @@ class Properties(ServerLHC):
     )
     data = property(lambda self: {"computed": len(seen)})
 
+class Name(ServerLHC):
+    name = property(lambda self: self._mine + "!", lambda self, name: setattr(self, "_mine", name))
+
 class Data(ServerLHC):
     data = {"class": 1}
 
@@ -502,7 +505,7 @@ class Empty(ServerLHC):
         self.on_position_changed = lambda value: seen.append(value)
 
 context = zmq.Context()
-for kind in (Attributes, Methods, Before, Properties, Data, Emit, SetData, Empty):
+for kind in (Attributes, Methods, Before, Properties, Name, Data, Emit, SetData, Empty):
     del seen[:]
     port = free_port()
     server = kind("given", f"tcp://127.0.0.1:{port}", 1, "MOTOR", {"d": 1}, False, 10, 1, ["g"])
@@ -539,5 +542,5 @@ def test_derived_classes_do_what_they_do_in_the_original() -> None:
         assert done.returncode == 0, done.stderr
         said.append([json.loads(line) for line in done.stdout.splitlines()])
     theirs, ours = said
-    assert len(theirs) == 8
+    assert len(theirs) == 9
     assert ours == theirs
