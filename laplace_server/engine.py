@@ -124,7 +124,6 @@ class Engine:
         self.handlers = HandlerTable(builtin, builtin)
         self.command_names: list[Any] = [""]
         self._command_numbers: dict[Any, int] = {"": 0}
-        self.calls_on_get = False
         self.callback_errors: dict[str, int] = {}
 
         self.running = Running(self)
@@ -172,11 +171,8 @@ class Engine:
         """Take account of an attribute that has been set."""
         if name == "name":
             self.rename(server.name)
-        elif name == "on_get":
-            self.calls_on_get = value is not None
+        elif name in ("on_get", "emit"):
             self.publish_table()  # GET changes between the loop and Python
-        elif name == "emit":
-            self.publish_table()
         elif name == "empty_data_after_get":
             self.core.set_take_after_get(bool(value))
 
@@ -217,7 +213,7 @@ class Engine:
             return
         with self.lock:
             for_python = asks_python(server, self.facade)
-            if self.calls_on_get:
+            if vars(server).get("on_get") is not None:
                 for_python |= {CMD_GET}
             commands = []
             for cmd in self.handlers:

@@ -387,12 +387,13 @@ class ServerLHC(threading.Thread):
             return
         if name in CALLBACK_NAMES:
             refuse_async(value, name)
-        elif name == "_handlers":
-            value = engine.use_handlers(value)
-        elif name != "name" and name in INFO_NAMES and not has_property(self, ServerLHC, name):
-            engine.set_info(name, value)  # or raise, before anything has changed
-        super().__setattr__(name, value)
-        engine.noticed(self, name, value)
+        with engine.lock:  # of two threads, the engine and the attribute follow the same
+            if name == "_handlers":
+                value = engine.use_handlers(value)
+            elif name != "name" and name in INFO_NAMES and not has_property(self, ServerLHC, name):
+                engine.set_info(name, value)  # or raise, before anything has changed
+            super().__setattr__(name, value)
+            engine.noticed(self, name, value)
 
     def set_on_saving_path_changed(self, func: Callable[[str], None] | None) -> None:
         """SAVE calls ``func(path)``."""
