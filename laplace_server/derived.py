@@ -36,6 +36,12 @@ def has_property(server: Any, facade: type, name: str) -> bool:
     return inspect.isdatadescriptor(_own(server, facade, name))
 
 
+def hides(server: Any, facade: type, name: str) -> bool:
+    """Whether its class has a value or a method of that name, which a value set later hides."""
+    own = _own(server, facade, name)
+    return own is not _NOTHING and not inspect.isdatadescriptor(own)
+
+
 def has_data(server: Any, facade: type) -> bool:
     """Whether its class has a ``data`` of its own, which GET then shows: a property or a value."""
     own = _own(server, facade, "data")

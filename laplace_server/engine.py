@@ -13,14 +13,20 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import zmq
 
 from laplace_server import _core
-from laplace_server.callbacks import Callback, refuse_coroutine, text_of
-from laplace_server.derived import asks_python
+from laplace_server.callbacks import (
+    CALLBACK_NAMES,
+    Callback,
+    refuse_async,
+    refuse_coroutine,
+    text_of,
+)
+from laplace_server.derived import INFO_NAMES, asks_python
 from laplace_server.dispatcher import serve
 from laplace_server.get_ip import get_ip
 from laplace_server.handler_table import HandlerTable
@@ -85,7 +91,7 @@ class Engine:
         facade: the class ServerLHC.
         name: what replies are signed with.
         address: where to listen.
-        builtin: the built-in handlers by command.
+        handlers: what answers each command.
         accepted_versions: protocol versions served.
         remote_stop: whether STOP is permitted.
         replies_failures: whether a callback that raises makes an error reply.
@@ -103,7 +109,7 @@ class Engine:
         *,
         name: str,
         address: str,
-        builtin: Mapping[str, Callback],
+        handlers: HandlerTable,
         accepted_versions: tuple[str, ...],
         remote_stop: bool,
         replies_failures: bool,
@@ -121,7 +127,7 @@ class Engine:
 
         # Attributes and handlers are changed by several threads and read as a whole.
         self.lock = threading.RLock()
-        self.handlers = HandlerTable(builtin, builtin)
+        self.handlers = handlers
         self.command_names: list[Any] = [""]
         self._command_numbers: dict[Any, int] = {"": 0}
         self.callback_errors: dict[str, int] = {}
@@ -161,25 +167,34 @@ class Engine:
         with self.lock:
             self.core.set_info({**self.core.read(_core.INFO), key: value})
 
-    def rename(self, name: Any) -> None:
-        """Sign replies with another name."""
-        self.name = name if isinstance(name, str) else str(name)
-        self.set_info("name", self.name)
-        self.publish_table()
+    def change(
+        self, server: ServerLHC, name: str, value: Any, store: Callable[[ServerLHC, Any], None]
+    ) -> None:
+        """Set an attribute with ``store``, and do as it says.
 
-    def noticed(self, server: ServerLHC, name: str, value: Any) -> None:
-        """Take account of an attribute that has been set."""
-        if name == "name":
-            self.rename(server.name)
-        elif name in ("on_get", "emit"):
-            self.publish_table()  # GET changes between the loop and Python
-        elif name == "empty_data_after_get":
-            self.core.set_take_after_get(bool(value))
+        Raises:
+            TypeError: it cannot be what it is to be; nothing has changed.
+        """
+        if name in CALLBACK_NAMES:
+            refuse_async(value, name)
+        with self.lock:  # of two threads, the attribute and what is done follow the same
+            if name == "_handlers":
+                value = self._use_handlers(value)
+            elif name == "empty_data_after_get":
+                self.core.set_take_after_get(bool(value))
+            elif name != "name" and name in INFO_NAMES:
+                self.set_info(name, value)
+            store(server, value)
+            if name == "name":
+                self.name = str(server.name)
+                self.set_info("name", self.name)
+            if name in ("name", "on_get"):  # GET changes between the loop and Python
+                self.publish_table()
 
     # ---- handlers
 
-    def use_handlers(self, handlers: Any) -> HandlerTable:
-        """Serve these handlers from now on; returns the live mapping that they are in."""
+    def _use_handlers(self, handlers: Any) -> HandlerTable:
+        """Serve these from now on; returns the live mapping that they are in."""
         if handlers is not self.handlers:
             table = HandlerTable(handlers, self.handlers.builtin)
             self.handlers.on_change = lambda: None

@@ -11,8 +11,8 @@ from typing import Any, Literal, NoReturn
 
 from laplace_server import _core, handlers, libzmq
 from laplace_server.attributes import Attribute, Fixed, Known, View, engine_if_made
-from laplace_server.callbacks import CALLBACK_NAMES, Callback, checked_callback, refuse_async
-from laplace_server.derived import INFO_NAMES, has_property
+from laplace_server.callbacks import Callback, checked_callback
+from laplace_server.derived import hides
 from laplace_server.engine import ENGINE, STOP_TIMEOUT_S, Engine, running_cores
 from laplace_server.errors import ForkedServerError
 from laplace_server.handler_table import HandlerTable
@@ -70,9 +70,6 @@ BUILTIN_HANDLERS: dict[str, Handler] = {
     CMD_SUBSCRIBE: handlers.handle_subscribe,
 }
 
-# Attributes whose change the engine must know of.
-_NOTICED = frozenset((*INFO_NAMES, *CALLBACK_NAMES, "empty_data_after_get", "emit", "_handlers"))
-
 
 class ServerLHC(threading.Thread):
     """A device's server: answers requests over ZeroMQ while the program does its own work.
@@ -112,30 +109,29 @@ class ServerLHC(threading.Thread):
         zmq.ZMQError: the address cannot be bound, e.g. the port is taken (EADDRINUSE).
     """
 
-    device: str
-    """Kind of device."""
-    freedom: int
-    """Degrees of freedom of the device."""
-    empty_data_after_get: bool
-    """Whether each value is given to one GET only."""
+    device = Attribute[str]("Kind of device.")
+    freedom = Attribute[int]("Degrees of freedom of the device.")
+    empty_data_after_get = Attribute[bool]("Whether each value is given to one GET only.")
     time_poll_ms: float
     time_sleep_ms: float
 
-    on_saving_path_changed: Callback | None
-    on_position_changed: Callback | None
-    on_get: Callback | None
-    """Called before each GET; what it sets is in that reply."""
-    on_opt: Callback | None
-    on_scan: Callback | None
-    on_set_actuators: Callback | None
-    on_set_diagnostics: Callback | None
-    on_update_actuator_positions: Callback | None
-    # Not of 0.2.0: a derived class may have its own, and then that is called.
-    on_saving_status_toggled: Callback | None = None
+    on_saving_path_changed = Attribute[Callback | None]("SAVE calls it.")
+    on_position_changed = Attribute[Callback | None]("SET calls it.")
+    on_get = Attribute[Callback | None]("Called before each GET; what it sets is in that reply.")
+    on_opt = Attribute[Callback | None]("OPT calls it.")
+    on_scan = Attribute[Callback | None]("SCAN calls it.")
+    on_set_actuators = Attribute[Callback | None]("SET ACT calls it.")
+    on_set_diagnostics = Attribute[Callback | None]("SET DIAG calls it.")
+    on_update_actuator_positions = Attribute[Callback | None]("UPDATE ACT POS calls it.")
+    # Not of 0.2.0: a derived class may have a method of this name, and then that is called.
+    on_saving_status_toggled = Attribute[Callback | None]("TOGGLE SAVING calls it.", default=None)
 
     socket: ReplySocket
     """Where handlers send their reply."""
-    _handlers: HandlerTable
+    _handlers = Attribute[HandlerTable](
+        "The handlers by command, a live mapping.",
+        lambda server, engine: engine.handlers,
+    )
 
     name = Attribute[str](
         "Name of the server and of its thread.",
@@ -241,6 +237,7 @@ class ServerLHC(threading.Thread):
         }
         for key, value in shown.items():
             setattr(self, key, value)
+        self._handlers = table = HandlerTable(BUILTIN_HANDLERS, BUILTIN_HANDLERS)
         self.empty_data_after_get = empty_data_after_get
         self.time_poll_ms = time_poll_ms
         self.time_sleep_ms = time_sleep_ms
@@ -258,21 +255,20 @@ class ServerLHC(threading.Thread):
             ServerLHC,
             name=str(self.name),
             address=address,
-            builtin=BUILTIN_HANDLERS,
+            handlers=table,
             **settings,
         )
         try:
             engine.core.set_take_after_get(bool(empty_data_after_get))
             engine.core.set_info(shown)
             self.socket = engine.socket
-            self._handlers = engine.handlers
             # As 0.2.0 has them; nothing here reads them.
             self._running = engine.running
             self._address, self._server_ip = engine.address, engine.server_ip
             self.__laplace_engine = engine
-            for attribute in _ATTRIBUTES:  # it has them now; the core counts references
-                if isinstance(getattr(type(self), attribute), Known):
-                    vars(self).pop(attribute, None)
+            for each in _OF_THE_ENGINE:  # it has them now; the core counts references
+                if isinstance(getattr(type(self), each), Known):
+                    vars(self).pop(each, None)
             if getattr(self.set_data, "__func__", None) is ServerLHC.set_data:
                 engine.core.set_data({} if data is None else data)
             else:
@@ -381,19 +377,15 @@ class ServerLHC(threading.Thread):
     # ---- callbacks and handlers
 
     def __setattr__(self, name: str, value: Any) -> None:
-        engine = engine_if_made(self) if name in _NOTICED else None
-        if engine is None:
+        engine = engine_if_made(self) if name in _WATCHED else None
+        if engine is not None and hides(self, ServerLHC, name):
+            # A class attribute of that name keeps our own one from being asked.
+            keep = super().__setattr__
+            engine.change(self, name, value, lambda _, value: keep(name, value))
+        else:
             super().__setattr__(name, value)
-            return
-        if name in CALLBACK_NAMES:
-            refuse_async(value, name)
-        with engine.lock:  # of two threads, the engine and the attribute follow the same
-            if name == "_handlers":
-                value = engine.use_handlers(value)
-            elif name != "name" and name in INFO_NAMES and not has_property(self, ServerLHC, name):
-                engine.set_info(name, value)  # or raise, before anything has changed
-            super().__setattr__(name, value)
-            engine.noticed(self, name, value)
+            if engine is not None and name == "emit":
+                engine.publish_table()  # it is called at each GET, and the loop calls nothing
 
     def set_on_saving_path_changed(self, func: Callable[[str], None] | None) -> None:
         """SAVE calls ``func(path)``."""
@@ -536,7 +528,10 @@ class ServerLHC(threading.Thread):
         )
 
 
-_ATTRIBUTES = [name for name, value in vars(ServerLHC).items() if isinstance(value, Known)]
+_WATCHED = {name for name, own in vars(ServerLHC).items() if isinstance(own, Attribute)} | {"emit"}
+_OF_THE_ENGINE = [
+    name for name, own in vars(ServerLHC).items() if isinstance(own, Known) and own.read is not None
+]
 
 
 def _checked_versions(versions: Iterable[str]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from async_callables import async_function
 from isolated import environment
 from machine import within
 from original import require_original
@@ -421,6 +422,39 @@ def test_handlers_assigned_as_a_whole(make_server: MakeServer, connect: Connect)
     with pytest.raises((TypeError, ValueError)):
         server._handlers = None  # type: ignore[assignment]
     assert client.request("LAST")["payload"] == {"last": 1}
+
+
+def test_a_setattr_of_its_own(make_server: MakeServer, connect: Connect) -> None:
+    class Derived(ServerLHC):
+        def __setattr__(self, name: str, value: Any) -> None:
+            object.__setattr__(self, name, value)
+
+    server = make_server(kind=Derived, data={"a": 1})
+    client = connect(server)
+    for name, value in {"freedom": 3, "device": "GAS", "name_list": ["b"], "name": "new"}.items():
+        setattr(server, name, value)
+        assert client.info()[name] == value == getattr(server, name)
+    server.on_get = lambda: server.set_data({"called": 1})
+    assert client.get() == {"called": 1}
+    server.on_get = None
+    server.empty_data_after_get = True
+    assert [client.get(), client.get()] == [{"called": 1}, {}]
+    with pytest.raises(TypeError, match="async"):
+        server.on_opt = async_function
+
+
+def test_attributes_may_be_deleted(make_server: MakeServer, connect: Connect) -> None:
+    server = make_server()
+    client = connect(server)
+    server.on_opt = server.on_get = print
+    for name in ("on_opt", "on_get", "on_saving_path_changed"):
+        delattr(server, name)
+        with pytest.raises(AttributeError, match=name):
+            getattr(server, name)
+        with pytest.raises(AttributeError, match=name):
+            delattr(server, name)
+    assert client.request("OPT", {"data": 1})["error_msg"] is None
+    assert client.get() == {}
 
 
 def test_what_is_not_overridden_stays_native(make_server: MakeServer, connect: Connect) -> None:
