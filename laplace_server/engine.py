@@ -167,6 +167,10 @@ class Engine:
         with self.lock:
             self.core.set_info({**self.core.read(_core.INFO), key: value})
 
+    def _show(self, key: str, value: Any) -> None:
+        """Show what JSON can say, also while something else in INFO has become what it cannot."""
+        self.core.read(_core.INFO)[key] = value
+
     def change(
         self, server: ServerLHC, name: str, value: Any, store: Callable[[ServerLHC, Any], None]
     ) -> None:
@@ -187,7 +191,7 @@ class Engine:
             store(server, value)
             if name == "name":
                 self.name = str(server.name)
-                self.set_info("name", self.name)
+                self._show("name", self.name)
             if name in ("name", "on_get"):  # GET changes between the loop and Python
                 self.publish_table()
 
@@ -276,8 +280,7 @@ class Engine:
         with self.lock:
             self.callback_errors[name] = self.callback_errors.get(name, 0) + 1
             if not self.core.forked:
-                # In place: what else INFO shows may have become something that JSON cannot say.
-                self.core.read(_core.INFO)["callback_errors"] = dict(self.callback_errors)
+                self._show("callback_errors", dict(self.callback_errors))
 
     # ---- life
 

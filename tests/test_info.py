@@ -114,8 +114,11 @@ def test_attributes_that_json_cannot_say_are_refused(
     server.name_list = names
     names.append({1})
     assert "name_list" in client.request("INFO")["error_msg"]
+    server.name = "renamed"
+    assert client.request("PING")["from"] == "renamed"
     names.pop()
     assert client.info()["name_list"] == ["a"]
+    assert client.info()["name"] == "renamed"
 
 
 def looks_of_an_info(server: ServerLHC, client: RawClient) -> int:
