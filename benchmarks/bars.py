@@ -33,7 +33,7 @@ class Bar:
         """One ratio for each round that has both."""
         ours = results.get(self.row, {}).get(OURS, [])
         if not self.against:
-            return [each[self.figure] for each in ours]
+            return [each[self.figure] for each in ours if each[self.figure] is not None]
         others = results.get(self.row, {}).get(self.against, [])
         pairs = [(a[self.figure], b[self.figure]) for a, b in zip(ours, others, strict=False)]
         if self.inverse:

@@ -20,7 +20,7 @@ from peers.work import Work
 from stream_programs import Program, Seen, Streaming, StreamPeer, streaming
 from stream_rows import StreamRow
 
-Figures = dict[str, float]
+Figures = dict[str, float | None]
 
 WARM_UP_S = 0.3
 PATIENCE_S = 30.0
@@ -66,7 +66,7 @@ def fan_out(peer: StreamPeer, row: StreamRow, seconds: float) -> Figures:
             "p99_worst": max(_at(times.latencies(before, [each]), 99) for each in running),
             "p50_stopped": _at(loud, 50),
             "p99_stopped": p99_stopped,
-            "p99_ratio": p99_stopped / p99,
+            "p99_ratio": _ratio(p99_stopped, p99),
             "lost": sum(each.missing for each in others),
             "lost_stopped": slow.missing,
             "memory_mib": memory / 2**20,
@@ -96,7 +96,7 @@ def publishing(peer: StreamPeer, row: StreamRow, seconds: float) -> Figures:
             calls = times.calls(phase)
             figures[f"p50_{name}"], figures[f"p99_{name}"] = _at(calls, 50), _at(calls, 99)
         for name, other in (("8", "1"), ("stopped", "8")):
-            figures[f"p99_{name}_ratio"] = figures[f"p99_{name}"] / figures[f"p99_{other}"]
+            figures[f"p99_{name}_ratio"] = _ratio(figures[f"p99_{name}"], figures[f"p99_{other}"])
         return figures
 
 
@@ -119,7 +119,7 @@ def busy(peer: StreamPeer, row: StreamRow, seconds: float) -> Figures:
             took = numpy.maximum(times.latencies(phase, [0], from_end=True), 0.0)
             figures[f"p50{name}"], figures[f"p99{name}"] = _at(took, 50), _at(took, 99)
         figures["p99_call_busy"] = _at(times.latencies(beside, [0]), 99)
-        figures["p99_ratio"] = figures["p99_busy"] / figures["p99"]
+        figures["p99_ratio"] = _ratio(figures["p99_busy"], figures["p99"])
         figures["lost"] = seen.missing
         return figures
 
@@ -145,10 +145,15 @@ def reads(peer: StreamPeer, row: StreamRow, seconds: float) -> Figures:
             "p99": quiet.p99,
             "p50_beside": beside.p50,
             "p99_beside": beside.p99,
-            "p99_ratio": beside.p99 / quiet.p99,
+            "p99_ratio": _ratio(beside.p99, quiet.p99),
             "frames_per_s": (told["last"] - told["first"]) / (told["end"] - told["begin"]),
             "lost": seen.missing,
         }
+
+
+def _ratio(figure: float | None, other: float | None) -> float | None:
+    """None where the other has taken nothing, as on one core, where calls return late."""
+    return figure / other if figure is not None and other else None
 
 
 class _Phases:

@@ -103,10 +103,11 @@ def _table(
     return [*table, ""]
 
 
-def _cell(found: list[dict[str, float]], figure: str, number: Callable[[float], str]) -> str:
+def _cell(found: list[dict[str, Any]], figure: str, number: Callable[[float], str]) -> str:
     if not found:
         return ""
-    text = number(statistics.median(each[figure] for each in found))
+    values = [value for each in found if (value := each[figure]) is not None]
+    text = number(statistics.median(values)) if values else "-"
     lost = max(each.get("lost", 0) for each in found)
     return f"{text} (up to {lost:,.0f} lost)" if lost and figure == "updates_per_s" else text
 

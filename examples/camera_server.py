@@ -1,6 +1,6 @@
 """A camera on a pulsed laser: every shot is streamed, and every so often an image.
 
-    pip install laplace-server[arrays]
+    pip install '.[arrays]'  # in a clone of the repository
     python camera_server.py
     python camera_server.py --address "tcp://*:5555" --rate 1000 --images 25
 

@@ -1,6 +1,6 @@
 """A PyQt6 window that shows the images of a stream as they come, however fast they come.
 
-    pip install laplace-server[qt,arrays]
+    pip install '.[qt,arrays]'  # in a clone of the repository
     python live_view.py --simulate          a simulated camera, 200 images/s
     python live_view.py --address tcp://192.168.1.20:5555 --stream images
 

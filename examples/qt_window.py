@@ -1,6 +1,6 @@
 """A PyQt6 window around a server: it shows the positions and moves when a client says so.
 
-    pip install laplace-server[qt]
+    pip install '.[qt]'  # in a clone of the repository
     python qt_window.py
 
 The server's callbacks run in the server's thread; ServerController brings them to the window's

@@ -1,6 +1,6 @@
 """Record a stream to disk, whole, or with a note of what is missing.
 
-    pip install laplace-server[arrays]
+    pip install '.[arrays]'  # in a clone of the repository
     python recorder.py --stream images --folder run7
     python recorder.py --stream images --folder run7 --check      reads it and adds up
 

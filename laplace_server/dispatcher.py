@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from laplace_server import json_text
+from laplace_server.callbacks import refuse_coroutine, text_of
 from laplace_server.logs import Log
 from laplace_server.protocol import CMD_GET_ARRAYS, LOGGER_NAME, PROTOCOL_VERSION, make_message
 from laplace_server.reply_socket import UNKNOWN
@@ -15,6 +15,7 @@ from laplace_server.stats import ErrorKind
 from laplace_server.validations import validate_message
 
 if TYPE_CHECKING:
+    from laplace_server.engine import Engine
     from laplace_server.server_lhc import ServerLHC
 
 log = Log(LOGGER_NAME)
@@ -37,84 +38,78 @@ def decode(body: bytes, strict: bool) -> Any:
     return json_text.loads(body)
 
 
-def serve(server: ServerLHC, job: int, body: bytes, strict: bool, one_frame: bool) -> None:
+def serve(
+    server: ServerLHC, engine: Engine, job: int, body: bytes, strict: bool, one_frame: bool
+) -> None:
     """Answer one request, whatever it is and whatever its handler does."""
-    socket = server.socket
+    socket = engine.socket
     command = 0
     try:
-        message = _decode_or_refuse(server, body, strict, one_frame)
+        message = _decode_or_refuse(engine, body, strict, one_frame)
         if socket.answered:
             return
-        command = server._command_index(socket.cmd)
-        _check_and_handle(server, message)
+        command = engine.command_index(socket.cmd)
+        _check_and_handle(server, engine, message)
         # SET, then GET: the next read shows what the callback did, even where no look at the
         # data can be made in time. (Nobody changes anything for GET ARRAYS, which looks itself.)
         if socket.cmd != CMD_GET_ARRAYS:
-            server._core.settle()
+            engine.core.settle()
     except BaseException as problem:  # a handler must not end the server, whatever it raises
         if not socket.answered:
-            socket.send_error(f"{type(problem).__name__}: {_text_of(problem)}")
-        # Nor may a log handler that fails, such as one whose window is gone.
-        with contextlib.suppress(BaseException):
-            log.exception("[Server %s] A request could not be handled.", server.name)
+            socket.send_error(text_of(problem))
+        log.exception("[Server %s] A request could not be handled.", engine.name)
     finally:
         try:
             socket.hand_over(job, command)
         except BaseException:  # no memory, most likely; the peer must not wait for ever
-            server._core.finish(job, socket.last_resort, command, ErrorKind.HANDLER)
+            engine.core.finish(job, socket.last_resort, command, ErrorKind.HANDLER)
         socket.close()
 
 
-def _text_of(problem: BaseException) -> str:
-    try:
-        return str(problem)
-    except BaseException:
-        return "(it cannot be shown)"
-
-
-def _decode_or_refuse(server: ServerLHC, body: bytes, strict: bool, one_frame: bool) -> Any:
-    socket = server.socket
+def _decode_or_refuse(engine: Engine, body: bytes, strict: bool, one_frame: bool) -> Any:
+    socket = engine.socket
     socket.open()
     if not one_frame:
-        return _refuse(server, "A request must be one frame.", ErrorKind.MALFORMED)
+        return _refuse(engine, "A request must be one frame.", ErrorKind.MALFORMED)
     try:
         message = decode(body, strict)
     except (ValueError, RecursionError) as problem:
-        return _refuse(server, f"Message is not valid JSON: {problem}.", ErrorKind.MALFORMED)
+        return _refuse(engine, f"Message is not valid JSON: {problem}.", ErrorKind.MALFORMED)
     if isinstance(message, dict):
         socket.address(message.get("from", UNKNOWN), message.get("cmd", UNKNOWN))
-    problem_text = validate_message(message, accepted_versions=server.accepted_versions)
+    problem_text = validate_message(message, accepted_versions=engine.accepted_versions)
     if problem_text is not None:
         mismatch = problem_text.startswith("Protocol version mismatch")
         kind = ErrorKind.VERSION if mismatch else ErrorKind.MALFORMED
-        return _refuse(server, problem_text, kind)
+        return _refuse(engine, problem_text, kind)
     socket.version = message["version"]
     return message
 
 
-def _refuse(server: ServerLHC, text: str, kind: ErrorKind) -> None:
-    socket = server.socket
-    log.error("[Server %s] Refused a message from %r: %s", server.name, socket.target, text)
+def _refuse(engine: Engine, text: str, kind: ErrorKind) -> None:
+    socket = engine.socket
+    log.error("[Server %s] Refused a message from %r: %s", engine.name, socket.target, text)
     socket.send_error(text, kind)
 
 
-def _check_and_handle(server: ServerLHC, message: dict[str, Any]) -> None:
-    socket = server.socket
+def _check_and_handle(server: ServerLHC, engine: Engine, message: dict[str, Any]) -> None:
+    socket = engine.socket
     cmd, target = message["cmd"], message["from"]
     try:
-        handler = server._handlers.get(cmd)
+        handler = engine.handlers.get(cmd)
     except TypeError:  # a list or an object: no key of any mapping
         handler = None
     if handler is None:
-        log.error("[Server %s] Unknown command %r from %r.", server.name, cmd, target)
+        log.error("[Server %s] Unknown command %r from %r.", engine.name, cmd, target)
         socket.send_error("Unknown command", ErrorKind.UNKNOWN_COMMAND)
         return
-    log.log(server._log_level_of(cmd), "[Server %s] Received %r from %r.", server.name, cmd, target)
-    server._running_code = cmd
+    log.log(engine.log_level_of(cmd), "[Server %s] Received %r from %r.", engine.name, cmd, target)
+    engine.running_code = cmd
     try:
         payload = handler(server, message, target)
     finally:
-        server._running_code = None
+        engine.running_code = None
+    refuse_coroutine(payload, f"the handler of {cmd!r}")
     if socket.answered:
         return
     if payload is None:
@@ -124,6 +119,6 @@ def _check_and_handle(server: ServerLHC, message: dict[str, Any]) -> None:
             f"the handler of {cmd!r} must return a payload dict or None, "
             f"not {type(payload).__name__}"
         )
-    reply = make_message(cmd=cmd, sender=server.name, target=target, payload=payload)
+    reply = make_message(cmd=cmd, sender=engine.name, target=target, payload=payload)
     reply["version"] = message["version"] or PROTOCOL_VERSION
     socket.send_json(reply)

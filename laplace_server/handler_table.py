@@ -5,30 +5,45 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping, MutableMapping
 from typing import Any
 
+from laplace_server.callbacks import checked_handler
+
 
 class HandlerTable(MutableMapping[Hashable, Callable[..., Any]]):
     """A dict of handlers that tells its owner of each change.
 
     A command is what the request's ``cmd`` decodes to: a str, or any other hashable JSON value.
+    ``builtin`` are the handlers whose work the loop may do by itself.
     """
 
-    def __init__(self, handlers: Mapping[str, Callable[..., Any]]) -> None:
-        self._handlers: dict[Hashable, Callable[..., Any]] = {}
-        self._handlers.update(handlers.items())
+    def __init__(
+        self,
+        handlers: Mapping[Any, Callable[..., Any]],
+        builtin: Mapping[str, Callable[..., Any]],
+    ) -> None:
+        self.builtin = builtin
         self.on_change: Callable[[], None] = lambda: None
+        self._handlers: dict[Hashable, Callable[..., Any]] = {
+            cmd: checked_handler(handler, cmd) for cmd, handler in dict(handlers).items()
+        }
+
+    def is_builtin(self, cmd: str) -> bool:
+        """Whether a command has the built-in handler."""
+        return cmd in self.builtin and self._handlers.get(cmd) is self.builtin[cmd]
 
     def __getitem__(self, cmd: Hashable) -> Callable[..., Any]:
         return self._handlers[cmd]
 
     def __setitem__(self, cmd: Hashable, handler: Callable[..., Any]) -> None:
-        if not callable(handler):
-            raise TypeError(f"the handler of {cmd!r} must be callable, not {handler!r}")
-        self._handlers[cmd] = handler
+        self._handlers[cmd] = checked_handler(handler, cmd)
         self.on_change()
 
     def __delitem__(self, cmd: Hashable) -> None:
         del self._handlers[cmd]
         self.on_change()
+
+    def __ior__(self, handlers: Mapping[Any, Callable[..., Any]]) -> HandlerTable:
+        self.update(handlers)
+        return self
 
     def __iter__(self) -> Iterator[Hashable]:
         # A copy: the ServerLHC thread may iterate while another thread registers.

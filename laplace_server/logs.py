@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Any
 
 
@@ -10,7 +11,8 @@ class Log:
     """Writes to the logger of a name and survives whatever its handlers and filters raise.
 
     A window that shows the log may be gone, a disk full: that must not keep a callback from being
-    called or a request from being answered. Ctrl-C alone passes.
+    called or a request from being answered. Ctrl-C alone passes, where Python raises it: in the
+    main thread.
     """
 
     def __init__(self, name: str) -> None:
@@ -37,15 +39,23 @@ class Log:
 
     def is_enabled_for(self, level: int) -> bool:
         """Say whether a record of this level would be written."""
-        return self._logger.isEnabledFor(level)
+        try:
+            return self._logger.isEnabledFor(level)
+        except BaseException as problem:  # a program's own class of loggers
+            _raise_if_ctrl_c(problem)
+            return False
 
     def _write(self, level: int, text: str, args: tuple[Any, ...], exc_info: bool = False) -> None:
-        if not self._logger.isEnabledFor(level):
+        if not self.is_enabled_for(level):
             return
         try:
             # The record names who called debug(), info(), ...
             self._logger.log(level, text, *args, exc_info=exc_info, stacklevel=3)
-        except KeyboardInterrupt:
-            raise
-        except BaseException:
-            pass
+        except BaseException as problem:
+            _raise_if_ctrl_c(problem)
+
+
+def _raise_if_ctrl_c(problem: BaseException) -> None:
+    in_main = threading.get_ident() == threading.main_thread().ident
+    if isinstance(problem, KeyboardInterrupt) and in_main:
+        raise problem

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from laplace_server.logs import Log
 from laplace_server.protocol import LOGGER_NAME
@@ -17,38 +17,30 @@ _WITHOUT_LIMIT = 2**64 - 1  # as the core knows it
 
 
 class Publisher:
-    """The part of ServerLHC that programs publish with."""
+    """What ``declare_stream`` and ``publish`` of a ServerLHC do; see there."""
 
-    _core: Core
-    stream_history_bytes: int
-    _was_too_late = False
+    def __init__(self, core: Core, history_bytes: int) -> None:
+        self._core = core
+        self._history_bytes = history_bytes
+        self._was_too_late = False
 
-    def declare_stream(
+    def declare(
         self,
         name: str,
         *,
-        history_bytes: int | None = None,
-        history_count: int | None = None,
-        policy: Literal["gap", "block"] = "gap",
-        block_timeout_s: float = 1.0,
+        history_bytes: int | None,
+        history_count: int | None,
+        policy: str,
+        block_timeout_s: float,
     ) -> None:
-        """Make a stream that clients can follow, or change how much of its past is kept.
-
-        ``history_bytes`` of memory (``stream_history_bytes`` of the server, unless told) hold its
-        last updates, at most ``history_count`` of them; the last update is kept in any case. An
-        update that leaves the history before a subscriber was sent it is lost for that one, who is
-        told so: policy "gap". With policy "block", ``publish`` waits instead, up to
-        ``block_timeout_s`` seconds in all; whoever is behind then is not waited for any more.
-
-        ``set_data`` also appends to the stream "data", once that is declared or a client has
-        subscribed to it.
+        """Make a stream, or change it.
 
         Raises:
             TypeError, ValueError: an argument is wrong.
         """
         _check_name(name)
         if history_bytes is None:
-            history_bytes = self.stream_history_bytes
+            history_bytes = self._history_bytes
         checked_history_bytes(history_bytes)
         if history_count is not None and history_count < 1:
             raise ValueError(f"'history_count' must be 1 or more, not {history_count}")
@@ -61,44 +53,31 @@ class Publisher:
         self._declare(name, history_bytes, count, patience_s)
 
     def publish(
-        self,
-        stream: str,
-        data: dict[Any, Any],
-        *,
-        timestamp: float | None = None,
-        copy: bool = True,
+        self, stream: str, data: dict[Any, Any], timestamp: float | None, copy: bool
     ) -> int:
-        """Append an update to a stream, from any thread, and return its sequence number.
-
-        It never waits for a subscriber, unless the stream's policy is "block". ``timestamp`` is
-        when the data was acquired, in seconds since 1970; without it, now. The data may hold NumPy
-        arrays anywhere, which travel as their bytes; with ``copy=False`` they are given away, not
-        copied, and must not be changed any more. A stream that was not declared is declared.
-
-        A server that has been stopped publishes nothing more: the number is 0 then.
+        """Append an update and return its number; 0 once the server has stopped.
 
         Raises:
-            TypeError: not a dict, or a value that cannot be sent. Nothing was published.
-            ValueError: ``timestamp`` is not finite, or the update larger than 1 GiB of JSON.
-            ForkedServerError: in a forked child.
+            TypeError, ValueError, ForkedServerError: nothing was published.
         """
         try:
             return self._core.publish(stream, data, timestamp, copy) or self._too_late(stream)
         except KeyError:
             if stream in self._core.stream_names():
                 raise
-        self._declare_unless_there(stream)
+        self.declare_unless_there(stream)
         return self._core.publish(stream, data, timestamp, copy) or self._too_late(stream)
+
+    def declare_unless_there(self, name: str) -> None:
+        """Make a stream as the server has them by default; one that is there stays as it is."""
+        _check_name(name)
+        self._declare(name, self._history_bytes, _WITHOUT_LIMIT, None, change=False)
 
     def _too_late(self, stream: str) -> int:
         if not self._was_too_late:
             self._was_too_late = True
             log.warning("The server has stopped: what is published to %r goes nowhere.", stream)
         return 0
-
-    def _declare_unless_there(self, name: str) -> None:
-        _check_name(name)
-        self._declare(name, self.stream_history_bytes, _WITHOUT_LIMIT, None, change=False)
 
     def _declare(
         self,

@@ -14,7 +14,7 @@ from laplace_server.protocol import CMD_GET, CMD_GET_ARRAYS, PROTOCOL_VERSION, m
 from laplace_server.stats import ErrorKind
 
 if TYPE_CHECKING:
-    from laplace_server.server_lhc import ServerLHC
+    from laplace_server.engine import Engine
 
 
 UNKNOWN = "UNKNOWN"
@@ -29,13 +29,13 @@ class ReplySocket:
     handler has returned.
     """
 
-    def __init__(self, server: ServerLHC) -> None:
+    def __init__(self, engine: Engine) -> None:
         # Weak: a server that nobody holds goes at once, and its port with it.
-        self._server_reference = weakref.ref(server)
+        self._engine_reference = weakref.ref(engine)
         self.open()
         self.close()
         text = "The request could not be handled."
-        reply = make_error(server.name, UNKNOWN, cmd=UNKNOWN, error_msg=text)
+        reply = make_error(engine.name, UNKNOWN, cmd=UNKNOWN, error_msg=text)
         # Made beforehand, for when no other reply can be made.
         self.last_resort = json.dumps(reply).encode()
 
@@ -50,6 +50,7 @@ class ReplySocket:
         self._error = ErrorKind.NONE
         self._sends_data = False
         self._subscription: tuple[Any, ...] | None = None
+        self._failure: str | None = None
         self._open = True
 
     def address(self, target: Any, cmd: Any) -> None:
@@ -67,9 +68,23 @@ class ReplySocket:
         """Whether the handler has sent its reply."""
         return self._sends_data or self._reply is not None
 
+    @property
+    def failed(self) -> bool:
+        """Whether the request gets an error reply, whatever its handler sends."""
+        return self._failure is not None
+
+    def fail(self, text: str) -> None:
+        """Have the request that is being handled, if there is one, answered with an error."""
+        if self._open and self._failure is None:
+            self._failure = text
+
     def hand_over(self, job: int, command: int) -> None:
         """Give the reply to the loop."""
-        core = self._server._core
+        core = self._engine.core
+        if self._failure is not None:
+            self._reply = self._subscription = None
+            self._sends_data = False
+            self.send_error(self._failure)
         if self._sends_data:
             target = json.dumps(self.target).encode()
             version = json.dumps(self.version).encode()
@@ -91,10 +106,10 @@ class ReplySocket:
             core.finish(job, self.last_resort, command, ErrorKind.HANDLER)
 
     @property
-    def _server(self) -> ServerLHC:
-        server = self._server_reference()
-        assert server is not None, "a request is handled by a thread that holds its server"
-        return server
+    def _engine(self) -> Engine:
+        engine = self._engine_reference()
+        assert engine is not None, "a request is handled by a thread that holds its server"
+        return engine
 
     # The handlers' side.
 
@@ -139,7 +154,7 @@ class ReplySocket:
     def send_error(self, text: str, kind: ErrorKind = ErrorKind.HANDLER) -> None:
         """Send an error reply to whoever asked."""
         self._check_open()
-        reply = make_error(self._server.name, self.target, cmd=self.cmd, error_msg=text)
+        reply = make_error(self._engine.name, self.target, cmd=self.cmd, error_msg=text)
         if self.version is not None:
             reply["version"] = self.version
         self._send(_core.encode_json(reply), kind)

@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from laplace_server.extras import how_to_install
 from laplace_server.logs import Log
 from laplace_server.protocol import LOGGER_NAME
 
@@ -27,7 +28,7 @@ try:
 except ImportError as error:
     raise ImportError(
         "laplace_server.server_controller needs PyQt6, which cannot be imported "
-        f"({error}). To install it: pip install laplace-server[qt]",
+        f"({error}). {how_to_install('qt')}",
         name="PyQt6",
     ) from error
 

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
-import logging
-import secrets
-import sys
 import threading
 import time
-import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal, NoReturn
 
-import zmq
-
-from laplace_server import _core, forks, handlers, libzmq
-from laplace_server.dispatcher import serve
+from laplace_server import _core, handlers, libzmq
+from laplace_server.attributes import Attribute, Fixed, Known, View, engine_if_made
+from laplace_server.callbacks import Callback, checked_callback
+from laplace_server.derived import hides
+from laplace_server.engine import ENGINE, STOP_TIMEOUT_S, Engine, running_cores
 from laplace_server.errors import ForkedServerError
-from laplace_server.get_ip import host_for_clients
 from laplace_server.handler_table import HandlerTable
 from laplace_server.logs import Log
 from laplace_server.protocol import (
@@ -40,25 +35,22 @@ from laplace_server.protocol import (
     LOGGER_NAME,
     PROTOCOL_VERSION,
 )
-from laplace_server.publisher import (
-    Publisher,
-    checked_history_bytes,
-    warn_of_follower,
-    warn_of_refused,
-    warn_of_unfit,
-)
+from laplace_server.publisher import checked_history_bytes
 from laplace_server.real_time import real_time_permitted
 from laplace_server.reply_socket import ReplySocket
-from laplace_server.reply_templates import reply_templates, reply_texts
 from laplace_server.stacks import large_stacks
 from laplace_server.stats import ServerStats
-from laplace_server.validations import validate_address, validate_device, validate_freedom
+from laplace_server.validations import (
+    validate_address,
+    validate_device,
+    validate_freedom,
+    validate_port,
+)
 
 log = Log(LOGGER_NAME)
 
 LIBZMQ_PATH = libzmq.load(_core.load_libzmq)
 
-Callback = Callable[..., Any]
 Handler = Callable[["ServerLHC", dict[str, Any], Any], "dict[str, Any] | None"]
 
 BUILTIN_HANDLERS: dict[str, Handler] = {
@@ -73,28 +65,13 @@ BUILTIN_HANDLERS: dict[str, Handler] = {
     CMD_SET_ACT: handlers.handle_set_actuators,
     CMD_UPDATE_ACTUATORS_POS: handlers.handle_update_actuator_positions,
     CMD_SET_DIAG: handlers.handle_set_diagnostics,
-    CMD_TOGGLE_SAVING: handlers.handle_toggle_saving,
+    CMD_TOGGLE_SAVING: handlers.handle_toggle_saving_status,
     CMD_GET_ARRAYS: handlers.handle_get_arrays,
     CMD_SUBSCRIBE: handlers.handle_subscribe,
 }
 
-# Commands the loop answers by itself while their handler is the built-in one. The numbers
-# are the core's; 0 is "ask Python".
-_NATIVE = {CMD_PING: 1, CMD_INFO: 2, CMD_GET: 3}
-_POLLED = frozenset((*_NATIVE, CMD_GET_ARRAYS))
 
-_STOP_TIMEOUT_S = 1.95
-_PAUSE_S = 0.1
-
-# Windows keeps a port taken until the connections to the server before have ended as well, and
-# each of those has to be closed by its client, too.
-_BIND_PATIENCE_S = 0.5 if sys.platform == "win32" else 0.0
-
-# Servers whose loop runs, for the end of the process.
-_running_cores: weakref.WeakSet[_core.Core] = weakref.WeakSet()
-
-
-class ServerLHC(Publisher, threading.Thread):
+class ServerLHC(threading.Thread):
     """A device's server: answers requests over ZeroMQ while the program does its own work.
 
     PING, INFO and GET are answered by a native thread that never needs the GIL. Everything that
@@ -123,21 +100,84 @@ class ServerLHC(Publisher, threading.Thread):
             must last until ``start()``.
         stream_history_bytes: memory for the last updates of each stream, unless ``declare_stream``
             says otherwise for one.
+        callback_errors: what a client is told when a callback raises: ``"log"``, the normal reply,
+            and the exception is logged; ``"reply"``, an error reply with its type and text as well.
+            Both are counted in ``stats().callback_errors`` and shown by INFO.
 
     Raises:
         TypeError, ValueError: an argument is wrong; data that JSON cannot say.
         zmq.ZMQError: the address cannot be bound, e.g. the port is taken (EADDRINUSE).
     """
 
-    # How much may wait for Python, in all and for one peer; beyond it, the answer is "busy".
-    # The last is for replies to a peer that does not read; beyond it, they are dropped.
-    limits: Mapping[str, int] = {
-        "pending": 4096,
-        "pending_bytes": 256 << 20,
-        "peer_pending": 1024,
-        "peer_pending_bytes": 64 << 20,
-        "peer_parked_bytes": 16 << 20,
-    }
+    device = Attribute[str]("Kind of device.")
+    freedom = Attribute[int]("Degrees of freedom of the device.")
+    empty_data_after_get = Attribute[bool]("Whether each value is given to one GET only.")
+    time_poll_ms: float
+    time_sleep_ms: float
+
+    on_saving_path_changed = Attribute[Callback | None]("SAVE calls it.")
+    on_position_changed = Attribute[Callback | None]("SET calls it.")
+    on_get = Attribute[Callback | None]("Called before each GET; what it sets is in that reply.")
+    on_opt = Attribute[Callback | None]("OPT calls it.")
+    on_scan = Attribute[Callback | None]("SCAN calls it.")
+    on_set_actuators = Attribute[Callback | None]("SET ACT calls it.")
+    on_set_diagnostics = Attribute[Callback | None]("SET DIAG calls it.")
+    on_update_actuator_positions = Attribute[Callback | None]("UPDATE ACT POS calls it.")
+    # Not of 0.2.0: a derived class may have a method of this name, and then that is called.
+    on_saving_status_toggled = Attribute[Callback | None]("TOGGLE SAVING calls it.", default=None)
+
+    socket: ReplySocket
+    """Where handlers send their reply."""
+    _handlers = Attribute[HandlerTable](
+        "The handlers by command, a live mapping.",
+        lambda server, engine: engine.handlers,
+    )
+
+    name = Attribute[str](
+        "Name of the server and of its thread.",
+        lambda server, engine: threading.Thread.name.fget(server),  # type: ignore[attr-defined]
+        lambda server, name: threading.Thread.name.fset(server, name),  # type: ignore[attr-defined]
+    )
+    capabilities = Attribute[list[str]](
+        "Commands the server knows, as INFO shows them.",
+        lambda server, engine: engine.info("capabilities"),
+    )
+    name_list = Attribute[list[Any]](
+        "Names of the device's parts. Changed in place, INFO shows the change.",
+        lambda server, engine: engine.info("name_list"),
+    )
+    plottables_list = Attribute[list[Any]](
+        "What clients can plot. Changed in place, INFO shows the change.",
+        lambda server, engine: engine.info("plottables_list"),
+    )
+    address = Fixed[str](
+        "The address listened on, with the real port where ``*`` was given.",
+        lambda server, engine: engine.address,
+    )
+    server_ip = Fixed[str](
+        "The address of this machine that clients connect to.",
+        lambda server, engine: engine.server_ip,
+    )
+    server_port = Fixed[str]("The port listened on.", lambda server, engine: engine.server_port)
+    address_for_client = Fixed[str](
+        "What a client on another machine connects to.",
+        lambda server, engine: engine.address_for_client,
+    )
+    running = Fixed[threading.Event](
+        "Set until the server is stopped; clearing it stops the server.",
+        lambda server, engine: engine.running,
+    )
+
+    epoch = View[int](
+        "Tells this life of the server from others, whose streams count from 1 again.",
+        lambda engine: engine.epoch,
+    )
+    real_time = View[bool](
+        "Whether the native threads run in real time: asked for, and permitted.",
+        lambda engine: engine.real_time,
+    )
+    # For those who look inside, such as tests; nothing here reads it.
+    _core = View[_core.Core]("The compiled core.", lambda engine: engine.core)
 
     def __init__(
         self,
@@ -159,198 +199,85 @@ class ServerLHC(Publisher, threading.Thread):
         spin_us: int = 200,
         real_time: bool = False,
         stream_history_bytes: int = 64 << 20,
+        callback_errors: Literal["log", "reply"] = "log",
     ) -> None:
         validate_address(address)
+        validate_port(address)
         validate_freedom(freedom)
         validate_device(device)
         if refresh_timeout_ms < 0:
             raise ValueError(f"'refresh_timeout_ms' must be 0 or more, not {refresh_timeout_ms}.")
         if not 0 <= spin_us <= 1000:
             raise ValueError(f"'spin_us' must be from 0 to 1000, not {spin_us}.")
+        if callback_errors not in ("log", "reply"):
+            raise ValueError(
+                f"'callback_errors' must be 'log' or 'reply', not {callback_errors!r}."
+            )
+        settings: dict[str, Any] = {
+            "accepted_versions": _checked_versions(accepted_versions),
+            "max_message_bytes": max_message_bytes,
+            "refresh_timeout_ms": refresh_timeout_ms,
+            "spin_us": spin_us,
+            "real_time": bool(real_time) and real_time_permitted(),
+            "remote_stop": remote_stop,
+            "stream_history_bytes": checked_history_bytes(stream_history_bytes),
+            "replies_failures": callback_errors == "reply",
+        }
         super().__init__(name=name)
 
-        self.stream_history_bytes = checked_history_bytes(stream_history_bytes)
-        self.accepted_versions = _checked_versions(accepted_versions)
-        self.max_message_bytes = max_message_bytes
-        self.refresh_timeout_ms = refresh_timeout_ms
-        self.real_time = bool(real_time) and real_time_permitted()
-        """Whether the native threads run in real time: asked for, and permitted."""
-        self.spin_us = spin_us
-        self.remote_stop = remote_stop
+        # Until there is an engine these are plain attributes, whatever a derived class set before.
+        vars(self).pop(ENGINE, None)
+        shown = {
+            "device": device,
+            "freedom": freedom,
+            "name": self._name,  # type: ignore[attr-defined]
+            "capabilities": list(BUILTIN_HANDLERS),
+            "name_list": [] if name_list is None else name_list,
+            "plottables_list": [] if plottables_list is None else plottables_list,
+        }
+        for key, value in shown.items():
+            setattr(self, key, value)
+        self._handlers = table = HandlerTable(BUILTIN_HANDLERS, BUILTIN_HANDLERS)
+        self.empty_data_after_get = empty_data_after_get
         self.time_poll_ms = time_poll_ms
         self.time_sleep_ms = time_sleep_ms
+        self.on_saving_path_changed = None
+        self.on_position_changed = None
+        self.on_get = None
+        self.on_opt = None
+        self.on_scan = None
+        self.on_set_actuators = None
+        self.on_set_diagnostics = None
+        self.on_update_actuator_positions = None
 
-        self.on_saving_path_changed: Callback | None = None
-        self.on_position_changed: Callback | None = None
-        self.on_opt: Callback | None = None
-        self.on_scan: Callback | None = None
-        self.on_set_actuators: Callback | None = None
-        self.on_set_diagnostics: Callback | None = None
-        self.on_update_actuator_positions: Callback | None = None
-        self.on_saving_status_toggled: Callback | None = None
-        self._on_get: Callback | None = None
-
-        self._command_names: list[Any] = [""]
-        self._command_numbers: dict[Any, int] = {"": 0}
-        self._handlers = HandlerTable(BUILTIN_HANDLERS)
-        self.socket = ReplySocket(self)
-        # Attributes and handlers are changed by several threads and read as a whole.
-        self._change_lock = threading.RLock()
-        self._running = _Running(self)
-        # What runs in the ServerLHC thread now: a command and perhaps its callback.
-        self._running_code: Any = None
-        self._stopped = False
-
-        self.epoch = secrets.randbits(63) or 1
-        """Tells this life of the server from others, whose streams count from 1 again."""
-        self._core = self._bound_core(address)
-        self._core.on_given_up = warn_of_follower
-        self._core.on_unfit = warn_of_unfit
-        self._core.on_refused = warn_of_refused
+        engine = Engine(
+            self,
+            ServerLHC,
+            name=str(self.name),
+            address=address,
+            handlers=table,
+            **settings,
+        )
         try:
-            self.empty_data_after_get = empty_data_after_get
-            self._core.set_data({} if data is None else data)
-            self._core.set_info(
-                {
-                    "device": device,
-                    "freedom": freedom,
-                    "name": name,
-                    "capabilities": list(self._handlers),
-                    "name_list": [] if name_list is None else name_list,
-                    "plottables_list": [] if plottables_list is None else plottables_list,
-                }
-            )
-            self._publish_table()
-            # Weak: a server that nobody holds goes at once, and its port with it.
-            handlers_changed = weakref.WeakMethod(self._handlers_changed)
-            self._handlers.on_change = lambda: _call(handlers_changed())
-            self._address, self._server_ip, self._server_port = self._resolve(address)
+            engine.core.set_take_after_get(bool(empty_data_after_get))
+            engine.core.set_info(shown)
+            self.socket = engine.socket
+            # As 0.2.0 has them; nothing here reads them.
+            self._running = engine.running
+            self._address, self._server_ip = engine.address, engine.server_ip
+            self.__laplace_engine = engine
+            for each in _OF_THE_ENGINE:  # it has them now; the core counts references
+                if isinstance(getattr(type(self), each), Known):
+                    vars(self).pop(each, None)
+            if getattr(self.set_data, "__func__", None) is ServerLHC.set_data:
+                engine.core.set_data({} if data is None else data)
+            else:
+                self.set_data({} if data is None else data)
+            engine.publish_table()
+            engine.watch_handlers()
         except BaseException:
-            self._core.request_stop()  # frees the port at once, whoever keeps the exception
+            engine.core.request_stop()  # frees the port at once, whoever keeps the exception
             raise
-
-    def _bound_core(self, address: str) -> _core.Core:
-        deadline = time.monotonic() + _BIND_PATIENCE_S
-        while True:
-            try:
-                return forks.bound(
-                    lambda: _core.Core(
-                        address=address.encode(),
-                        epoch=self.epoch,
-                        max_message_bytes=self.max_message_bytes,
-                        refresh_timeout_ms=self.refresh_timeout_ms,
-                        spin_us=self.spin_us,
-                        real_time=self.real_time,
-                        limits=dict(self.limits),
-                    )
-                )
-            except zmq.ZMQError as problem:
-                if problem.errno != zmq.EADDRINUSE or time.monotonic() >= deadline:
-                    raise
-            time.sleep(0.01)
-
-    # ---- identity, as INFO shows it
-
-    @property
-    def name(self) -> str:
-        """Name of the server and of its thread."""
-        return self._name  # type: ignore[attr-defined, no-any-return]
-
-    @name.setter
-    def name(self, name: str) -> None:
-        threading.Thread.name.fset(self, name)  # type: ignore[attr-defined]
-        self._set_info("name", name)
-        self._publish_table()
-
-    @property
-    def device(self) -> str:
-        """Kind of device."""
-        return str(self._core.read(_core.INFO)["device"])
-
-    @device.setter
-    def device(self, device: str) -> None:
-        self._set_info("device", device)
-
-    @property
-    def freedom(self) -> int:
-        """Degrees of freedom of the device."""
-        freedom: int = self._core.read(_core.INFO)["freedom"]
-        return freedom
-
-    @freedom.setter
-    def freedom(self, freedom: int) -> None:
-        self._set_info("freedom", freedom)
-
-    @property
-    def capabilities(self) -> list[str]:
-        """Commands the server knows, as INFO shows them."""
-        capabilities: list[str] = self._core.read(_core.INFO)["capabilities"]
-        return capabilities
-
-    @capabilities.setter
-    def capabilities(self, capabilities: list[str]) -> None:
-        self._set_info("capabilities", capabilities)
-
-    @property
-    def name_list(self) -> list[Any]:
-        """Names of the device's parts. Changed in place, INFO shows the change."""
-        names: list[Any] = self._core.read(_core.INFO)["name_list"]
-        return names
-
-    @name_list.setter
-    def name_list(self, names: list[Any]) -> None:
-        self._set_info("name_list", names)
-
-    @property
-    def plottables_list(self) -> list[Any]:
-        """What clients can plot. Changed in place, INFO shows the change."""
-        plottables: list[Any] = self._core.read(_core.INFO)["plottables_list"]
-        return plottables
-
-    @plottables_list.setter
-    def plottables_list(self, plottables: list[Any]) -> None:
-        self._set_info("plottables_list", plottables)
-
-    def set_name_list(self, new_names: list[Any]) -> None:
-        """Replace the names that INFO shows."""
-        self.name_list = new_names
-
-    def _set_info(self, key: str, value: Any) -> None:
-        # A new dict: one that a look is just copying stays as it is.
-        with self._change_lock:
-            self._core.set_info({**self._core.read(_core.INFO), key: value})
-
-    # ---- address
-
-    @property
-    def address(self) -> str:
-        """The address listened on, with the real port where ``*`` was given."""
-        return self._address
-
-    @property
-    def server_ip(self) -> str:
-        """The address of this machine that clients connect to."""
-        return self._server_ip
-
-    @property
-    def server_port(self) -> str:
-        """The port listened on."""
-        return self._server_port
-
-    @property
-    def address_for_client(self) -> str:
-        """What a client on another machine connects to."""
-        return f"tcp://{self._server_ip}:{self._server_port}"
-
-    def _resolve(self, address: str) -> tuple[str, str, str]:
-        given_host, _, port = address.removeprefix("tcp://").rpartition(":")
-        host, _, bound_port = self._core.endpoint().removeprefix("tcp://").rpartition(":")
-        # "*", "0", and numbers beyond 65535, of which libzmq takes the last 16 bits.
-        if not port.isdigit() or int(port) != int(bound_port):
-            port = bound_port
-        if host in ("0.0.0.0", "[::]"):
-            host = host_for_clients(self.name, ipv6=host == "[::]")
-        return f"tcp://{given_host}:{port}", host, port
 
     # ---- data
 
@@ -360,7 +287,7 @@ class ServerLHC(Publisher, threading.Thread):
 
         What that holds is the data itself: changed in place, the next GET shows the change.
         """
-        data: dict[Any, Any] = self._core.read(_core.DATA)
+        data: dict[Any, Any] = self.__laplace_engine.core.read(_core.DATA)
         return data
 
     def set_data(self, new_data: dict[Any, Any], copy: bool = False) -> None:
@@ -382,92 +309,130 @@ class ServerLHC(Publisher, threading.Thread):
         """
         # Nothing here may keep a reference to new_data: the core counts them.
         if copy:
-            self._core.set_data_copy(new_data)
+            self.__laplace_engine.core.set_data_copy(new_data)
         else:
-            self._core.set_data(new_data)
+            self.__laplace_engine.core.set_data(new_data)
 
     def empty_data(self) -> None:
         """Make GET return ``{}``."""
-        self._core.set_data_copy({})
+        self.set_data({})
 
-    @property
-    def empty_data_after_get(self) -> bool:
-        """Whether each value is given to one GET only."""
-        return self._empty_data_after_get
+    def set_name_list(self, new_names: list[Any]) -> None:
+        """Replace the names that INFO shows."""
+        self.name_list = new_names
 
-    @empty_data_after_get.setter
-    def empty_data_after_get(self, empty: bool) -> None:
-        self._empty_data_after_get = bool(empty)
-        self._core.set_take_after_get(self._empty_data_after_get)
+    # ---- streams
+
+    def declare_stream(
+        self,
+        name: str,
+        *,
+        history_bytes: int | None = None,
+        history_count: int | None = None,
+        policy: Literal["gap", "block"] = "gap",
+        block_timeout_s: float = 1.0,
+    ) -> None:
+        """Make a stream that clients can follow, or change how much of its past is kept.
+
+        ``history_bytes`` of memory (``stream_history_bytes`` of the server, unless told) hold its
+        last updates, at most ``history_count`` of them; the last update is kept in any case. An
+        update that leaves the history before a subscriber was sent it is lost for that one, who is
+        told so: policy "gap". With policy "block", ``publish`` waits instead, up to
+        ``block_timeout_s`` seconds in all; whoever is behind then is not waited for any more.
+
+        ``set_data`` also appends to the stream "data", once that is declared or a client has
+        subscribed to it.
+
+        Raises:
+            TypeError, ValueError: an argument is wrong.
+        """
+        self.__laplace_engine.streams.declare(
+            name,
+            history_bytes=history_bytes,
+            history_count=history_count,
+            policy=policy,
+            block_timeout_s=block_timeout_s,
+        )
+
+    def publish(
+        self,
+        stream: str,
+        data: dict[Any, Any],
+        *,
+        timestamp: float | None = None,
+        copy: bool = True,
+    ) -> int:
+        """Append an update to a stream, from any thread, and return its sequence number.
+
+        It never waits for a subscriber, unless the stream's policy is "block". ``timestamp`` is
+        when the data was acquired, in seconds since 1970; without it, now. The data may hold NumPy
+        arrays anywhere, which travel as their bytes; with ``copy=False`` they are given away, not
+        copied, and must not be changed any more. A stream that was not declared is declared.
+
+        A server that has been stopped publishes nothing more: the number is 0 then.
+
+        Raises:
+            TypeError: not a dict, or a value that cannot be sent. Nothing was published.
+            ValueError: ``timestamp`` is not finite, or the update larger than 1 GiB of JSON.
+            ForkedServerError: in a forked child.
+        """
+        return self.__laplace_engine.streams.publish(stream, data, timestamp, copy)
 
     # ---- callbacks and handlers
 
-    @property
-    def on_get(self) -> Callback | None:
-        """Called before each GET; what it sets is in that reply."""
-        return self._on_get
-
-    @on_get.setter
-    def on_get(self, func: Callback | None) -> None:
-        self._on_get = func
-        self._publish_table()  # GET changes between the loop and Python
+    def __setattr__(self, name: str, value: Any) -> None:
+        engine = engine_if_made(self) if name in _WATCHED else None
+        if engine is not None and hides(self, ServerLHC, name):
+            # A class attribute of that name keeps our own one from being asked.
+            keep = super().__setattr__
+            engine.change(self, name, value, lambda _, value: keep(name, value))
+        else:
+            super().__setattr__(name, value)
+            if engine is not None and name == "emit":
+                engine.publish_table()  # it is called at each GET, and the loop calls nothing
 
     def set_on_saving_path_changed(self, func: Callable[[str], None] | None) -> None:
         """SAVE calls ``func(path)``."""
-        self.on_saving_path_changed = _checked_callback(func)
+        self.on_saving_path_changed = checked_callback(func, "on_saving_path_changed")
 
     def set_on_position_changed(self, func: Callable[[Any], None] | None) -> None:
         """SET calls ``func(positions)``: a list, or a dict such as ``{"0": 1.5}``."""
-        self.on_position_changed = _checked_callback(func)
+        self.on_position_changed = checked_callback(func, "on_position_changed")
 
     def set_on_get(self, func: Callable[[], None] | None) -> None:
         """GET calls ``func()`` first. Without it, GET needs no Python and never waits."""
-        self.on_get = _checked_callback(func)
+        self.on_get = checked_callback(func, "on_get")
 
     def set_on_opt(self, func: Callable[[Any], None] | None) -> None:
         """OPT calls ``func(data)``."""
-        self.on_opt = _checked_callback(func)
+        self.on_opt = checked_callback(func, "on_opt")
 
     def set_on_scan(self, func: Callable[[dict[str, Any]], None] | None) -> None:
         """SCAN calls ``func(message)`` with the whole message."""
-        self.on_scan = _checked_callback(func)
+        self.on_scan = checked_callback(func, "on_scan")
 
     def set_on_set_actuators(self, func: Callable[[Any], None] | None) -> None:
         """SET ACT calls ``func(actuators)``."""
-        self.on_set_actuators = _checked_callback(func)
+        self.on_set_actuators = checked_callback(func, "on_set_actuators")
 
     def set_on_set_diagnostics(self, func: Callable[[Any], None] | None) -> None:
         """SET DIAG calls ``func(diagnostics)``."""
-        self.on_set_diagnostics = _checked_callback(func)
+        self.on_set_diagnostics = checked_callback(func, "on_set_diagnostics")
 
     def set_on_update_actuator_positions(self, func: Callable[[Any], None] | None) -> None:
         """UPDATE ACT POS calls ``func(actuators)``."""
-        self.on_update_actuator_positions = _checked_callback(func)
+        self.on_update_actuator_positions = checked_callback(func, "on_update_actuator_positions")
 
     def set_on_saving_status_toggled(self, func: Callable[[Any], None] | None) -> None:
         """TOGGLE SAVING calls ``func(saving_status)``."""
-        self.on_saving_status_toggled = _checked_callback(func)
+        self.on_saving_status_toggled = checked_callback(func, "on_saving_status_toggled")
 
     def emit(self, callback_name: str, *args: Any) -> None:
         """Call the callback of that name, if one is set; what it raises is logged."""
         callback = getattr(self, callback_name, None)
         if callback is None:
             return
-        log.debug("[Server %s] Calling %s.", self.name, callback_name)
-        in_server_thread = threading.current_thread() is self
-        outer = self._running_code
-        if in_server_thread:
-            self._running_code = f"{outer} ({callback_name})"
-        try:
-            callback(*args)
-        except BaseException as problem:
-            # In the ServerLHC thread nothing a callback raises may end the server.
-            if not isinstance(problem, Exception) and not in_server_thread:
-                raise
-            log.exception("[Server %s] %s raised.", self.name, callback_name)
-        finally:
-            if in_server_thread:
-                self._running_code = outer
+        self.__laplace_engine.call(callback_name, callback, args)
 
     def register_handler(self, cmd: str, handler: Handler) -> None:
         """Serve a command of your own, or serve a built-in one differently.
@@ -477,50 +442,13 @@ class ServerLHC(Publisher, threading.Thread):
         instead send a whole reply with ``server.socket.send_json(reply)``.
 
         Raises:
-            TypeError: ``cmd`` is no non-empty str, or ``handler`` not callable.
+            TypeError: ``cmd`` is no non-empty str, or ``handler`` is not callable or async.
         """
         if not isinstance(cmd, str) or not cmd:
             raise TypeError(f"a command is a non-empty str, not {cmd!r}")
-        self._handlers[cmd] = handler
-
-    def _handlers_changed(self) -> None:
-        self._publish_table()
-        self.capabilities = list(self._handlers)  # type: ignore[arg-type]
-
-    def _command_index(self, cmd: Any) -> int:
-        """Number under which a command is counted; 0 for what is no command."""
-        try:
-            return self._command_numbers.get(cmd, 0)
-        except TypeError:  # a list or an object
-            return 0
-
-    def _publish_table(self) -> None:
-        with self._change_lock:
-            commands = []
-            for cmd, handler in self._handlers.items():
-                names = self._command_names
-                if cmd not in self._command_numbers and len(names) < _core.MAX_COMMANDS:
-                    names.append(cmd)
-                    self._command_numbers[cmd] = len(names) - 1
-                builtin = handler is BUILTIN_HANDLERS.get(cmd)  # type: ignore[call-overload]
-                action = _NATIVE.get(cmd, 0) if builtin else 0  # type: ignore[call-overload]
-                if cmd == CMD_GET and self._on_get is not None:
-                    action = 0
-                if isinstance(cmd, str):  # anything else only Python can compare
-                    name = cmd.encode("utf-8", "surrogatepass")
-                    commands.append((name, action, self._command_index(cmd)))
-            versions = [version.encode() for version in self.accepted_versions]
-            self._core.set_table(commands, versions, reply_templates(self.name), reply_texts())
-
-    def _log_level_of(self, cmd: str) -> int:
-        return logging.DEBUG if cmd in _POLLED else logging.INFO
+        self.__laplace_engine.handlers[cmd] = handler
 
     # ---- life
-
-    @property
-    def running(self) -> threading.Event:
-        """Set until the server is stopped; clearing it stops the server."""
-        return self._running
 
     def start(self) -> None:
         """Start answering.
@@ -529,63 +457,18 @@ class ServerLHC(Publisher, threading.Thread):
             RuntimeError: started before, or stopped already.
             ForkedServerError: in a forked child.
         """
-        if self._core.forked:
+        engine = self.__laplace_engine
+        if engine.core.forked:
             raise ForkedServerError("a server made before a fork works in the parent only")
-        if self._stopped:
-            raise RuntimeError(f"server {self.name!r} was stopped; make a new one")
+        if engine.stopped:
+            raise RuntimeError(f"server {engine.name!r} was stopped; make a new one")
         with large_stacks():
             super().start()
+        engine.begun = True
 
     def run(self) -> None:
         """Serve until stopped. Called by ``start()`` in a thread of its own."""
-        core = self._core
-        refresher = threading.Thread(
-            target=_refresh, args=(core,), name=f"{self.name} refresher", daemon=True
-        )
-        try:
-            core.set_log_answers(log.is_enabled_for(logging.DEBUG))
-            core.start()
-        except OSError:
-            if not self._stopped:
-                log.exception("[Server %s] Could not start.", self.name)
-            core.request_stop()
-            return
-        _running_cores.add(core)
-        try:
-            with large_stacks():
-                refresher.start()
-            with contextlib.suppress(Exception):
-                log.info("[Server %s] Listening on %s.", self.name, self.address)
-                log.info("[Server %s] Clients connect to %s.", self.name, self.address_for_client)
-            while (job := core.next_job()) is not None:
-                try:
-                    if job is _core.LOG:
-                        self._log_answers()
-                    else:
-                        serve(self, *job)
-                except BaseException:
-                    pass  # what a log handler raises must not end the server
-        finally:
-            self._stopped = True
-            core.request_stop()
-            while not core.wait_ended(1000):
-                log.debug("[Server %s] Waiting for the loop to end.", self.name)
-            if refresher.ident is not None:
-                refresher.join()
-            self._running.set_flag(False)
-            _running_cores.discard(core)
-            if core.fault():
-                log.error("[Server %s] Its socket failed: errno %d.", self.name, core.fault())
-            log.info("[Server %s] Stopped.", self.name)
-
-    def _log_answers(self) -> None:
-        enabled = log.is_enabled_for(logging.DEBUG)
-        self._core.set_log_answers(enabled)
-        for command, sender in self._core.take_log():
-            if enabled:
-                cmd = self._command_names[command]
-                who = sender.decode("utf-8", "replace")
-                log.debug("[Server %s] Answered %r from %s.", self.name, cmd, who)
+        self.__laplace_engine.run(self)
 
     def stop(self) -> None:
         """End the server; from any thread, also from a callback, any number of times.
@@ -593,31 +476,30 @@ class ServerLHC(Publisher, threading.Thread):
         Queued requests are answered "server stopping". Returns within 2 s, with the port free;
         called in a callback, it returns at once and the end comes after the callback.
         """
-        if self._core.forked:
-            log.warning("[Server %s] stop() in a forked child does nothing.", self.name)
+        engine = self.__laplace_engine
+        if engine.core.forked:
+            log.warning("[Server %s] stop() in a forked child does nothing.", engine.name)
             return
-        deadline = time.monotonic() + _STOP_TIMEOUT_S
-        self._stopped = True
-        self._running.set_flag(False)
-        self._core.request_stop()
-        if threading.current_thread() is self:
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        engine.request_stop()
+        if engine.in_thread():
             return
-        ended = self._core.wait_ended(int(_STOP_TIMEOUT_S * 1000))
-        running = self._running_code
-        if self.ident is not None and running is None:
-            self.join(max(0.0, deadline - time.monotonic()))
+        ended = engine.core.wait_ended(int(STOP_TIMEOUT_S * 1000))
+        running = engine.running_code
+        if engine.begun and running is None:
+            threading.Thread.join(self, max(0.0, deadline - time.monotonic()))
         if not ended:
-            log.error("[Server %s] The loop has not ended in time.", self.name)
+            log.error("[Server %s] The loop has not ended in time.", engine.name)
         elif running is not None:
             log.warning(
                 "[Server %s] Stopped while %s is still running; its thread ends with it.",
-                self.name,
+                engine.name,
                 running,
             )
 
     def __enter__(self) -> ServerLHC:
         """Start, if that has not been done."""
-        if self.ident is None:
+        if not self.__laplace_engine.begun:
             self.start()
         return self
 
@@ -635,53 +517,26 @@ class ServerLHC(Publisher, threading.Thread):
         Raises:
             ForkedServerError: in a forked child.
         """
+        engine = self.__laplace_engine
         return ServerStats.from_counters(
-            self._core.counters(),
-            self._command_names,
-            self._core.ledgers(),
-            self._core.data_error(),
+            engine.core.counters(),
+            engine.command_names,
+            engine.core.ledgers(),
+            engine.core.data_error(),
+            engine.callback_errors,
+        )
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"a {type(self).__name__} cannot be copied or pickled: it has a port and threads. "
+            "Pass its 'address_for_client' and connect a client there, or make a new server."
         )
 
 
-class _Running(threading.Event):
-    """The ``running`` event: cleared by anyone, it stops the server."""
-
-    def __init__(self, server: ServerLHC) -> None:
-        super().__init__()
-        self._server = weakref.ref(server)
-        self.set_flag(True)
-
-    def set_flag(self, value: bool) -> None:
-        super().set() if value else super().clear()
-
-    def clear(self) -> None:
-        super().clear()
-        server = self._server()
-        if server is not None and not server._core.forked:
-            server._stopped = True
-            server._core.request_stop()
-
-
-def _refresh(core: _core.Core) -> None:
-    """Look at live documents when the loop asks for it. A thread of its own, so that a sleeping
-    callback does not hold it up."""
-    while (document := core.wait_look()) is not None:
-        try:
-            core.look(document)
-        except Exception:  # no memory, most likely; somebody still waits for it
-            log.exception("The data could not be looked at, which is tried again.")
-            time.sleep(_PAUSE_S)
-
-
-def _call(method: Callable[[], None] | None) -> None:
-    if method is not None:
-        method()
-
-
-def _checked_callback(func: Callback | None) -> Callback | None:
-    if func is not None and not callable(func):
-        raise TypeError(f"a callback must be callable or None, not {func!r}")
-    return func
+_WATCHED = {name for name, own in vars(ServerLHC).items() if isinstance(own, Attribute)} | {"emit"}
+_OF_THE_ENGINE = [
+    name for name, own in vars(ServerLHC).items() if isinstance(own, Known) and own.read is not None
+]
 
 
 def _checked_versions(versions: Iterable[str]) -> tuple[str, ...]:
@@ -696,8 +551,8 @@ def _checked_versions(versions: Iterable[str]) -> tuple[str, ...]:
 @atexit.register
 def _end_with_the_process() -> None:
     """Daemon servers outlive the main thread; their native threads must not outlive Python."""
-    cores = [core for core in list(_running_cores) if not core.forked]
+    cores = [core for core in list(running_cores) if not core.forked]
     for core in cores:
         core.request_stop()
     for core in cores:
-        core.wait_ended(int(_STOP_TIMEOUT_S * 1000))
+        core.wait_ended(int(STOP_TIMEOUT_S * 1000))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -21,7 +21,8 @@ class ErrorKind(enum.IntEnum):
     PAYLOAD = 4
     """A payload without the keys its command needs."""
     HANDLER = 5
-    """A handler raised, or its reply could not be written as JSON."""
+    """A handler raised, or its reply could not be written as JSON; with ``callback_errors="reply"``
+    also: a callback raised."""
     NOT_PERMITTED = 6
     DATA = 7
     """Live data had become something that JSON cannot say when a GET came."""
@@ -159,6 +160,8 @@ class ServerStats:
     subscribers: tuple[SubscriberStats, ...] = ()
     data_error: str | None = None
     """Why the data cannot be sent, where GET answers with that error."""
+    callback_errors: Mapping[str, int] = field(default_factory=dict)
+    """How often each callback has raised; only those that have."""
 
     @classmethod
     def from_counters(
@@ -167,6 +170,7 @@ class ServerStats:
         command_names: Sequence[str],
         ledgers: Sequence[Mapping[str, Any]] = (),
         data_error: str | None = None,
+        callback_errors: Mapping[str, int] | None = None,
     ) -> ServerStats:
         """Name what the core counted by number; ``command_names[i]`` belongs to index i."""
         return cls(
@@ -191,4 +195,5 @@ class ServerStats:
             python_latency=LatencyHistogram(tuple(counters["python_latency"])),
             subscribers=tuple(map(SubscriberStats.from_ledger, ledgers)),
             data_error=data_error,
+            callback_errors=dict(callback_errors or {}),
         )

@@ -34,7 +34,10 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from laplace_server.callbacks import text_of
 from laplace_server.client import ClientLHC
+from laplace_server.engine import engine_of
+from laplace_server.extras import how_to_install
 from laplace_server.protocol import DEVICE_MOTOR, LOGGER_NAME
 from laplace_server.server_lhc import ServerLHC
 from laplace_server.sim import SimulatedDevice, make_device
@@ -44,7 +47,7 @@ try:
 except ImportError as error:
     raise ImportError(
         "laplace_server.testing needs pytest, which cannot be imported "
-        f"({error}). To install it: pip install laplace-server[testing]",
+        f"({error}). {how_to_install('testing')}",
         name="pytest",
     ) from error
 
@@ -81,7 +84,8 @@ def lhc_errors() -> Iterator[list[str]]:
     """
     collector = _Errors()
     logger = logging.getLogger(LOGGER_NAME)
-    logger.addHandler(collector)
+    # First, since a handler that raises keeps the record from those behind it.
+    logger.handlers.insert(0, collector)
     yield collector.texts
     logger.removeHandler(collector)
     if collector.texts:
@@ -205,8 +209,8 @@ class _Errors(logging.Handler):
         if record.module == "get_ip":  # of the machine's network, not of the program
             return
         text = record.getMessage()
-        if record.exc_info and record.exc_info[0] is not None:
-            text += f" {record.exc_info[0].__name__}: {record.exc_info[1]}"
+        if record.exc_info and record.exc_info[1] is not None:
+            text += f" {text_of(record.exc_info[1])}"
         self.texts.append(text)
 
 
@@ -220,8 +224,9 @@ def _address_of(target: Any) -> str:
             "a client is of a ServerLHC, of what has one as its 'server', or of an address, "
             f"not of {type(target).__name__}"
         )
-    host = server.address.removeprefix("tcp://").rpartition(":")[0]
-    return f"tcp://{_THIS_MACHINE.get(host, host)}:{int(server.server_port)}"
+    engine = engine_of(server)  # a derived class may have an 'address' of its own
+    host = engine.address.removeprefix("tcp://").rpartition(":")[0]
+    return f"tcp://{_THIS_MACHINE.get(host, host)}:{int(engine.server_port)}"
 
 
 def _ended_early(server: ServerLHC, maker: str) -> str:

@@ -29,6 +29,23 @@ def validate_address(address: str) -> None:
         raise _logged(ValueError(f"Address must start with 'tcp://', got '{address}'."))
 
 
+def validate_port(address: str) -> None:
+    """Check the port of a bind address. One without a port is left to libzmq to refuse.
+
+    Raises:
+        ValueError: the port is neither "*" nor a number from 0 to 65535, of which libzmq would
+            take some digits and bind to another port.
+    """
+    port = address.removeprefix("tcp://").rpartition(":")[2]
+    if ":" not in address.removeprefix("tcp://") or port in ("", "*") or port.endswith("]"):
+        return
+    # Short enough: Python converts no more than 4300 digits.
+    digits = port.lstrip("0") or "0"
+    if not (port.isascii() and port.isdigit() and len(digits) <= 5 and int(digits) <= 65535):
+        text = f"The port must be from 0 to 65535, or '*' for any free one, got '{address}'."
+        raise _logged(ValueError(text))
+
+
 def validate_freedom(freedom: int) -> None:
     """Check a number of degrees of freedom.
 

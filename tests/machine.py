@@ -16,9 +16,20 @@ LINUX = sys.platform.startswith("linux")
 MACOS = sys.platform == "darwin"
 WINDOWS = sys.platform == "win32"
 
-# How much more time than on a machine of one's own. A runner shares its cores with others and now
-# and then stands still for a tenth of a second; those for other systems than Linux are runners.
-SLOWNESS = float(os.environ.get("LAPLACE_TEST_SLOWNESS", "1" if LINUX else "5"))
+
+def _slowness() -> float:
+    """How much more time than on a machine of one's own, with cores to spare.
+
+    A runner shares its cores with others and now and then stands still for a tenth of a second;
+    those for other systems than Linux are runners. On one core, whoever is waited for shares it
+    with everybody else.
+    """
+    if sys.platform != "linux":
+        return 5.0
+    return 1.0 if len(os.sched_getaffinity(0)) > 1 else 3.0
+
+
+SLOWNESS = float(os.environ.get("LAPLACE_TEST_SLOWNESS") or _slowness())
 
 # Threads that Windows may start for its own thread pool, whatever a test does. A server left
 # running has more.

@@ -17,10 +17,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+from unittest import mock
 
 import zmq
 
 from laplace_server import ServerLHC
+from laplace_server.engine import LIMITS
 
 VERSION = "0.2.2"
 PATIENCE_S = 20.0  # after this an answer that should come is missing
@@ -55,9 +57,10 @@ def limited(**limits: int) -> type[ServerLHC]:
     """A kind of server with other limits than the default."""
 
     class Limited(ServerLHC):
-        pass
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            with mock.patch.dict(LIMITS, limits):
+                super().__init__(*arguments, **named)
 
-    Limited.limits = {**ServerLHC.limits, **limits}
     return Limited
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import json
 import logging
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import pytest
 import zmq
+from async_callables import ASYNC, async_function
 from isolated import Child
 from machine import within
 from pollers import Poller
@@ -260,8 +264,10 @@ def test_a_callback_that_raises_is_logged_and_the_reply_is_normal(
     records = [record for record in caplog.records if record.exc_info]
     assert [record.exc_info[1] for record in records if record.exc_info] == [problem]
     assert server.is_alive()
-    assert client.request("SCAN")["error_msg"] is None
     assert not any(server.stats().errors.values())
+    name = {"SET": "on_position_changed", "GET": "on_get", "SCAN": "on_scan"}[cmd]
+    assert server.stats().callback_errors == {name: 1}
+    assert client.request("SCAN")["error_msg"] is None
 
 
 def test_a_callback_with_the_wrong_arguments_is_logged(
@@ -364,3 +370,246 @@ def test_a_request_behind_a_slow_one_of_the_same_peer_waits(
     assert client.receive()["cmd"] == "SET"
     assert client.receive()["payload"]["data"] == {"moved": 1}
     assert client.receive()["cmd"] == "PING"
+
+
+# ---- callbacks that fail
+
+EVERY_CALLBACK = [
+    *((cmd, {key: 1}, attribute) for cmd, key, _, attribute, _ in COMMANDS),
+    ("SCAN", {}, "on_scan"),
+    ("GET", {}, "on_get"),
+    ("GET ARRAYS", {}, "on_get"),
+]
+
+
+def fails(*values: Any) -> None:
+    raise ValueError("no such axis é\ud800")
+
+
+@pytest.mark.parametrize(("cmd", "payload", "name"), EVERY_CALLBACK)
+def test_failures_are_counted_and_shown(
+    make_server: MakeServer, connect: Connect, cmd: str, payload: Any, name: str
+) -> None:
+    server = make_server(data={"a": 1}, callback_errors="log")
+    client = connect(server)
+    normal = client.request(cmd, payload)
+    setattr(server, name, lambda *values: None)
+    assert client.request(cmd, payload) == normal
+    assert server.stats().callback_errors == {}
+    assert "callback_errors" not in client.info()
+    setattr(server, name, fails)
+    for count in (1, 2):
+        assert client.request(cmd, payload) == normal
+        assert server.stats().callback_errors == {name: count}
+        assert client.info()["callback_errors"] == {name: count}
+        by_python = client.request("INFO", {"long": 10**30})["payload"]
+        assert by_python == client.info()
+    server.publish("s", {})
+    info = client.info()
+    assert client.request("INFO", {"long": 10**30})["payload"] == info
+    assert list(info)[:8] == [*INFO_KEYS, "callback_errors", "epoch"]
+    assert server.stats().commands["INFO"].native > 0
+
+
+INFO_KEYS = ["device", "freedom", "name", "capabilities", "name_list", "plottables_list"]
+
+
+def test_a_failure_is_shown_also_while_info_cannot_be(
+    make_server: MakeServer, connect: Connect
+) -> None:
+    names: list[Any] = []
+    server = make_server(name_list=names)
+    server.on_opt = fails
+    client = connect(server)
+    names.append(object())
+    assert client.request("OPT", {"data": 1})["error_msg"] is None
+    assert "name_list" in client.request("INFO")["error_msg"]
+    names.clear()
+    assert client.info()["callback_errors"] == {"on_opt": 1}
+
+
+def test_info_is_frozen_again_after_a_failure(make_server: MakeServer, connect: Connect) -> None:
+    server = make_server()
+    server.on_opt = fails
+    client = connect(server)
+    client.request("OPT", {"data": 1})
+
+    def looks() -> int:
+        before = server.stats().refreshes
+        client.info()
+        return server.stats().refreshes - before
+
+    assert eventually(lambda: looks() == 0)
+
+
+def test_failures_of_several_callbacks(make_server: MakeServer, connect: Connect) -> None:
+    server = make_server()
+    server.on_opt = server.on_get = server.on_mine = fails
+    client = connect(server)
+    for cmd in ("OPT", "GET", "OPT"):
+        client.request(cmd, {"data": 1})
+    before = server.stats()
+    server.emit("on_mine")
+    wanted = {"on_opt": 2, "on_get": 1}
+    assert before.callback_errors == wanted
+    assert server.stats().callback_errors == client.info()["callback_errors"]
+    assert server.stats().callback_errors == {**wanted, "on_mine": 1}
+
+
+@pytest.mark.parametrize(
+    ("problem", "text"),
+    [
+        (ValueError("no such axis é\ud800"), "ValueError: no such axis é\ud800"),
+        (SystemExit(3), "SystemExit: 3"),
+        (KeyboardInterrupt(), "KeyboardInterrupt: "),
+        (BadText(), "BadText: (it cannot be shown)"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+@pytest.mark.parametrize(("cmd", "payload", "name"), EVERY_CALLBACK)
+def test_failures_are_error_replies_where_that_is_wanted(
+    make_server: MakeServer,
+    connect: Connect,
+    cmd: str,
+    payload: Any,
+    name: str,
+    problem: BaseException,
+    text: str,
+) -> None:
+    server = make_server(
+        data={"a": 1}, callback_errors="reply", accepted_versions=["0.2.2", "0.1.6"]
+    )
+    client = connect(server)
+    normal = client.request(cmd, payload)
+    assert normal["error_msg"] is None
+
+    def raises(*values: Any) -> None:
+        raise problem
+
+    setattr(server, name, raises)
+    for version in ("0.2.2", "0.1.6"):
+        assert client.request(cmd, payload, version=version) == {
+            "from": "tested",
+            "to": "raw client",
+            "cmd": cmd,
+            "payload": {},
+            "version": version,
+            "error_msg": text,
+            "msg": "Error encountered.",
+        }
+    assert server.stats().callback_errors == {name: 2}
+    assert eventually(lambda: server.stats().errors[ErrorKind.HANDLER] == 2)
+    setattr(server, name, None)
+    assert client.request(cmd, payload) == normal
+
+
+def test_data_is_not_taken_by_a_get_that_fails(make_server: MakeServer, connect: Connect) -> None:
+    server = make_server(data={"a": 1}, callback_errors="reply", empty_data_after_get=True)
+    server.on_get = fails
+    client = connect(server)
+    assert client.request("GET")["error_msg"].startswith("ValueError")
+    assert client.request("GET ARRAYS")["error_msg"].startswith("ValueError")
+    server.on_get = None
+    assert [client.get(), client.get()] == [{"a": 1}, {}]
+
+
+def test_handlers_of_ones_own_and_failures(make_server: MakeServer, connect: Connect) -> None:
+    server = make_server(callback_errors="reply")
+    server.on_mine = fails
+
+    def handler(server: Any, message: Any, target: Any) -> None:
+        if message["payload"].get("first"):
+            server.socket.send_json({"sent": 1})
+        server.emit("on_mine")
+        if not message["payload"].get("first"):
+            server.socket.send_json({"sent": 1})
+
+    server.register_handler("MINE", handler)
+    client = connect(server)
+    for payload in ({}, {"first": 1}):
+        assert client.request("MINE", payload)["error_msg"].startswith("ValueError: no such axis")
+    server.on_mine = None
+    assert client.request("MINE") == {"sent": 1}
+
+
+def test_what_a_callback_emits_itself_is_its_own_affair(
+    make_server: MakeServer, connect: Connect
+) -> None:
+    server = make_server(callback_errors="reply")
+    server.on_opt = fails
+    server.on_position_changed = lambda positions: server.emit("on_opt", positions)
+    client = connect(server)
+    assert client.request("SET", {"positions": 1})["error_msg"] is None
+    assert server.stats().callback_errors == {"on_opt": 1}
+    assert client.request("OPT", {"data": 1})["error_msg"].startswith("ValueError")
+
+
+def test_emit_by_a_program_raises_nothing(make_server: MakeServer, connect: Connect) -> None:
+    server = make_server(callback_errors="reply")
+    server.on_opt = fails
+    server.emit("on_opt", 1)
+    assert connect(server).request("SCAN")["error_msg"] is None
+    assert server.stats().callback_errors == {"on_opt": 1}
+
+
+@pytest.mark.parametrize("name", [name for _, _, name in EVERY_CALLBACK])
+@pytest.mark.parametrize("callback", ASYNC, ids=lambda callback: type(callback).__name__)
+def test_an_async_callback_is_refused(make_server: MakeServer, name: str, callback: Any) -> None:
+    server = make_server(start=False)
+    for give in (
+        lambda: getattr(server, f"set_{name}")(callback),
+        lambda: setattr(server, name, callback),
+    ):
+        with pytest.raises(TypeError, match=f"'{name}'.*must not be async.*threadsafe"):
+            give()
+        assert getattr(server, name) is None
+
+
+class Endless:
+    """What pretends to wrap something, and that something else, for ever."""
+
+    def __getattr__(self, name: str) -> Endless:
+        return Endless()
+
+    def __call__(self, *arguments: Any) -> None: ...
+
+
+@functools.wraps(fails)
+def plain(*values: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        plain,
+        print,
+        [].append,
+        threading.Event().set,
+        functools.partial(print, 1),
+        Endless(),
+        mock.Mock(),
+        mock.MagicMock(),
+        dict,
+        threading.Thread,
+        lambda value: asyncio.run(async_function(value)),
+    ],
+    ids=lambda callback: type(callback).__name__,
+)
+def test_plain_callbacks_are_taken(make_server: MakeServer, callback: Any) -> None:
+    server = make_server(start=False)
+    server.set_on_opt(callback)
+    assert server.on_opt is callback
+    server.on_scan = callback
+    assert server.on_scan is callback
+
+
+@pytest.mark.parametrize("how", ["log", "reply"])
+def test_a_callback_that_returns_a_coroutine_has_failed(
+    make_server: MakeServer, connect: Connect, caplog: pytest.LogCaptureFixture, how: Any
+) -> None:
+    server = make_server(callback_errors=how)
+    server.set_on_opt(lambda value: async_function(value))
+    reply = connect(server).request("OPT", {"data": 1})
+    assert bool(reply["error_msg"]) == (how == "reply")
+    assert server.stats().callback_errors == {"on_opt": 1}
+    assert "on_opt returned a coroutine" in caplog.text

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,11 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import zmq
 from machine import APART, INTERRUPT, WINDOWS
 
 from laplace_server import ServerLHC, __version__, cli
+from laplace_server.cli import apart, demo_streams
 from laplace_server.cli.app import app
+from laplace_server.cli.demo_streams import Publisher
 from laplace_server.cli.failures import ENDING_SIGNALS
 from laplace_server.cli.serve import DeviceKind
 from laplace_server.cli.values import as_lines, read_positions
@@ -279,6 +283,21 @@ def test_serve_knows_the_simulated_devices() -> None:
     assert [kind.value for kind in DeviceKind] == list(SIMULATED_DEVICES)
 
 
+def test_info_shows_callbacks_that_failed(make_server: Any) -> None:
+    server = make_server()
+    address = f"tcp://127.0.0.1:{server.server_port}"
+    assert "callback_errors" not in run("info", address).stdout
+
+    def move(positions: Any) -> None:
+        raise ValueError("no such axis")
+
+    server.set_on_position_changed(move)
+    assert run("set", address, "1.5").returncode == 0
+    assert 'callback_errors: {"on_position_changed": 1}\n' in run("info", address).stdout
+    payload = json.loads(run("info", address, "--json").stdout)
+    assert payload["callback_errors"] == {"on_position_changed": 1}
+
+
 # -- demo
 
 
@@ -309,6 +328,54 @@ def test_demo() -> None:
     reads, updates = done.stdout.splitlines()[-2:]
     assert re.match(r"Shown: [0-9,]+ answers, all checked\. With a Python thread", reads)
     assert re.match(r"Streamed: [0-9,]+ updates received, 0 lost\. For each stream", updates)
+
+
+def search_path(folder: Path) -> str:
+    return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+
+
+# What a child imports before anything else: it stands for a core that is in use.
+SLOW_START = """
+import sys, time
+if "laplace_server.cli.measure_stream" in sys.orig_argv:
+    time.sleep({seconds})
+"""
+
+
+def test_a_follower_that_starts_slowly(
+    make_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SLOW_START.format(seconds=1))
+    monkeypatch.setenv("PYTHONPATH", search_path(tmp_path))
+    rows = Publisher(make_server(), 0.2, threading.Event()).measure("idle")
+    assert [row.found["lost"] for row in rows] == [0, 0]
+
+
+def test_a_follower_that_does_not_start(
+    make_server: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SLOW_START.format(seconds=1000))
+    monkeypatch.setenv("PYTHONPATH", search_path(tmp_path))
+    monkeypatch.setattr(demo_streams, "PATIENCE_S", 0.1)
+    publisher = Publisher(make_server(), 0.2, threading.Event())
+    with pytest.raises(typer.Exit):
+        publisher.measure("idle")
+    assert "follower has not subscribed within 0.1 s" in capsys.readouterr().err
+
+
+def test_a_client_that_does_not_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(apart, "PATIENCE_S", 0.1)
+    client = apart.Apart(
+        threading.Event(), "timeit", "-n", "1", "-r", "1", "import time; time.sleep(1000)"
+    )
+    with pytest.raises(typer.Exit):
+        client.result(0.1)
+    assert "has not ended within 0.2 s" in capsys.readouterr().err
 
 
 def test_every_signal_that_ends_programs_is_taken() -> None:
@@ -433,11 +500,10 @@ def test_console_script() -> None:
 @pytest.mark.parametrize("missing", ["typer", "rich"])
 def test_without_the_extra(missing: str, tmp_path: Path) -> None:
     (tmp_path / f"{missing}.py").write_text(f"raise ModuleNotFoundError('No {missing} here')")
-    search = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
-    done = run("--help", env={"PYTHONPATH": search})
+    done = run("--help", env={"PYTHONPATH": search_path(tmp_path)})
     assert (done.stdout, done.returncode) == ("", 2)
     assert f"No {missing} here" in done.stderr
-    assert "pip install 'laplace-server[cli]'" in done.stderr
+    assert "pip install '.[cli]'" in done.stderr
     assert "Traceback" not in done.stderr
 
 

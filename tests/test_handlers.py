@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import json
 import threading
@@ -9,10 +10,13 @@ from typing import Any
 
 import pytest
 import zmq
+from async_callables import ASYNC, async_function
 from raw_client import PROTOCOL_VERSION
 
+import laplace_server.handlers
 from conftest import LIMIT_S, Connect, MakeServer, eventually
 from laplace_server import ServerLHC
+from laplace_server.handlers import handler_get
 from laplace_server.protocol import make_message
 from laplace_server.stats import CommandStats, ErrorKind
 
@@ -210,6 +214,83 @@ def test_more_commands_than_are_counted(make_server: MakeServer, connect: Connec
     )
     assert server.stats().commands["C0"].python == 1
     assert len(client.info()["capabilities"]) == len(BUILT_IN) + 300
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "cmd"),
+    [
+        ("handler_info", "handle_info", "INFO"),
+        ("handler_ping", "handle_ping", "PING"),
+        ("handler_get", "handle_get", "GET"),
+        ("handler_set", "handle_set", "SET"),
+        ("handler_save", "handle_save", "SAVE"),
+        ("handler_opt", "handle_opt", "OPT"),
+        ("handler_scan", "handle_scan", "SCAN"),
+        ("handler_set_actuators", "handle_set_actuators", "SET ACT"),
+        ("handler_set_diagnostics", "handle_set_diagnostics", "SET DIAG"),
+        ("handler_toggle_saving", "handle_toggle_saving_status", "TOGGLE SAVING"),
+        (
+            "handler_update_actuator_positions",
+            "handle_update_actuator_positions",
+            "UPDATE ACT POS",
+        ),
+        ("handler_stop", "handle_stop", "STOP"),
+    ],
+)
+def test_the_modules_of_0_2_0(
+    make_server: MakeServer, connect: Connect, module: str, function: str, cmd: str
+) -> None:
+    imported = importlib.import_module(f"laplace_server.handlers.{module}")
+    handler = getattr(imported, function)
+    assert getattr(laplace_server.handlers, module) is imported
+    server = make_server(data={"a": 1})
+    client = connect(server)
+    keys = ("positions", "path", "data", "actuators", "diagnostics", "saving status")
+    payload = dict.fromkeys(keys, 1)
+    assert server._handlers[cmd] is handler
+    if cmd != "STOP":
+        normal = client.request(cmd, payload)
+        server._handlers[cmd] = handler
+        assert client.request(cmd, payload) == normal
+        server._handlers["OTHER"] = handler
+        assert client.request("OTHER", payload)["error_msg"] is None
+    reply = client.request(cmd, payload)
+    assert (reply["cmd"], reply["error_msg"]) == (cmd, None)
+
+
+def test_handlers_of_the_names_of_0_2_0_stay_native(
+    make_server: MakeServer, connect: Connect
+) -> None:
+    server = make_server(data={"a": 1})
+    server._handlers["GET"] = handler_get.handle_get
+    client = connect(server)
+    assert client.get() == {"a": 1}
+    assert eventually(lambda: server.stats().commands["GET"] == CommandStats(1, 0))
+
+
+@pytest.mark.parametrize("handler", ASYNC, ids=lambda handler: type(handler).__name__)
+def test_an_async_handler_is_refused(make_server: MakeServer, handler: Any) -> None:
+    server = make_server(start=False)
+    for give in (
+        lambda: server.register_handler("A", handler),
+        lambda: server._handlers.update({"A": handler}),
+        lambda: server._handlers.__setitem__("A", handler),
+        lambda: server._handlers.setdefault("A", handler),
+        lambda: setattr(server, "_handlers", {"A": handler}),
+    ):
+        with pytest.raises(TypeError, match=r"'A' must not be async.*run_coroutine_threadsafe"):
+            give()
+        assert "A" not in server._handlers
+
+
+def test_a_handler_that_returns_a_coroutine_is_an_error(
+    make_server: MakeServer, connect: Connect
+) -> None:
+    server = make_server()
+    server.register_handler("LATE", lambda *arguments: async_function(*arguments))  # type: ignore[arg-type, return-value]
+    reply = connect(server).request("LATE")
+    assert "returned a coroutine" in reply["error_msg"]
+    assert "run_coroutine_threadsafe" in reply["error_msg"]
 
 
 # ---- server.socket

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import enum
+import json
+import sys
 from typing import Any
 
+import numpy as np
 import pytest
 from raw_client import RawClient
 
@@ -110,8 +114,11 @@ def test_attributes_that_json_cannot_say_are_refused(
     server.name_list = names
     names.append(b"x")
     assert "name_list" in client.request("INFO")["error_msg"]
+    server.name = "renamed"
+    assert client.request("PING")["from"] == "renamed"
     names.pop()
     assert client.info()["name_list"] == ["a"]
+    assert client.info()["name"] == "renamed"
 
 
 def looks_of_an_info(server: ServerLHC, client: RawClient) -> int:
@@ -140,3 +147,96 @@ def test_lists_given_by_default_are_not_shared(make_server: MakeServer, connect:
     assert "MINE" not in info["capabilities"]
     assert client.get() == {}
     assert connect(first).info()["name_list"] == ["mine"]
+
+
+class Kind(str, enum.Enum):
+    MOTOR = "MOTOR"
+    GAS = "GAS"
+
+
+class Text(str):
+    def __str__(self) -> str:
+        return "not what it is"
+
+
+KINDS: list[tuple[Any, Any]] = [(Kind.MOTOR, Kind.GAS), (Text("MOTOR"), Text("GAS"))]
+if sys.version_info >= (3, 11):
+    StrKind = enum.StrEnum("StrKind", {"MOTOR": "MOTOR", "GAS": "GAS"})
+    KINDS.append((StrKind.MOTOR, StrKind.GAS))
+
+
+@pytest.mark.parametrize(("motor", "gas"), KINDS, ids=lambda value: type(value).__name__)
+def test_texts_of_a_class_of_their_own(
+    make_server: MakeServer, connect: Connect, motor: Any, gas: Any
+) -> None:
+    server = make_server(
+        name=motor,
+        device=motor,
+        name_list=[motor, [gas]],
+        plottables_list=[{motor: gas}],
+        accepted_versions=["0.2.2", Version.OLD],
+    )
+    server.register_handler(gas, lambda *_: {"mine": gas})
+    client = connect(server)
+    assert server.device == "MOTOR"
+    assert server.device is motor
+
+    def check(device: str, name: str) -> None:
+        native = client.info()
+        assert (native["device"], native["name"]) == (device, name)
+        assert native["name_list"] == ["MOTOR", ["GAS"]]
+        assert native["plottables_list"] == [{"MOTOR": "GAS"}]
+        assert native["capabilities"][-1] == "GAS"
+        assert client.request("INFO", {"long": 10**30})["payload"] == native
+        assert client.request("PING")["from"] == name == server.name
+        assert client.request("SCAN")["from"] == name
+        for cmd in ("PING", "SCAN", "INFO", "NONE"):
+            assert client.request(cmd, version="0.1.6")["version"] == "0.1.6"
+
+    # The name is a thread's name: str() of what was given, as in 0.2.0.
+    check("MOTOR", str(motor))
+    server.device = gas
+    server.name = gas
+    assert server.device is gas
+    check("GAS", str(gas))
+    assert client.request("GAS")["payload"] == {"mine": "GAS"}
+    assert "expected 0.2.2 or 0.1.6," in client.request("PING", version="1")["error_msg"]
+
+
+class Version(str, enum.Enum):
+    OLD = "0.1.6"
+
+
+class Number(enum.IntEnum):
+    TWO = 2
+
+
+class Count(int):
+    def __repr__(self) -> str:
+        return "not what it is"
+
+
+@pytest.mark.parametrize("freedom", [Number.TWO, Count(2), True, 2])
+def test_numbers_of_a_class_of_their_own(
+    make_server: MakeServer, connect: Connect, freedom: Any
+) -> None:
+    server = make_server(freedom=freedom)
+    client = connect(server)
+    shown = json.loads(json.dumps(bool(freedom) if freedom is True else int(freedom)))
+    for _ in range(2):
+        native = client.info()["freedom"]
+        assert (native, type(native)) == (shown, type(shown))
+        assert client.request("INFO", {"long": 10**30})["payload"]["freedom"] is native
+        assert server.freedom is freedom
+        server.freedom = 1
+        server.freedom = freedom
+
+
+def test_a_number_of_numpy(make_server: MakeServer, connect: Connect) -> None:
+    with pytest.raises(TypeError, match="'freedom' must be int, not int64"):
+        make_server(freedom=np.int64(2))
+    server = make_server()
+    server.freedom = np.int64(2)  # type: ignore[assignment]
+    client = connect(server)
+    assert client.info()["freedom"] == 2
+    assert client.request("INFO", {"long": 10**30})["payload"]["freedom"] == 2

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import gc
 import multiprocessing
 import os
+import pickle
 import threading
 import time
 import weakref
@@ -16,6 +19,7 @@ from machine import MACOS, OWN_THREADS, within
 from raw_peers import PATIENCE_S, Gate, Peer, ask, request, run_script, serving, wait_until
 
 from laplace_server import ServerLHC
+from laplace_server.engine import engine_of
 from laplace_server.errors import ForkedServerError
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -81,7 +85,7 @@ def test_collected_in_every_state(state, knot):
         server.set_on_get(lambda keep=server: keep)
     elif knot == "own data":
         data = {"x": [1]}
-        if server.is_alive() or not server._stopped:
+        if server.is_alive() or not engine_of(server).stopped:
             server.set_data(data)
         data["server"] = server
         del data
@@ -405,3 +409,59 @@ def test_multiprocessing_spawn():
         environment={"LAPLACE_TESTS": os.path.dirname(__file__)},
     )
     assert result.stdout.strip() == "done"
+
+
+def held_in_a_dataclass(server):
+    @dataclasses.dataclass
+    class Device:
+        server: ServerLHC
+
+    return dataclasses.asdict(Device(server))
+
+
+class Derived(ServerLHC):
+    pass
+
+
+@pytest.mark.parametrize("kind", [ServerLHC, Derived])
+@pytest.mark.parametrize("start", [True, False])
+@pytest.mark.parametrize(
+    "take",
+    [
+        copy.copy,
+        copy.deepcopy,
+        pickle.dumps,
+        lambda server: pickle.dumps(server, protocol=0),
+        lambda server: pickle.dumps({"device": [server]}),
+        lambda server: pickle.dumps(server.set_data),
+        lambda server: copy.deepcopy({"device": server, "data": [1]}),
+        held_in_a_dataclass,
+    ],
+)
+def test_a_server_is_not_copied(make_server, kind, start, take):
+    server = make_server(kind=kind, start=start, data={"x": 1})
+    for _ in range(2):
+        with pytest.raises(TypeError, match=f"a {kind.__name__} cannot be copied or pickled.*addr"):
+            take(server)
+    if not start:
+        server.start()
+    server.set_data({"x": 2})
+    assert ask(server, "GET")["payload"] == {"data": {"x": 2}}
+
+
+def test_a_class_may_say_how_it_is_copied(make_server):
+    class Shared(ServerLHC):
+        def __deepcopy__(self, memo):
+            return self
+
+    server = make_server(kind=Shared)
+    assert copy.deepcopy([server]) == [server]
+
+
+def test_what_is_inside_is_not_copied(make_server):
+    server = make_server(data={"x": 1})
+    for take in (copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError):
+            take(vars(server))
+    gc.collect()
+    assert ask(server, "GET")["payload"] == {"data": {"x": 1}}

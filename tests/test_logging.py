@@ -6,11 +6,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 import pytest
 from raw_client import RawClient
 
 from conftest import LIMIT_S, Connect, MakeServer, eventually
+from laplace_server.client import ClientLHC
+from laplace_server.logs import Log
 from laplace_server.protocol import LOGGER_NAME
 from laplace_server.stats import CommandStats, ErrorKind
 
@@ -164,23 +167,163 @@ def test_an_odd_sender_in_the_log(
     assert all(len(text) < 500 and "\n" not in text for text in records.with_text("Answered"))
 
 
-def test_a_log_handler_that_fails_ends_nothing(
+# ---- logs that fail
+
+
+class Failing(logging.Handler):
+    """A window that is gone, a full disk, a program that wants to end."""
+
+    def __init__(self, problem: BaseException) -> None:
+        super().__init__()
+        self.problem = problem
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise self.problem
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return True
+
+
+class FailingFilter(Failing):
+    def filter(self, record: logging.LogRecord) -> bool:
+        raise self.problem
+
+
+def raises(*arguments: object, **named: object) -> NoReturn:
+    raise RuntimeError("broken")
+
+
+def break_with_handler(patch: pytest.MonkeyPatch, problem: BaseException) -> None:
+    patch.setattr(LOG, "handlers", [Failing(problem)])
+
+
+def break_with_handler_of_the_root(patch: pytest.MonkeyPatch, problem: BaseException) -> None:
+    patch.setattr(logging.getLogger(), "handlers", [Failing(problem)])
+
+
+def break_with_filter_of_a_handler(patch: pytest.MonkeyPatch, problem: BaseException) -> None:
+    patch.setattr(LOG, "handlers", [FailingFilter(problem)])
+
+
+def break_with_filter(patch: pytest.MonkeyPatch, problem: BaseException) -> None:
+    patch.setattr(LOG, "filters", [FailingFilter(problem)])
+
+
+def break_with_record_factory(patch: pytest.MonkeyPatch, problem: BaseException) -> None:
+    patch.setattr(logging, "_logRecordFactory", raises)
+
+
+def break_with_method(name: str) -> Callable[[pytest.MonkeyPatch, BaseException], None]:
+    def break_it(patch: pytest.MonkeyPatch, problem: BaseException) -> None:
+        patch.setattr(LOG, name, raises)
+
+    return break_it
+
+
+BREAKS = {
+    "handler": break_with_handler,
+    "handler of the root": break_with_handler_of_the_root,
+    "filter of a handler": break_with_filter_of_a_handler,
+    "filter": break_with_filter,
+    "record factory": break_with_record_factory,
+    **{name: break_with_method(name) for name in ("isEnabledFor", "log", "handle", "makeRecord")},
+}
+PROBLEMS = {
+    "handler": [
+        RuntimeError("wrapped C/C++ object has been deleted"),
+        SystemExit(1),
+        GeneratorExit(),
+    ]
+}
+
+
+@pytest.mark.parametrize("level", [logging.INFO, logging.DEBUG], ids=logging.getLevelName)
+@pytest.mark.parametrize(
+    ("how", "problem"),
+    [(how, problem) for how in BREAKS for problem in PROBLEMS.get(how, [RuntimeError("gone")])],
+    ids=str,
+)
+def test_a_log_that_fails_changes_nothing(
+    make_server: MakeServer,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+    problem: BaseException,
+    level: int,
+) -> None:
+    monkeypatch.setattr(LOG, "level", level)
+    LOG.manager._clear_cache()  # type: ignore[attr-defined]
+    with monkeypatch.context() as patch:
+        BREAKS[how](patch, problem)
+        check_that_all_works(make_server, connect)
+    LOG.manager._clear_cache()  # type: ignore[attr-defined]
+
+
+def check_that_all_works(make_server: MakeServer, connect: Connect) -> None:
+    for wrong in ({"device": "X"}, {"freedom": -1}, {"address": "x"}, {"address": "tcp://*:x"}):
+        with pytest.raises(ValueError, match=r"Invalid|must"):
+            make_server(start=False, **wrong)
+    server = make_server(address="tcp://*:*", data={"x": 1})
+    client = connect(server)
+    moved: list[object] = []
+    server.set_on_position_changed(moved.append)
+    for cmd in ("PING", "GET", "INFO"):
+        assert client.request(cmd)["error_msg"] is None
+    for n in (1, 2):
+        reply = client.request("SET", {"positions": n})
+        assert (reply["error_msg"], reply["msg"]) == (None, "Positions updated.")
+    assert moved == [1, 2]
+    server.set_on_get(lambda: server.set_data({"x": 2}))
+    assert client.get() == {"x": 2}
+    server.set_on_get(None)
+
+    def failing(value: object) -> None:
+        raise ValueError("v")
+
+    server.on_opt = failing
+    assert client.request("OPT", {"data": 1})["error_msg"] is None
+    assert client.info()["callback_errors"] == {"on_opt": 1}
+    refused = {
+        "Payload missing keys: ['positions'].": client.request("SET"),
+        "Unknown command": client.request("NONE"),
+        "Protocol version mismatch: expected 0.2.2, got 1.": client.request("PING", version="1"),
+        "'message' must contain 'from' field.": client.request("PING", **{"from": None}),
+    }
+    for text, reply in refused.items():
+        assert reply["error_msg"] == text
+    server.register_handler("RAISES", lambda *_: failing(1))
+    assert client.request("RAISES")["error_msg"] == "ValueError: v"
+    with ClientLHC(f"tcp://127.0.0.1:{server.server_port}", timeout_s=LIMIT_S) as other:
+        with other.subscribe("data") as updates:
+            server.set_data({"x": 3})
+            assert updates.next(LIMIT_S).data == {"x": 3}
+        assert server.publish("s", {"y": 1}) == 1
+        with other.subscribe("s", start="oldest") as updates:
+            assert updates.next(LIMIT_S).data == {"y": 1}
+    assert client.get() == {"x": 3}
+    server.emit("on_opt", 1)
+    server.stop()
+    assert not server.is_alive()
+    assert server.publish("s", {"y": 1}) == 0
+    server.stop()
+
+
+def test_ctrl_c_passes_in_the_main_thread_only(
     make_server: MakeServer, connect: Connect, records: Records
 ) -> None:
-    class Failing(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            raise RuntimeError("disk full")
-
     LOG.setLevel(logging.DEBUG)
+    failing = Failing(KeyboardInterrupt())
     server = make_server()
     client = connect(server)
-    client.request("PING")
-    failing = Failing()
+    moved: list[object] = []
+    server.set_on_position_changed(moved.append)
     LOG.addHandler(failing)
     try:
-        for cmd in ("PING", "GET", "SCAN", "NONE", "PING", "SCAN"):
-            assert client.request(cmd)["cmd"] == cmd
+        for n in range(3):
+            assert client.request("SET", {"positions": n})["error_msg"] is None
+        with pytest.raises(KeyboardInterrupt):
+            Log(LOGGER_NAME).error("as when it is pressed while this is written")
     finally:
         LOG.removeHandler(failing)
-    assert client.request("SCAN")["error_msg"] is None
-    assert server.is_alive()
+    assert moved == [0, 1, 2]
+    assert records.with_text("as when it is pressed")

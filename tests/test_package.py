@@ -7,7 +7,9 @@ import importlib
 import importlib.metadata
 import importlib.util
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +106,54 @@ def test_types_are_installed_and_sources_are_not() -> None:
 
     assert {"py.typed", "_core.pyi"} <= names
     assert suffixes.isdisjoint({".pyx", ".pxd", ".pxi", ".c", ".cpp", ".h"})
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["-c", "import laplace_server"],
+        ["-c", "from laplace_server.protocol import PROTOCOL_VERSION"],
+        ["-m", "laplace_server"],
+        ["-m", "laplace_server.cli.measure"],
+    ],
+)
+def test_a_clone_without_the_core_says_what_to_do(tmp_path: Path, command: list[str]) -> None:
+    leave_out = shutil.ignore_patterns("_core.*.so", "_core.*.pyd", "_core.pyd", "__pycache__")
+    shutil.copytree(PACKAGE, tmp_path / "laplace_server", ignore=leave_out)
+    # -S: without the hook of an editable install, which finds the core of another folder.
+    import zmq
+
+    packages = str(Path(zmq.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-S", *command],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": packages},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    last_line = done.stderr.strip().splitlines()[-1]
+    assert last_line.startswith("ImportError: the compiled core of laplace_server is not built")
+    assert str(tmp_path) in last_line
+    assert "another folder" in last_line
+    assert "pip install -e ." in last_line
+    assert "circular" not in done.stderr
+
+
+def test_no_text_tells_to_install_the_predecessor() -> None:
+    """PyPI has 0.2.0 under this name, without any extras."""
+    places = list(PACKAGE.rglob("*.py"))
+    if (CHECKOUT / "docs").exists():
+        places += [*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").rglob("*.md")]
+        places += (CHECKOUT / "examples").glob("*.py")
+    told = [
+        (path.name, line.strip())
+        for path in places
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(r"pip install .?laplace-server\[", line)
+    ]
+    assert told == []
 
 
 def test_core_is_compiled() -> None:

@@ -18,7 +18,7 @@ import pytest
 import zmq
 
 from laplace_server import ServerLHC
-from laplace_server.protocol import PROTOCOL_VERSION
+from laplace_server.protocol import LOGGER_NAME, PROTOCOL_VERSION
 
 # Before Qt is loaded: there is no screen where tests run.
 os.environ["QT_QPA_PLATFORM"] = "offscreen"
@@ -240,7 +240,36 @@ def test_without_pyqt6_the_import_says_what_to_install(tmp_path: Path) -> None:
     )
     printed = run_python(code, tmp_path)
     assert printed.startswith("PyQt6 |")
-    assert "pip install laplace-server[qt]" in printed
+    assert "pip install '.[qt]'" in printed
+
+
+@needs_pyqt6
+@pytest.mark.parametrize("level", [logging.INFO, logging.DEBUG])
+@pytest.mark.parametrize("problem", [RuntimeError("deleted"), SystemExit(1)], ids=repr)
+def test_slots_whatever_the_log_raises(
+    monkeypatch: pytest.MonkeyPatch, problem: BaseException, level: int
+) -> None:
+    class Failing(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise problem
+
+    log = logging.getLogger(LOGGER_NAME)
+    monkeypatch.setattr(log, "handlers", [Failing()])
+    monkeypatch.setattr(log, "level", level)
+    log.manager._clear_cache()  # type: ignore[attr-defined]
+    controller = ServerController()
+    emitted: list[str] = []
+    for _, _, _, slot, signal in PAIRS:
+        if slot == "on_get":
+            continue
+        getattr(controller, signal).connect(lambda value, signal=signal: emitted.append(signal))
+        getattr(controller, slot)(1.5)
+        getattr(controller, slot)(object())
+    assert emitted == []
+    for _, _, _, slot, signal in DICT_PAIRS:
+        getattr(controller, slot)({"a": 1})
+        assert emitted.pop() == signal
+    log.manager._clear_cache()  # type: ignore[attr-defined]
 
 
 # --- names and signatures ------------------------------------------------------------------

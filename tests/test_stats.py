@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from isolated import Child
 from machine import within
 from pollers import Poller
+from raw_peers import limited
 
 from conftest import Connect, MakeServer, eventually
-from laplace_server import ServerLHC, _core
+from laplace_server import _core
 from laplace_server.stats import CommandStats, ErrorKind, LatencyHistogram, upper_bound
 
 
@@ -32,6 +33,8 @@ def test_a_new_server_has_counted_nothing(make_server: MakeServer) -> None:
     numbers = dataclasses.asdict(stats)
     assert stats.subscribers == ()
     assert stats.data_error is None
+    assert stats.callback_errors == {}
+    del numbers["callback_errors"]
     for name in ("commands", "errors", "native_latency", "python_latency", "subscribers"):
         del numbers[name]
     del numbers["data_error"]
@@ -126,12 +129,8 @@ def test_errors_by_kind(make_server: MakeServer, connect: Connect) -> None:
     assert eventually(lambda: errors() == wanted), errors()
 
 
-class Small(ServerLHC):
-    limits = {**ServerLHC.limits, "pending": 3}  # noqa: RUF012
-
-
 def test_the_queue_is_counted_and_bounded(make_server: MakeServer, connect: Connect) -> None:
-    server = make_server(kind=Small)
+    server = make_server(kind=limited(pending=3))
     begun, release = threading.Event(), threading.Event()
 
     def on_set(positions: object) -> None:

@@ -29,11 +29,12 @@ from stream_peers import (
 
 from laplace_server import ServerLHC
 from laplace_server.client import ClientLHC
+from laplace_server.engine import LIMITS
 
 MEGABYTE = 1 << 20
-# What may be on its way to a connection that does not read: limits["peer_parked_bytes"], an update
+# What may be on its way to a connection that does not read: LIMITS["peer_parked_bytes"], an update
 # more, and what libzmq takes in small messages.
-DEAF = ServerLHC.limits["peer_parked_bytes"] + 2 * MEGABYTE
+DEAF = LIMITS["peer_parked_bytes"] + 2 * MEGABYTE
 
 
 @pytest.fixture

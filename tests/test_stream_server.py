@@ -22,6 +22,7 @@ from raw_peers import Peer, request, wait_until
 
 from laplace_server import ServerLHC
 from laplace_server.client import ClientLHC
+from laplace_server.engine import engine_of
 from laplace_server.stats import ErrorKind
 
 PATIENCE_S = 10.0
@@ -126,7 +127,8 @@ def test_arrays_outlive_the_server(make_server: Any) -> None:
     server.stop()
     assert not let_go.is_set()
     other = make_server()
-    server._core = other._core  # the last reference to the first core goes
+    # The last references to the first core go.
+    vars(engine_of(server)).update(core=other._core, streams=engine_of(other).streams)
     gc.collect()
     wait_until(lambda: other.publish("s", {}) and let_go.is_set(), "it is let go")
 
@@ -460,7 +462,7 @@ def test_a_subscription_does_not_make_set_data_fail(
 
 def test_a_first_publish_does_not_undo_a_declaration(server: ServerLHC) -> None:
     server.declare_stream("s", history_count=3)
-    server._declare_unless_there("s")
+    engine_of(server).streams.declare_unless_there("s")
     for _ in range(10):
         server.publish("s", {})
     assert server._core.stream_range("s") == (8, 10)
@@ -484,6 +486,7 @@ SLOW_FOLLOWER = """
 import sys
 from laplace_server import ServerLHC
 from laplace_server.client import ClientLHC
+from laplace_server.engine import engine_of
 server = ServerLHC("device", "tcp://127.0.0.1:*", 1, "MOTOR")
 server.declare_stream("s", history_count=1, policy="block", block_timeout_s=1e6)
 with server, ClientLHC(f"tcp://127.0.0.1:{server.server_port}") as client:

@@ -184,7 +184,7 @@ def test_an_unknown_stream_is_refused(client: ClientLHC) -> None:
 def test_subscriptions_are_bounded(
     server: ServerLHC, client: ClientLHC, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("laplace_server.handlers.subscribe._MAX_SUBSCRIPTIONS", 2)
+    monkeypatch.setattr("laplace_server.handlers.handler_subscribe._MAX_SUBSCRIPTIONS", 2)
     with client.subscribe("s") as one, client.subscribe("s"):
         with pytest.raises(RemoteError, match="2 subscriptions already"):
             client.subscribe("s")

@@ -70,7 +70,7 @@ def test_without_pytest_the_import_says_what_to_install() -> None:
             print(error.name, "|", error)
     """)
     assert printed.startswith("pytest |")
-    assert "pip install laplace-server[testing]" in printed
+    assert "pip install '.[testing]'" in printed
 
 
 def test_servers_devices_and_clients(run_tests: RunTests) -> None:
@@ -280,3 +280,30 @@ def test_the_fixtures_are_listed_with_what_they_are(run_tests: RunTests) -> None
     for name in ("make_lhc_server", "make_lhc_client", "make_lhc_device"):
         assert f"\n{name} -- " in done.stdout
     assert "no docstring available" not in done.stdout.partition("laplace_server.testing")[2]
+
+
+def test_an_error_is_seen_whatever_the_log_raises(run_tests: RunTests) -> None:
+    done = run_tests(
+        """
+        def test_it(lhc_server, lhc_client):
+            def move(positions):
+                raise BadText
+
+            lhc_server.set_on_position_changed(move)
+            lhc_client.set([1.0])
+
+        class BadText(Exception):
+            def __str__(self):
+                raise RuntimeError("no text")
+        """,
+        before="""\
+import logging
+
+class Failing(logging.Handler):
+    def emit(self, record):
+        raise RuntimeError("the window is gone")
+
+logging.getLogger("laplace.server").addHandler(Failing())
+""",
+    )
+    assert "on_position_changed raised. BadText: (it cannot be shown)" in error_of(done)

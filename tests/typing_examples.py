@@ -37,6 +37,10 @@ def server_use() -> None:
         assert_type(server, ServerLHC)
         server.set_on_position_changed(lambda positions: print(positions))
         server.on_saving_path_changed = print
+        assert_type(server.name_list, list[Any])
+        assert_type(server.stats().callback_errors, Mapping[str, int])
+        server.name = "renamed"
+        server.name_list = ["x"]
         server.register_handler("HOME", home)
         server.set_data({"positions": [0.0, 0.0]}, copy=True)
 
@@ -46,7 +50,8 @@ def wrong_use(server: ServerLHC) -> None:
     server.set_data([1, 2])  # type: ignore[arg-type]
     server.set_on_get("no function")  # type: ignore[arg-type]
     ServerLHC("stage", "tcp://*:5555", "2", "MOTOR")  # type: ignore[arg-type]
-    server.server_port = "5556"  # type: ignore[misc]
+    server.server_port = "5556"  # type: ignore[assignment]
+    ServerLHC("stage", "tcp://*:5555", 2, "MOTOR", callback_errors="raise")  # type: ignore[arg-type]
 
 
 def counters(server: ServerLHC) -> None:

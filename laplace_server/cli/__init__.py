@@ -20,9 +20,11 @@ def main() -> None:
             import rich  # noqa: F401
             import typer  # noqa: F401
         except ImportError as error:
+            from laplace_server.extras import how_to_install
+
             sys.stderr.write(
                 f"laplace-server: the command line needs typer and rich ({error}).\n"
-                "Install them with: pip install 'laplace-server[cli]'\n"
+                f"{how_to_install('cli')}\n"
             )
             sys.exit(2)
         from laplace_server.cli.app import app

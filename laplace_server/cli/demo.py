@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from laplace_server.cli.apart import Apart
+from laplace_server.cli.apart import TIMEOUT_S, Apart
 from laplace_server.cli.demo_streams import Publisher, StreamRow, closing_of, table_of
 from laplace_server.cli.failures import ENDING_SIGNALS, fail, failures_told
 
@@ -100,6 +100,8 @@ def _measure(
         key,
         "--seconds",
         str(seconds),
+        "--timeout",
+        str(TIMEOUT_S),
     )
     found = client.result(seconds)
     if not found["updates"]:
@@ -135,7 +137,7 @@ def _moving(address: str) -> Iterator[None]:
 
     def move() -> None:
         target = 10.0
-        with ClientLHC(address, name="demo") as client:
+        with ClientLHC(address, name="demo", timeout_s=TIMEOUT_S) as client:
             while not ending.is_set():
                 try:
                     client.set([target, -target])

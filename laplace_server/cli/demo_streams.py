@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from laplace_server.cli.apart import Apart
+from laplace_server.cli.apart import PATIENCE_S, TIMEOUT_S, Apart
 from laplace_server.cli.failures import fail
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 _STREAM = "pulses"
 _RATE_HZ = 1000
 _HISTORY_BYTES = 256 << 20  # what a follower may be behind, here for a moment
-_PATIENCE_S = 10.0
 _COUNTS = 4096
 
 
@@ -67,12 +66,16 @@ class Publisher:
     def _followed(self, publish: Callable[[], None]) -> dict[str, Any]:
         self._ledgers = []
         module = "laplace_server.cli.measure_stream"
-        follower = Apart(self._interrupted, module, self._address, "--stream", _STREAM)
-        deadline = time.monotonic() + _PATIENCE_S
-        while follower.is_running() and time.monotonic() < deadline:
+        options = ("--stream", _STREAM, "--timeout", str(TIMEOUT_S))
+        follower = Apart(self._interrupted, module, self._address, *options)
+        deadline = time.monotonic() + PATIENCE_S
+        while follower.is_running():
             if self._server.stats().subscribers:
                 publish()
                 break
+            if time.monotonic() > deadline:
+                follower.end()
+                fail(f"the stream's follower has not subscribed within {PATIENCE_S:g} s.")
             self._interrupted.wait(0.002)
         found = follower.result(self._seconds)
         self._check(found)

@@ -4,8 +4,8 @@
 
 It prints one JSON object: reads, seconds, p50_ms, p99_ms, updates (how many different states of
 the device were seen) and bytes (of one answer). Every answer is checked before it counts; the
-first wrong one, or 2 s without any, ends it with a message and status 1. It is plain pyzmq and
-orjson, so that what is measured is the server.
+first wrong one, or 2 s (``--timeout``) without any, ends it with a message and status 1. It is
+plain pyzmq and orjson, so that what is measured is the server.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from laplace_server.protocol import PROTOCOL_VERSION, make_get_request
 
 NAME = "measure"
 
-_TIMEOUT_S = 2.0
 _WARM_UP_S = 0.1
 
 
@@ -69,12 +68,12 @@ def _shape(values: Any) -> tuple[int, ...]:
     return (len(values), *(_shape(values[0]) if isinstance(values[0], list) else ()))
 
 
-def measure(address: str, key: str, seconds: float) -> dict[str, float]:
+def measure(address: str, key: str, seconds: float, timeout_s: float) -> dict[str, float]:
     """Read the server at ``address`` for ``seconds`` and return what the module says it prints.
 
     Raises:
         WrongAnswer: an answer was wrong.
-        zmq.Again: no answer within 2 s.
+        zmq.Again: no answer in time.
     """
     request = orjson.dumps(make_get_request(NAME, address))
     checker = Checker(key)
@@ -82,7 +81,7 @@ def measure(address: str, key: str, seconds: float) -> dict[str, float]:
     socket = context.socket(zmq.REQ)
     try:
         socket.linger = 0
-        socket.rcvtimeo = int(_TIMEOUT_S * 1000)
+        socket.rcvtimeo = int(timeout_s * 1000)
         socket.connect(address)
         _read(socket, request, checker, _WARM_UP_S)
         checker.updates = 0
@@ -132,13 +131,14 @@ def main() -> int:
     parser.add_argument("address", help="tcp://host:port of the server")
     parser.add_argument("--key", required=True, help="the list in the data that must be there")
     parser.add_argument("--seconds", type=float, default=2.0, help="how long to read")
+    parser.add_argument("--timeout", type=float, default=2.0, help="how long to wait for one")
     arguments = parser.parse_args()
     # A collection would show up in the 99th percentile; the loop makes no cycles.
     gc.disable()
     try:
-        result = measure(arguments.address, arguments.key, arguments.seconds)
+        result = measure(arguments.address, arguments.key, arguments.seconds, arguments.timeout)
     except zmq.Again:
-        print(f"no answer from {arguments.address} within {_TIMEOUT_S:g} s", file=sys.stderr)
+        print(f"no answer from {arguments.address} within {arguments.timeout:g} s", file=sys.stderr)
         return 1
     except (WrongAnswer, KeyError, TypeError, ValueError) as error:
         print(f"wrong answer: {error!r}", file=sys.stderr)

@@ -5,7 +5,8 @@
 It prints one JSON object: received, lost, first and last (the numbers of the updates between which
 these are all), seconds (from the first one's acquisition to the last one's arrival), p50_ms and
 p99_ms (from acquisition to here). Each update must have the number that follows and hold that
-number as ``shot``; the first wrong one, or 5 s without any, ends it with a message and status 1.
+number as ``shot``; the first wrong one, or 5 s (``--timeout``) without any, ends it with a message
+and status 1.
 
 Before it leaves the stream it sends what it found to the server as the command FOUND, so that the
 server can compare that with what it wrote down itself.
@@ -26,20 +27,21 @@ from laplace_server.client import ClientLHC
 NAME = "follower"
 CMD_FOUND = "FOUND"
 
-_PATIENCE_S = 5.0
 
-
-def measure(address: str, stream: str) -> dict[str, Any]:
+def measure(address: str, stream: str, timeout_s: float) -> dict[str, Any]:
     """Follow the stream to its end and return what the module says it prints.
 
     Raises:
         WrongAnswer: an update was wrong.
-        TimeoutError: none came for 5 s.
+        TimeoutError: none came in time.
         LaplaceError: no such stream, or nobody there.
     """
-    with ClientLHC(address, name=NAME) as client, client.subscribe(stream) as updates:
+    with (
+        ClientLHC(address, name=NAME, timeout_s=timeout_s) as client,
+        client.subscribe(stream) as updates,
+    ):
         now = time.time
-        update = updates.next(_PATIENCE_S)
+        update = updates.next(timeout_s)
         first = expected = update.seq - update.lost_before
         begun = update.timestamp
         received = 0
@@ -52,7 +54,7 @@ def measure(address: str, stream: str) -> dict[str, Any]:
             expected = update.seq + 1
             if update.data["end"]:
                 break
-            update = updates.next(_PATIENCE_S)
+            update = updates.next(timeout_s)
         seconds = now() - begun
         latencies.sort()
         found = {
@@ -73,11 +75,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m laplace_server.cli.measure_stream")
     parser.add_argument("address", help="tcp://host:port of the server")
     parser.add_argument("--stream", required=True, help="the stream to follow")
+    parser.add_argument("--timeout", type=float, default=5.0, help="how long to wait for one")
     arguments = parser.parse_args()
     # A collection would show up in the 99th percentile; the loop makes no cycles.
     gc.disable()
     try:
-        found = measure(arguments.address, arguments.stream)
+        found = measure(arguments.address, arguments.stream, arguments.timeout)
     except (WrongAnswer, KeyError, TypeError) as error:
         print(f"wrong update: {error!r}", file=sys.stderr)
         return 1

@@ -4,19 +4,21 @@ PING, INFO and GET are usually answered by the core without Python; their handle
 requests that it leaves to Python (odd JSON, an ``on_get`` callback) with the same replies.
 """
 
-from laplace_server.handlers.get import handle_get, handle_get_arrays
-from laplace_server.handlers.info import handle_info
-from laplace_server.handlers.opt import handle_opt
-from laplace_server.handlers.ping import handle_ping
-from laplace_server.handlers.save import handle_save
-from laplace_server.handlers.scan import handle_scan
-from laplace_server.handlers.set import handle_set
-from laplace_server.handlers.set_actuators import handle_set_actuators
-from laplace_server.handlers.set_diagnostics import handle_set_diagnostics
-from laplace_server.handlers.stop import handle_stop
-from laplace_server.handlers.subscribe import handle_subscribe
-from laplace_server.handlers.toggle_saving import handle_toggle_saving
-from laplace_server.handlers.update_actuator_positions import handle_update_actuator_positions
+from laplace_server.handlers.handler_get import handle_get, handle_get_arrays
+from laplace_server.handlers.handler_info import handle_info
+from laplace_server.handlers.handler_opt import handle_opt
+from laplace_server.handlers.handler_ping import handle_ping
+from laplace_server.handlers.handler_save import handle_save
+from laplace_server.handlers.handler_scan import handle_scan
+from laplace_server.handlers.handler_set import handle_set
+from laplace_server.handlers.handler_set_actuators import handle_set_actuators
+from laplace_server.handlers.handler_set_diagnostics import handle_set_diagnostics
+from laplace_server.handlers.handler_stop import handle_stop
+from laplace_server.handlers.handler_subscribe import handle_subscribe
+from laplace_server.handlers.handler_toggle_saving import handle_toggle_saving_status
+from laplace_server.handlers.handler_update_actuator_positions import (
+    handle_update_actuator_positions,
+)
 
 __all__ = [
     "handle_get",
@@ -31,6 +33,6 @@ __all__ = [
     "handle_set_diagnostics",
     "handle_stop",
     "handle_subscribe",
-    "handle_toggle_saving",
+    "handle_toggle_saving_status",
     "handle_update_actuator_positions",
 ]

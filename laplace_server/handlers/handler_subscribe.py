@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from laplace_server.engine import engine_of
 from laplace_server.protocol import Message, make_subscribe_reply
 from laplace_server.stats import ErrorKind
 
 if TYPE_CHECKING:
+    from laplace_server.engine import Engine
     from laplace_server.server_lhc import ServerLHC
 
 _COUNTS = ("subscription", "messages", "bytes")
@@ -16,16 +18,17 @@ _MAX_SUBSCRIPTIONS = 1024  # a peer may have several; what it forgets, the serve
 
 def handle_subscribe(server: ServerLHC, message: Message, target: Any) -> None:
     """Grant a subscription; the loop begins it when the reply leaves."""
+    engine = engine_of(server)
     payload = message["payload"]
-    problem = _problem_of(server, payload)
+    problem = _problem_of(engine, payload)
     if problem is not None:
-        server.socket.send_error(problem, ErrorKind.PAYLOAD)
+        engine.socket.send_error(problem, ErrorKind.PAYLOAD)
         return
     name = payload["stream"]
-    first, last = server._core.stream_range(name)
-    same_epoch = payload.get("epoch", server.epoch) == server.epoch
+    first, last = engine.core.stream_range(name)
+    same_epoch = payload.get("epoch", engine.epoch) == engine.epoch
     next_number = _begin(payload["start"] if same_epoch else "oldest", first, last)
-    server.socket.subscribe(
+    engine.socket.subscribe(
         name,
         subscription=payload["subscription"],
         next_number=next_number,
@@ -34,15 +37,15 @@ def handle_subscribe(server: ServerLHC, message: Message, target: Any) -> None:
         latest_only=bool(payload.get("latest_only")),
     )
     reply = make_subscribe_reply(
-        server.name,
+        engine.name,
         target,
         stream=name,
-        epoch=server.epoch,
+        epoch=engine.epoch,
         first=first,
         last=last,
         next_number=next_number,
     )
-    server.socket.send_json(reply)
+    engine.socket.send_json(reply)
 
 
 def _begin(start: str | int, first: int, last: int) -> int:
@@ -55,7 +58,7 @@ def _begin(start: str | int, first: int, last: int) -> int:
     return start
 
 
-def _problem_of(server: ServerLHC, payload: Any) -> str | None:
+def _problem_of(engine: Engine, payload: Any) -> str | None:
     if not isinstance(payload, dict):
         return "The payload must be an object."
     missing = [key for key in ("stream", "start", *_COUNTS) if key not in payload]
@@ -64,20 +67,20 @@ def _problem_of(server: ServerLHC, payload: Any) -> str | None:
     for key in _COUNTS:
         if not _is_count(payload[key], 32 if key == "subscription" else 64):
             return f"'{key}' must be a whole number, 0 or more, not {payload[key]!r}."
-    names = server._core.stream_names()
+    names = engine.core.stream_names()
     if payload["stream"] == "data" and "data" not in names:
-        server._declare_unless_there("data")  # from now on, what set_data sets
+        engine.streams.declare_unless_there("data")  # from now on, what set_data sets
         names.append("data")
     if payload["stream"] not in names:
         return f"No such stream: {payload['stream']!r}. There are: {', '.join(names) or 'none'}."
-    if len(server._core.ledgers()) >= _MAX_SUBSCRIPTIONS:
+    if len(engine.core.ledgers()) >= _MAX_SUBSCRIPTIONS:
         return f"There are {_MAX_SUBSCRIPTIONS} subscriptions already; no more are taken."
     start = payload["start"]
     if start in ("latest", "oldest"):
         return None
-    if payload.get("epoch", server.epoch) != server.epoch:
+    if payload.get("epoch", engine.epoch) != engine.epoch:
         return None  # of another life of the server: what there is now is sent
-    last = server._core.stream_range(payload["stream"])[1]
+    last = engine.core.stream_range(payload["stream"])[1]
     if not _is_count(start, 64) or not 1 <= start <= last + 1:
         return (
             f"'start' must be 'latest', 'oldest' or a number from 1 to {last + 1}, not {start!r}."

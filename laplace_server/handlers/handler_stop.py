@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from laplace_server.engine import engine_of
 from laplace_server.protocol import Message, make_stop_reply
 from laplace_server.stats import ErrorKind
 
@@ -13,9 +14,10 @@ if TYPE_CHECKING:
 
 def handle_stop(server: ServerLHC, message: Message, target: Any) -> None:
     """Reply, then end the server."""
-    if not server.remote_stop:
+    engine = engine_of(server)
+    if not engine.remote_stop:
         text = "not permitted: this server was made with remote_stop=False"
-        server.socket.send_error(text, ErrorKind.NOT_PERMITTED)
+        engine.socket.send_error(text, ErrorKind.NOT_PERMITTED)
         return
-    server.socket.send_json(make_stop_reply(server.name, target))
-    server.stop()
+    engine.socket.send_json(make_stop_reply(engine.name, target))
+    engine.request_stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from laplace_server.engine import engine_of
 from laplace_server.protocol import Message, make_scan_reply
 
 if TYPE_CHECKING:
@@ -13,4 +14,5 @@ if TYPE_CHECKING:
 def handle_scan(server: ServerLHC, message: Message, target: Any) -> None:
     """Give the message to ``on_scan``."""
     server.emit("on_scan", message)
-    server.socket.send_json(make_scan_reply(server.name, target))
+    engine = engine_of(server)
+    engine.socket.send_json(make_scan_reply(engine.name, target))

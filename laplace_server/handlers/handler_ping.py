@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from laplace_server.engine import engine_of
 from laplace_server.protocol import Message, make_pong
 
 if TYPE_CHECKING:
@@ -12,4 +13,5 @@ if TYPE_CHECKING:
 
 def handle_ping(server: ServerLHC, message: Message, target: Any) -> None:
     """Answer PONG."""
-    server.socket.send_json(make_pong(server.name, target))
+    engine = engine_of(server)
+    engine.socket.send_json(make_pong(engine.name, target))

@@ -1,0 +1,580 @@
+"""Classes derived from ServerLHC, as programs for 0.2.0 have them: with names of any kind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from async_callables import async_function
+from isolated import environment
+from machine import within
+from original import require_original
+from raw_client import RawClient
+
+from conftest import Connect, MakeServer, eventually
+from laplace_server import ServerLHC
+from laplace_server.client import ClientLHC
+from laplace_server.engine import ENGINE
+from laplace_server.stats import CommandStats
+
+PATIENCE_S = within(10)
+
+# What a server of 0.2.0 has beside what every thread has.
+OF_0_2_0 = {
+    *("address", "address_for_client", "capabilities", "context", "data", "device", "emit"),
+    *("empty_data", "empty_data_after_get", "freedom", "name_list", "on_get", "on_opt"),
+    *("on_position_changed", "on_saving_path_changed", "on_scan", "on_set_actuators"),
+    *("on_set_diagnostics", "on_update_actuator_positions", "plottables_list", "running"),
+    *("server_ip", "server_port", "set_data", "set_name_list", "set_on_get", "set_on_opt"),
+    *("set_on_position_changed", "set_on_saving_path_changed", "set_on_scan"),
+    *("set_on_set_actuators", "set_on_set_diagnostics", "set_on_update_actuator_positions"),
+    *("socket", "stop", "time_poll_ms", "time_sleep_ms"),
+    *("_address", "_data", "_data_lock", "_handlers", "_running", "_server_ip"),
+}
+# Set there by the constructor, so a derived class may set them before.
+PLAIN_IN_0_2_0 = {
+    *("capabilities", "context", "device", "empty_data_after_get", "freedom", "name_list"),
+    *("on_get", "on_opt", "on_position_changed", "on_saving_path_changed", "on_scan"),
+    *("on_set_actuators", "on_set_diagnostics", "on_update_actuator_positions"),
+    *("plottables_list", "socket", "time_poll_ms", "time_sleep_ms"),
+    *("_address", "_data", "_data_lock", "_handlers", "_running", "_server_ip"),
+}
+PAYLOADS = {
+    "SET": {"positions": [1.0]},
+    "SAVE": {"path": "p"},
+    "OPT": {"data": 1},
+    "SCAN": {},
+    "SET ACT": {"actuators": 1},
+    "SET DIAG": {"diagnostics": 1},
+    "UPDATE ACT POS": {"actuators": 1},
+    "TOGGLE SAVING": {"saving status": True},
+}
+
+
+def names_of_ours() -> list[str]:
+    """Every name that a server of ours has, and 0.2.0 and threads have not."""
+    server = ServerLHC("named", "tcp://127.0.0.1:*", 1, "MOTOR")
+    try:
+        names = {*dir(ServerLHC), *vars(server)}
+    finally:
+        server.stop()
+    thread = threading.Thread()
+    names -= {*dir(threading.Thread), *vars(thread), *OF_0_2_0}
+    names -= {name for name in names if name.startswith("__") and name.endswith("__")}
+    # What it had once, and what somebody may call what it has now.
+    once = ("_core", "_stopped", "_change_lock", "_running_code", "limits", "spin_us", "refresh")
+    more = ("remote_stop", "accepted_versions", "engine", "_engine", "handlers", "lock", "core")
+    return sorted({*names, *once, *more} - {ENGINE})
+
+
+NAMES = names_of_ours()
+
+
+def test_the_names_are_found() -> None:
+    assert {"publish", "declare_stream", "register_handler", "stats", "epoch"} <= set(NAMES)
+
+
+def check_that_all_works(server: ServerLHC, connect: Connect) -> None:
+    """Every command, callbacks, a stream, and the end."""
+    seen: list[Any] = []
+    server.set_on_position_changed(seen.append)
+    client = connect(server)
+    assert client.request("PING")["payload"] == {"PING": "PONG"}
+    server.set_data({"x": [1]})
+    for _ in range(2):
+        assert client.get() == {"x": [1]}
+    info = client.info()
+    assert (info["device"], info["freedom"], info["name"]) == ("MOTOR", 1, "tested")
+    assert (info["name_list"], info["plottables_list"]) == (["a"], [])
+    for cmd, payload in PAYLOADS.items():
+        assert client.request(cmd, payload)["error_msg"] is None, cmd
+    assert seen == [[1.0]]
+    assert client.request("SET", {})["error_msg"] == "Payload missing keys: ['positions']."
+    assert client.request("NONE")["error_msg"] == "Unknown command"
+    server.set_on_get(lambda: server.set_data({"x": 2}))
+    assert client.get() == {"x": 2}
+    server.set_on_get(None)
+    server._handlers["MINE"] = lambda *_: {"mine": 1}
+    assert client.request("MINE")["payload"] == {"mine": 1}
+    address = f"tcp://127.0.0.1:{server.server_port}"
+    with ClientLHC(address) as other, other.subscribe("data") as updates:
+        assert other.get(arrays=True) == {"x": 2}
+        server.set_data({"x": 3})
+        assert updates.next(PATIENCE_S).data == {"x": 3}
+        assert other.info()["streams"] == {"data": {"first": 1, "last": 1}}
+    assert client.request("INFO", {"long": 10**30})["payload"]["freedom"] == 1  # by Python
+    server.freedom = 4
+    server.name_list = ["b"]
+    server.name = "renamed"
+    info = client.info()
+    assert (info["freedom"], info["name_list"], info["name"]) == (4, ["b"], "renamed")
+    assert client.request("STOP")["error_msg"] is None
+    server.join(PATIENCE_S)
+    assert not server.is_alive()
+    assert not server.running.is_set()
+    server.stop()
+
+
+def not_for_the_server(*arguments: Any, **named: Any) -> None:
+    raise AssertionError("called by the server")
+
+
+MADE: dict[str, Callable[[], Any]] = {
+    "value": lambda: 5,
+    "method": lambda: not_for_the_server,
+    "dict": dict,
+    "property": lambda: property(not_for_the_server),
+}
+
+
+# A property that raises is no callback.
+CASES = [(name, kind) for name in NAMES for kind in MADE if name[:3] != "on_" or kind == "method"]
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_a_class_attribute_of_any_name(
+    make_server: MakeServer, connect: Connect, name: str, kind: str
+) -> None:
+    derived = type("Derived", (ServerLHC,), {name: MADE[kind]()})
+    check_that_all_works(make_server(kind=derived, name_list=["a"]), connect)
+
+
+def test_class_attributes_of_all_names(make_server: MakeServer, connect: Connect) -> None:
+    derived = type("Derived", (ServerLHC,), dict.fromkeys(NAMES, not_for_the_server))
+    check_that_all_works(make_server(kind=derived, name_list=["a"]), connect)
+
+
+def test_names_of_a_class_beside_it(make_server: MakeServer, connect: Connect) -> None:
+    mixed = type("Mixed", (), {**dict.fromkeys(NAMES, 5), "freedom": 2, "name_list": ["m"]})
+    for bases in ((mixed, ServerLHC), (ServerLHC, mixed)):
+        derived = type("Derived", bases, {})
+        check_that_all_works(make_server(kind=derived, name_list=["a"]), connect)
+
+
+SET_BEFORE = [*NAMES, *PLAIN_IN_0_2_0, "address", "server_ip", "server_port", "running", "name"]
+
+
+@pytest.mark.parametrize("value", [5, ["z"], None, "text"], ids=str)
+@pytest.mark.parametrize("name", sorted({*SET_BEFORE, "address_for_client", "anything"}))
+def test_an_attribute_set_before_the_constructor(
+    make_server: MakeServer, connect: Connect, name: str, value: Any
+) -> None:
+    class Derived(ServerLHC):
+        def __init__(self, **arguments: Any) -> None:
+            setattr(self, name, value)
+            assert getattr(self, name) is value
+            super().__init__(**arguments)
+
+    server = make_server(kind=Derived, name_list=["a"])
+    if name in NAMES:
+        assert getattr(server, name) is value
+    check_that_all_works(server, connect)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_attribute_set_after_the_constructor(
+    make_server: MakeServer, connect: Connect, name: str
+) -> None:
+    server = make_server(name_list=["a"])
+    mine = object()
+    setattr(server, name, mine)
+    assert getattr(server, name) is mine
+    check_that_all_works(server, connect)
+
+
+@pytest.mark.parametrize("name", ["address", "server_ip", "server_port", "running"])
+def test_what_0_2_0_does_not_let_be_set(make_server: MakeServer, name: str) -> None:
+    server = make_server(start=False)
+    before = getattr(server, name)
+    with pytest.raises(AttributeError, match=name):
+        setattr(server, name, "other")
+    assert getattr(server, name) is before
+
+
+def test_lists_set_before_leave_info_frozen(make_server: MakeServer, connect: Connect) -> None:
+    class Derived(ServerLHC):
+        def __init__(self, **arguments: Any) -> None:
+            self.name_list = ["mine"]
+            super().__init__(name_list=self.name_list, **arguments)
+
+    server = make_server(kind=Derived)
+    client = connect(server)
+
+    def looks() -> int:
+        before = server.stats().refreshes
+        assert client.info()["name_list"] == ["mine"]
+        return server.stats().refreshes - before
+
+    assert eventually(lambda: looks() == 0)
+    server.name_list.append("more")
+    assert client.info()["name_list"] == ["mine", "more"]
+
+
+SHADOWS: dict[str, Any] = {
+    "freedom": 7,
+    "device": "GAS",
+    "name": "of the class",
+    "name_list": ["of the class"],
+    "plottables_list": ["of the class"],
+    "capabilities": ["of the class"],
+    "empty_data_after_get": True,
+    "on_get": None,
+    "on_position_changed": None,
+    "time_poll_ms": None,
+    "address": "of the class",
+    "server_ip": "of the class",
+    "running": "of the class",
+    "socket": None,
+    "_handlers": None,
+}
+
+
+@pytest.mark.parametrize("as_method", [False, True], ids=["value", "method"])
+def test_class_attributes_that_0_2_0_has(
+    make_server: MakeServer, connect: Connect, as_method: bool
+) -> None:
+    members = dict.fromkeys(SHADOWS, not_for_the_server) if as_method else SHADOWS
+    derived = type("Derived", (ServerLHC,), members)
+    server = make_server(kind=derived, name_list=["a"], data={"a": 1})
+    # The port can be told from what 0.2.0 has as a plain attribute only.
+    client = connect(server)
+    for _ in range(2):
+        assert client.get() == {"a": 1}
+    info = client.info()
+    assert info.pop("capabilities") == list(server._handlers)
+    assert info == {
+        "device": "MOTOR",
+        "freedom": 1,
+        "name": "tested",
+        "name_list": ["a"],
+        "plottables_list": [],
+    }
+    changes = {"device": "CAMERA", "freedom": 3, "name": "new", "name_list": [1]}
+    changes |= {"plottables_list": [2], "capabilities": ["C"]}
+    for name, value in changes.items():
+        setattr(server, name, value)
+        assert client.info()[name] == value == getattr(server, name)
+    server.name_list.append("in place")
+    assert client.info()["name_list"] == [1, "in place"]
+    assert client.request("PING")["from"] == "new"
+    stats = server.stats().commands
+    assert stats["INFO"].python == stats["GET"].python == 0
+    server.empty_data_after_get = True
+    assert [client.get(), client.get()] == [{"a": 1}, {}]
+    server.on_get = lambda: server.set_data({"called": 1})
+    assert client.get() == {"called": 1}
+    server.set_on_get(None)
+    server.set_data({"b": 1})
+    assert client.get() == {"b": 1}
+
+
+def test_properties_of_what_info_shows(make_server: MakeServer, connect: Connect) -> None:
+    class Derived(ServerLHC):
+        axes = ["x"]  # noqa: RUF012
+
+        @property
+        def freedom(self) -> int:  # type: ignore[override]
+            return len(self.axes)
+
+        @freedom.setter
+        def freedom(self, value: int) -> None:
+            self.given = value
+
+        @property
+        def name_list(self) -> list[str]:  # type: ignore[override]
+            return [*self.axes]
+
+        @name_list.setter
+        def name_list(self, names: list[str]) -> None:
+            pass
+
+    server = make_server(kind=Derived, freedom=5)
+    client = connect(server)
+    assert server.given == 5
+    assert (client.info()["freedom"], client.info()["name_list"]) == (1, ["x"])
+    server.axes.append("y")
+    server.device = "GAS"
+    info = client.info()
+    assert (info["freedom"], info["name_list"], info["device"]) == (2, ["x", "y"], "GAS")
+
+
+def test_a_property_in_the_place_of_the_data(make_server: MakeServer, connect: Connect) -> None:
+    class Derived(ServerLHC):
+        reads = 0
+
+        @property
+        def data(self) -> dict[str, Any]:
+            self.reads += 1
+            return {**super().data, "reads": self.reads, "array": np.array([1, 2])}
+
+    server = make_server(kind=Derived, data={"a": 1})
+    client = connect(server)
+    array = [1, 2]
+    assert client.get() == {"a": 1, "reads": 1, "array": array}
+    assert client.get() == {"a": 1, "reads": 2, "array": array}
+    server.set_data({"b": 1}, copy=True)
+    assert client.get() == {"b": 1, "reads": 3, "array": array}
+    with ClientLHC(f"tcp://127.0.0.1:{server.server_port}") as other:
+        assert other.get(arrays=True) == {"b": 1, "reads": 4, "array": array}
+    server.empty_data_after_get = True
+    assert client.get() == {"b": 1, "reads": 5, "array": array}
+    assert client.get() == {"reads": 6, "array": array}
+
+
+def test_data_of_the_class(make_server: MakeServer, connect: Connect) -> None:
+    derived = type("Derived", (ServerLHC,), {"data": {"of": "the class"}})
+    client = connect(make_server(kind=derived, data={"a": 1}))
+    assert client.get() == {"of": "the class"}
+
+
+def test_an_emit_of_its_own(make_server: MakeServer, connect: Connect) -> None:
+    class Derived(ServerLHC):
+        def __init__(self, **arguments: Any) -> None:
+            self.emitted: list[Any] = []
+            super().__init__(**arguments)
+
+        def emit(self, callback_name: str, *args: Any) -> None:
+            self.emitted.append((callback_name, *args))
+            super().emit(callback_name, *args)
+
+    moved: list[Any] = []
+    server = make_server(kind=Derived)
+    server.on_position_changed = moved.append
+    client = connect(server)
+    assert client.get() == {}
+    client.request("SET", {"positions": 1})
+    assert (server.emitted, moved) == ([("on_get",), ("on_position_changed", 1)], [1])
+
+
+def test_an_emit_that_is_set(make_server: MakeServer, connect: Connect) -> None:
+    server = make_server()
+    client = connect(server)
+    client.get()
+    emitted: list[Any] = []
+    server.emit = lambda *values: emitted.append(values)  # type: ignore[method-assign]
+    client.get()
+    assert emitted == [("on_get",)]
+
+
+def test_a_set_data_of_its_own(make_server: MakeServer, connect: Connect) -> None:
+    class Derived(ServerLHC):
+        def set_data(self, new_data: dict[Any, Any], copy: bool = False) -> None:
+            super().set_data({**new_data, "stamped": True}, copy)
+
+    server = make_server(kind=Derived, data={"a": 1})
+    client = connect(server)
+    assert client.get() == {"a": 1, "stamped": True}
+    server.set_data({"b": 1})
+    assert client.get() == {"b": 1, "stamped": True}
+    server.empty_data()
+    assert client.get() == {"stamped": True}
+
+
+def test_run_start_and_stop_of_its_own(make_server: MakeServer, connect: Connect) -> None:
+    class Derived(ServerLHC):
+        def __init__(self, **arguments: Any) -> None:
+            self.calls: list[str] = []
+            super().__init__(**arguments)
+
+        def start(self) -> None:
+            self.calls.append("start")
+            super().start()
+
+        def run(self) -> None:
+            self.calls.append("run")
+            super().run()
+            self.calls.append("ran")
+
+        def stop(self) -> None:
+            self.calls.append("stop")
+            super().stop()
+
+    server = make_server(kind=Derived)
+    assert connect(server).request("STOP")["error_msg"] is None
+    server.join(PATIENCE_S)
+    assert server.calls == ["start", "run", "ran"]  # in 0.2.0 a client's STOP does not call stop()
+    server.stop()
+    assert server.calls == ["start", "run", "ran", "stop"]
+
+
+def test_handlers_assigned_as_a_whole(make_server: MakeServer, connect: Connect) -> None:
+    server = make_server()
+    client = connect(server)
+    server._handlers = {**server._handlers, "MINE": lambda *_: {"mine": 1}}  # type: ignore[assignment]
+    assert client.request("MINE")["payload"] == {"mine": 1}
+    server._handlers["MORE"] = lambda *_: {"more": 1}
+    assert client.request("MORE")["payload"] == {"more": 1}
+    server._handlers |= {"LAST": lambda *_: {"last": 1}}
+    assert client.request("LAST")["payload"] == {"last": 1}
+    assert client.info()["capabilities"][-3:] == ["MINE", "MORE", "LAST"]
+    for cmd in ("PING", "GET", "INFO"):
+        assert client.request(cmd)["error_msg"] is None
+        assert eventually(lambda cmd=cmd: server.stats().commands[cmd].native >= 1)  # type: ignore[misc]
+    with pytest.raises(TypeError, match="callable"):
+        server._handlers = {"BAD": None}  # type: ignore[assignment]
+    with pytest.raises((TypeError, ValueError)):
+        server._handlers = None  # type: ignore[assignment]
+    assert client.request("LAST")["payload"] == {"last": 1}
+
+
+def test_a_setattr_of_its_own(make_server: MakeServer, connect: Connect) -> None:
+    class Derived(ServerLHC):
+        def __setattr__(self, name: str, value: Any) -> None:
+            object.__setattr__(self, name, value)
+
+    server = make_server(kind=Derived, data={"a": 1})
+    client = connect(server)
+    for name, value in {"freedom": 3, "device": "GAS", "name_list": ["b"], "name": "new"}.items():
+        setattr(server, name, value)
+        assert client.info()[name] == value == getattr(server, name)
+    server.on_get = lambda: server.set_data({"called": 1})
+    assert client.get() == {"called": 1}
+    server.on_get = None
+    server.empty_data_after_get = True
+    assert [client.get(), client.get()] == [{"called": 1}, {}]
+    with pytest.raises(TypeError, match="async"):
+        server.on_opt = async_function
+
+
+def test_attributes_may_be_deleted(make_server: MakeServer, connect: Connect) -> None:
+    server = make_server()
+    client = connect(server)
+    server.on_opt = server.on_get = print
+    for name in ("on_opt", "on_get", "on_saving_path_changed"):
+        delattr(server, name)
+        with pytest.raises(AttributeError, match=name):
+            getattr(server, name)
+        with pytest.raises(AttributeError, match=name):
+            delattr(server, name)
+    assert client.request("OPT", {"data": 1})["error_msg"] is None
+    assert client.get() == {}
+
+
+def test_what_is_not_overridden_stays_native(make_server: MakeServer, connect: Connect) -> None:
+    class Derived(ServerLHC):
+        freedom = 2
+
+        def set_on_get(self, func: Any) -> None:
+            super().set_on_get(func)
+
+        def publish(self) -> None:  # type: ignore[override]
+            raise AssertionError
+
+    server = make_server(kind=Derived)
+    client: RawClient = connect(server)
+    for cmd in ("PING", "GET", "INFO"):
+        client.request(cmd)
+        assert eventually(lambda cmd=cmd: server.stats().commands[cmd] == CommandStats(1, 0))  # type: ignore[misc]
+
+
+# ---- beside the original
+
+PROGRAM = """
+import json, os, socket, sys
+if sys.argv[1]: sys.path.insert(0, sys.argv[1])
+import zmq
+from laplace_server.server_lhc import ServerLHC
+
+seen = []
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+class Attributes(ServerLHC):
+    name, device, freedom = "class", "GAS", 9
+    name_list, plottables_list = ["class"], ["class"]
+    empty_data_after_get, on_get, on_position_changed = True, None, None
+    time_poll_ms = time_sleep_ms = 1
+
+class Methods(ServerLHC):
+    def on_get(self): seen.append("on_get")
+    def on_position_changed(self, value): seen.append(value)
+    def freedom(self): return 3
+
+class Before(ServerLHC):
+    def __init__(self, *arguments):
+        self.freedom, self.device, self.name_list, self.plottables_list = 8, "GAS", ["b"], ["b"]
+        self.on_get = self.on_position_changed = lambda *values: seen.append(values)
+        self.empty_data_after_get, self.capabilities, self.socket, self._handlers = True, [], 1, {}
+        super().__init__(*arguments)
+
+class Properties(ServerLHC):
+    _freedom = 1
+    freedom = property(
+        lambda self: self._freedom + 100, lambda self, value: setattr(self, "_freedom", value)
+    )
+    data = property(lambda self: {"computed": len(seen)})
+
+class Name(ServerLHC):
+    name = property(lambda self: self._mine + "!", lambda self, name: setattr(self, "_mine", name))
+
+class Data(ServerLHC):
+    data = {"class": 1}
+
+class Emit(ServerLHC):
+    def emit(self, name, *values):
+        seen.append([name, *map(str, values)])
+        super().emit(name, *values)
+
+class SetData(ServerLHC):
+    def set_data(self, data):
+        seen.append("set_data")
+        super().set_data({**data, "own": 1})
+
+class Empty(ServerLHC):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.freedom = 6
+        self.name_list.append("later")
+        self.name = "later"
+        self.on_position_changed = lambda value: seen.append(value)
+
+context = zmq.Context()
+for kind in (Attributes, Methods, Before, Properties, Name, Data, Emit, SetData, Empty):
+    del seen[:]
+    port = free_port()
+    server = kind("given", f"tcp://127.0.0.1:{port}", 1, "MOTOR", {"d": 1}, False, 10, 1, ["g"])
+    server.start()
+    client = context.socket(zmq.REQ)
+    client.rcvtimeo = 20000
+    client.connect(f"tcp://127.0.0.1:{port}")
+    said = []
+    for cmd in ("PING", "INFO", "GET", "SET", "GET", "INFO"):
+        request = {"from": "me", "to": "x", "cmd": cmd, "payload": {"positions": 5}}
+        client.send_json({**request, "version": "0.2.2"})
+        reply = client.recv_json()
+        if cmd == "INFO":
+            reply["payload"] = {key: reply["payload"][key] for key in
+                ("device", "freedom", "name", "name_list", "plottables_list")}
+        said.append([reply["from"], reply["payload"], reply["error_msg"]])
+    said.append([server.name, server.device, str(server.data), len(server.name_list)])
+    print(json.dumps([kind.__name__, said, seen], default=str), flush=True)
+os._exit(0)
+"""
+
+
+def test_derived_classes_do_what_they_do_in_the_original() -> None:
+    said = []
+    for folder in (str(require_original()), ""):
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(PROGRAM), folder],
+            capture_output=True,
+            text=True,
+            timeout=within(60),
+            env=environment(),
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        said.append([json.loads(line) for line in done.stdout.splitlines()])
+    theirs, ours = said
+    assert len(theirs) == 9
+    assert ours == theirs
