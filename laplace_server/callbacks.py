@@ -62,7 +62,10 @@ def checked_handler(handler: Callback, cmd: Any) -> Callback:
 
 
 def is_async(func: Any) -> bool:
-    """Say whether calling it only makes a coroutine: it, or what it wraps, is ``async def``."""
+    """Say whether calling it only makes a coroutine.
+
+    What a decorator has made of an ``async def`` (``__wrapped__``) is taken: most of those run it.
+    """
     for _ in range(_DEEPEST):
         if inspect.iscoroutinefunction(func) or inspect.isasyncgenfunction(func):
             return True
@@ -70,8 +73,6 @@ def is_async(func: Any) -> bool:
             func = func.func
         elif inspect.ismethod(func) or isinstance(func, staticmethod):
             func = func.__func__
-        elif (wrapped := inspect.getattr_static(func, "__wrapped__", None)) is not None:
-            func = wrapped
         elif callable(func) and not inspect.isroutine(func):
             func = type(func).__call__  # an object: what its class does when it is called
         else:

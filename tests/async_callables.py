@@ -24,11 +24,6 @@ async def async_generator(*arguments: Any) -> Any:
     yield
 
 
-@functools.wraps(async_function)
-def wrapped(*arguments: Any) -> Any:
-    return async_function(*arguments)
-
-
 ASYNC = [
     async_function,
     async_generator,
@@ -40,8 +35,5 @@ ASYNC = [
     AsyncObject(),
     functools.partial(AsyncObject()),
     AsyncObject().__call__,
-    wrapped,
-    functools.lru_cache(async_function),
-    functools.singledispatch(async_function),
     staticmethod(async_function),
 ]

@@ -578,10 +578,17 @@ class Endless:
 def plain(*values: Any) -> None: ...
 
 
+@functools.wraps(async_function)
+def runs_it(*values: Any) -> None:
+    """As decorators for Qt's slots do it: what they make of an ``async def`` is a plain function."""
+    asyncio.run(async_function(*values))
+
+
 @pytest.mark.parametrize(
     "callback",
     [
         plain,
+        runs_it,
         print,
         [].append,
         threading.Event().set,
