@@ -580,7 +580,7 @@ def plain(*values: Any) -> None: ...
 
 @functools.wraps(async_function)
 def runs_it(*values: Any) -> None:
-    """As decorators for Qt's slots do it: what they make of an ``async def`` is a plain function."""
+    """As decorators for Qt's slots do it, which make a plain function of an ``async def``."""
     asyncio.run(async_function(*values))
 
 
