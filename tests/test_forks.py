@@ -142,13 +142,18 @@ def test_several_servers():
 
 def test_multiprocessing():
     context = multiprocessing.get_context("fork")
-    ended = context.Event()
+    begun, ended = context.Event(), context.Event()
+
+    def work():
+        begun.set()
+        ended.wait(PATIENCE_S)
+
     server = make()
     server.start()
-    worker = context.Process(target=ended.wait, args=(PATIENCE_S,))
+    worker = context.Process(target=work)
     worker.start()
     try:
-        ask(server, "PING")
+        assert begun.wait(PATIENCE_S)
         server.stop()
         assert not listens(server.server_port)
     finally:

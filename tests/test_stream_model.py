@@ -283,6 +283,9 @@ def tiny_switch_interval() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
+CROWD = 11  # followers at least
+
+
 class Crowd:
     """Publishers and followers in threads of their own, around one server."""
 
@@ -318,7 +321,8 @@ class Crowd:
         chance = random.Random(f"{self.seed} follower {number}")
         me = WirePeer(self.server)
         try:
-            while not self.done.is_set():
+            # On a busy machine publishers may be done before there is a crowd.
+            while not self.done.is_set() or len(self.followers) < CROWD:
                 act = chance.random()
                 slot = chance.randrange(3)
                 if slot not in me.followers or act < 0.02:
@@ -396,6 +400,6 @@ def test_publishers_and_followers_at_once(
     finally:
         for peer in crowd.peers:
             peer.close()
-    assert len(crowd.followers) > 10
+    assert len(crowd.followers) >= CROWD
     # Whoever broke off is forgotten, and nobody stays.
     wait_until(lambda: server.stats().subscribers == (), "all are forgotten")
