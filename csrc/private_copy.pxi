@@ -172,12 +172,14 @@ cdef object text_of_key(key):
         return key.isoformat()
     if isinstance(key, uuid.UUID):
         return str(key)
+    if isinstance(key, decimal.Decimal):
+        return text_of_key(float(key))
     if isinstance(key, os.PathLike):
         return os.fsdecode(key)
     if has_numpy() and isinstance(key, NUMPY_SCALAR):
         item = key.item()
         return text_of_key(float(item) if isinstance(item, NUMPY_SCALAR) else item)
-    raise TypeError(f"keys must be str, int, float, bool or None, not {type(key).__name__}")
+    raise TypeError(f"a key of type {type(key).__name__} cannot be written as JSON")
 
 
 cdef object copy_value(PyObject* item, Py_ssize_t expected, Walk walk, int depth):

@@ -59,7 +59,9 @@ class AsyncPool:
         slots = self._slots
         slot = slots.ask()
         try:
-            if not await self._wait(slot, deadline):
+            at_once = slot.done()
+            # What has no time left is not sent: nobody would hear of what it does.
+            if not await self._wait(slot, deadline) or not (at_once or time.monotonic() < deadline):
                 raise NoAnswer(all_in_use(MAX_CONNECTIONS))
             connection = self._idle.pop() if self._idle else await self._connect(deadline)
             return await self._answer(connection, body, deadline)

@@ -275,16 +275,22 @@ class _Exchange:
     def _wait_for_free(self) -> None:
         """Wait until one more connection may be used."""
         pool = self._pool
+        wait_s = 0.0
         while not self._counted:
-            remaining = self._deadline - time.monotonic()
             try:
-                pool.free.get(timeout=max(0.0, min(remaining, LONGEST_WAIT_S)))
+                pool.free.get(timeout=wait_s)
                 self._counted = True
             except queue.Empty:
-                if remaining <= 0:
-                    raise NoAnswer(all_in_use(MAX_CONNECTIONS)) from None
+                pass
             if pool.closed:
                 raise NoAnswer(None)
+            if wait_s == 0.0 and self._counted:
+                return
+            remaining = self._deadline - time.monotonic()
+            # What has no time left is not sent: nobody would hear of what it does.
+            if remaining <= 0:
+                raise NoAnswer(all_in_use(MAX_CONNECTIONS))
+            wait_s = min(remaining, LONGEST_WAIT_S)
 
     def _take_idle(self) -> Connection | None:
         try:

@@ -144,7 +144,9 @@ class Engine:
         self.core = _bound_core(address, epoch=self.epoch, **core_settings)
         self.core.on_given_up = warn_of_follower
         self.core.on_unfit = warn_of_unfit
-        self.core.on_refused = warn_of_refused
+        # Weak: the core must not keep its engine.
+        me = weakref.ref(self)
+        self.core.on_refused = lambda why: warn_of_refused(me().name, why)  # type: ignore[union-attr]
         self.socket = ReplySocket(self)
         self.streams = Publisher(self.core, stream_history_bytes)
         try:

@@ -123,7 +123,7 @@ def _text_of(key: Any) -> str:
         simple = simpler(key)
         if not isinstance(simple, (dict, list, bytes)):
             return _text_of(simple)
-    raise TypeError(f"keys must be str, int, float, bool or None, not {type(key).__name__}")
+    raise TypeError(f"a key of type {type(key).__name__} cannot be sent")
 
 
 def _refusal(value: Any) -> str:

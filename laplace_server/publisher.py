@@ -116,9 +116,10 @@ def warn_of_follower(stream: str, who: bytes) -> None:
     )
 
 
-def warn_of_refused(why: str) -> None:
-    """Log that data was set that GET cannot send."""
-    log.error("The data cannot be sent, and GET answers so until it can: %s.", why)
+def warn_of_refused(server: str, why: str) -> None:
+    """Log that data was set that GET of the server of that name cannot send."""
+    text = "[Server %s] The data cannot be sent, and GET answers so until it can: %s."
+    log.error(text, server, why)
 
 
 def warn_of_unfit(stream: str, why: str) -> None:

@@ -398,9 +398,9 @@ def test_clients_write_what_servers_write(server: ServerLHC, client: ClientLHC) 
         (b"x", "payload['positions']: a bytes cannot"),
         ([1, {"a": (2, object())}], "payload['positions'][1]['a'][1]: a object cannot"),
         ([[...]], "payload['positions'][0][0]: a ellipsis cannot"),
-        ({"a": {(1, 2): 3}}, "payload['positions']['a']: keys must be str"),
+        ({"a": {(1, 2): 3}}, "payload['positions']['a']: a key of type"),
         ({b"a": 3}, "payload['positions']: a bytes cannot"),
-        ({1j: 3}, "payload['positions']: keys must be str"),
+        ({1j: 3}, "payload['positions']: a key of type"),
         (Point([bytearray(b"x")]), "payload['positions']['x'][0]"),
         (numpy.array([b"x"]), "payload['positions'][0]: a bytes cannot"),
         (numpy.timedelta64(3, "ns"), "payload['positions']: a NumPy timedelta64[ns] cannot"),
@@ -429,7 +429,7 @@ def test_a_value_that_contains_itself_is_refused(client: ClientLHC) -> None:
     for _ in range(100_000):
         deep = [deep]
     for value in (endless, point, {(): endless}, deep):
-        with pytest.raises((ValueError, TypeError), match=r"[Cc]ircular|keys must be"):
+        with pytest.raises((ValueError, TypeError), match=r"[Cc]ircular|a key of type"):
             client.set(value)
     while isinstance(deep, list):  # at once, its end would recurse
         deep = deep.pop()
