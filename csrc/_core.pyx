@@ -43,6 +43,9 @@ cdef Py_ssize_t AT_THE_DOOR = 2 if (3, 11) <= sys.version_info < (3, 14) else -1
 # The text of arrays of this many bytes and more is made when it is asked for.
 cdef Py_ssize_t LARGE_ARRAYS = 64 * 1024
 
+# Of data that cannot be sent, told once each.
+cdef Py_ssize_t MOST_REASONS = 100
+
 if not watch_forks():
     raise ImportError("laplace_server._core: no memory to watch for forks")
 
@@ -174,7 +177,7 @@ cdef class Core:
     cdef public object on_given_up
     cdef public object on_unfit
     cdef public object on_refused
-    cdef str refused            # why the data was refused, as told last
+    cdef set refused            # why data was refused, as told since there was better
     cdef object __weakref__
 
     def __cinit__(self, *, bytes address, uint64_t epoch, long long max_message_bytes,
@@ -184,6 +187,7 @@ cdef class Core:
         self.data = Document()
         self.info = Document()
         self.streams = {}
+        self.refused = set()
         cdef Config config
         cdef int error = 0
         config.address = cpp(address)
@@ -364,17 +368,24 @@ cdef class Core:
                     self.on_unfit("data", str(problem))
         walk.let_go()
         self.put(self.data, DOCUMENT_DATA, source, text, False, not frozen, private, walk)
-        self.refused = None
+        self.refused.clear()
         if stream is not None:
             self.append(stream, whole, update.loose, wall_clock_s(), update.arrays)
 
     cdef void store_refused(self, source, str problem) except *:
         """Data that cannot be written: readers get an error, until it can, or other data comes."""
-        cdef Text text = shared_text(json.dumps(problem).encode())
+        cdef Text text = self.refusal(DOCUMENT_DATA, problem)
         self.put(self.data, DOCUMENT_DATA, source, text, True, True)
-        if problem != self.refused and self.on_refused is not None:
-            self.refused = problem
-            self.on_refused(problem)
+
+    cdef Text refusal(self, int which, str problem) except *:
+        """An error's text for readers; told once for each reason until there is better data."""
+        if which == DOCUMENT_DATA and problem not in self.refused:
+            if len(self.refused) >= MOST_REASONS:
+                self.refused.clear()
+            self.refused.add(problem)
+            if self.on_refused is not None:
+                self.on_refused(problem)
+        return shared_text(json.dumps(problem).encode())
 
     def set_info(self, dict source):
         cdef Walk walk = Walk()
@@ -402,11 +413,8 @@ cdef class Core:
         source = document.source
         if not PyDict_CheckExact(source) or not is_flat(<dict>source):
             if document.shared:  # what is being written and sent stays out of reach
-                own = own_copy(source, Kept())
-                if document.source is not source:
-                    return self.read_data()
-                source = document.source = own
                 document.shared = False
+                exchange_arrays(source)
             document.reads += 1
             document.private = None
             server.shared.documents.mark_live(DOCUMENT_DATA, document.generation)
@@ -446,11 +454,13 @@ cdef class Core:
             text = text_of(private)
         except BaseException as problem:  # somebody's values: they may raise anything
             error = live = True
-            text = shared_text(json.dumps(shown(problem, str) or type(problem).__name__).encode())
+            text = self.refusal(which, shown(problem, str) or type(problem).__name__)
         live = live or document.reads != reads
         server.finish_look(number, look, text, error, live)
         if not live and document.generation == look.generation:
             document.let_go_of_texts()
+        if which == DOCUMENT_DATA and not error:
+            self.refused.clear()
 
     cdef object copy_of(self, Document document, Walk walk):
         """A private copy of a document that may have changed, with arrays of one moment."""
@@ -705,7 +715,11 @@ cdef class Core:
                 update.text = content.text.get()[0]
         except BaseException:
             server.shared.documents.put_back(DOCUMENT_DATA, taken)
+            if is_this and not content.is_error:
+                self.look(DOCUMENT_DATA)  # it has become so since it was last looked at
             raise
+        if is_this and content.is_error:
+            self.look(DOCUMENT_DATA)  # and it has been mended
 
     def finish_subscribe(self, uint64_t job, bytes reply, unsigned command, str name, bytes who,
                          uint32_t subscription, uint64_t next, uint64_t messages,

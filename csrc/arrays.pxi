@@ -38,8 +38,8 @@ cdef bint is_masked(value) except -1:
 
 
 cdef bint owns_its_memory(value) except -1:
-    """Whether who cannot reach an array cannot reach its memory by another way."""
-    if type(value) is not NDARRAY:
+    """Whether who has no reference to an array cannot reach its memory by another way."""
+    if type(value) is not NDARRAY or getweakrefcount(value) > 0:
         return False
     base = value.base
     if base is None:
@@ -56,6 +56,7 @@ cdef class Values:
 
     cdef object original  # during a walk: what was found, whose id is nobody else's then
     cdef object array     # of no subclass
+    cdef bint is_copy     # the original is nobody else's
     cdef object listed    # what orjson can write, once made
     cdef list pieces      # the same of a large array, as text
 
@@ -77,6 +78,8 @@ cdef class Values:
 
     cdef void separate(self, Values before) except *:
         """Have values of its own; equal ones of `before` with what was made of them."""
+        if self.is_copy:
+            return
         array = self.array
         if not array.flags.c_contiguous:
             array = private_array(array)
@@ -86,23 +89,27 @@ cdef class Values:
             self.array = private_array(array) if array is self.array else array
 
 
-cdef const unsigned char[::1] bytes_of(array):
-    """The memory of an array in C order."""
+cdef object bytes_of(array):
+    """The memory of an array in C order, which must not be empty, as an array of bytes."""
     return array.reshape(-1).view("u1")
 
 
 cdef object private_array(value):
     """A copy. No other thread runs meanwhile, so what is copied in one go belongs together."""
-    cdef const unsigned char[::1] source
+    cdef Py_buffer source
     cdef unsigned char[::1] target
     if type(value) is not NDARRAY:
         value = NUMPY.asarray(value)
-    if value.dtype.kind not in "biufc" or value.nbytes == 0 or not value.flags.c_contiguous:
+    if value.dtype.kind not in "biufc" or value.nbytes == 0:
         return NUMPY.array(value, order="C", copy=True, subok=False)
     copied = NUMPY.empty(value.shape, value.dtype)
-    source = bytes_of(value)
-    target = copied.reshape(-1).view("u1")
-    memcpy(&target[0], &source[0], <size_t>source.shape[0])
+    target = bytes_of(copied)
+    # NumPy's own copying lets others in.
+    PyObject_GetBuffer(value, &source, PyBUF_STRIDED_RO)
+    try:
+        PyBuffer_ToContiguous(&target[0], &source, source.len, b"C")
+    finally:
+        PyBuffer_Release(&source)
     return copied
 
 
@@ -117,6 +124,26 @@ cdef bint are_equal(one, other) except -1:
     first = bytes_of(one)
     second = bytes_of(other)
     return memcmp(&first[0], &second[0], <size_t>first.shape[0]) == 0
+
+
+cdef class Masked:
+    """The values of a masked array and its mask: lists with None, once they are written."""
+
+    cdef Values values
+    cdef Values mask  # None: nothing is masked
+
+    def __cinit__(self, Values values, Values mask):
+        self.values = values
+        self.mask = mask
+
+    cdef object as_json(self):
+        array = self.values.array
+        if self.mask is not None:
+            array = array.astype(object)
+            array[self.mask.array] = None
+        lists = array.tolist()
+        return lists if is_plain(<PyObject*>lists) else copy_value(
+            <PyObject*>lists, INSIDE, Walk(), 1)
 
 
 cdef object listed_array(value):

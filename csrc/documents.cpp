@@ -81,8 +81,9 @@ bool Documents::is_unmade(document_id which) noexcept {
 
 Text Documents::error(document_id which) noexcept {
     const Lock lock(bell_->mutex);
-    const Content& content = at(which).content;
-    return content.is_error ? content.text : nullptr;
+    const Document& document = at(which);
+    const Content& content = document.content;
+    return content.is_error && !document.unmade() ? content.text : nullptr;
 }
 
 void Documents::mark_live(document_id which, uint64_t generation) noexcept {

@@ -34,6 +34,8 @@ cdef class WithArrays:
             return (<OddKeys>value).as_json(self)
         if isinstance(value, Place):
             return self.array(<Place>value)
+        if isinstance(value, Masked):
+            return (<Masked>value).as_json()
         raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
 
     cdef object array(self, Place place):

@@ -3,8 +3,7 @@
 
 
 cdef tuple UNCHANGING = (
-    float, int, str, complex, enum.Enum, datetime.date, datetime.time, uuid.UUID, decimal.Decimal,
-    os.PathLike)
+    float, int, str, complex, datetime.date, datetime.time, uuid.UUID, decimal.Decimal)
 
 
 cdef class Kept:
@@ -64,13 +63,48 @@ cdef object own_value(value, Kept kept, int depth):
         return own_dict(dict(value.items()), kept, depth)
     if isinstance(value, list) or PyAnySet_Check(value):
         return own_list(list(value), kept, depth)
-    if dataclasses.is_dataclass(value) and not isinstance(value, (type, enum.Enum)):
-        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        return own_dict(fields, kept, depth)
-    # Otherwise not asked for NumPy, since that may have to wait for it.
-    if not isinstance(value, UNCHANGING) and has_numpy() and isinstance(value, NDARRAY):
+    if isinstance(value, UNCHANGING):
+        return value
+    if isinstance(value, enum.Enum):
+        constant = value._value_
+        return value if is_plain(<PyObject*>constant) or isinstance(constant, UNCHANGING) else (
+            own_value(constant, kept, depth + 1))
+    if is_path(value):
+        pure = getattr(sys.modules.get("pathlib"), "PurePath", ())
+        return value if isinstance(value, pure) else os.fsdecode(value)
+    names = field_names(type(value))
+    if names is not None:
+        return own_dict({name: getattr(value, name) for name in names}, kept, depth)
+    # Last, since it may have to wait for NumPy.
+    if has_numpy() and isinstance(value, NDARRAY):
         if value.dtype.kind == "O":
             lists = value.tolist()  # without dimensions, it is what is in it
             return lists if is_plain(<PyObject*>lists) else own_value(lists, kept, depth + 1)
         return value.copy() if is_masked(value) else private_array(value)
+    return value
+
+
+cdef object exchange_arrays(value):
+    """Put copies in the places of arrays of numbers, in containers that nobody else has.
+
+    Returns what stands for the value itself. No other thread runs meanwhile.
+    """
+    cdef Py_ssize_t position = 0
+    cdef Py_ssize_t i
+    cdef PyObject* key = NULL
+    cdef PyObject* item = NULL
+    if PyDict_CheckExact(value):
+        while PyDict_Next(<dict>value, &position, &key, &item):
+            if not is_plain(item):
+                # Allowed during PyDict_Next: the key is there already.
+                PyDict_SetItem(value, <object>key, exchange_arrays(<object>item))
+    elif PyList_CheckExact(value):
+        for i in range(len(<list>value)):
+            if not is_plain(PyList_GET_ITEM(value, i)):
+                value[i] = exchange_arrays(value[i])
+    elif PyTuple_CheckExact(value):
+        items = [exchange_arrays(each) for each in value]
+        return tuple(items) if any([items[i] is not value[i] for i in range(len(items))]) else value
+    elif NDARRAY is not None and type(value) is NDARRAY and value.dtype.kind in "biufc":
+        return private_array(value)
     return value

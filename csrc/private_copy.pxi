@@ -14,7 +14,11 @@ import os
 import sys
 import uuid
 
+from _weakref import getweakrefcount
+
 import orjson
+from cpython.buffer cimport (
+    PyBUF_STRIDED_RO, PyBuffer_Release, PyBuffer_ToContiguous, PyObject_GetBuffer)
 from cpython.dict cimport PyDict_Copy, PyDict_Next, PyDict_SetItem
 from cpython.complex cimport PyComplex_Check, PyComplex_ImagAsDouble, PyComplex_RealAsDouble
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
@@ -64,6 +68,21 @@ cdef class Walk:
         self.owned = True
         self.arrays = {}
         self.path = []
+
+    cdef Values values_of(self, array):
+        cdef Values values = self.arrays.get(id(array))
+        if values is None:
+            values = Values(array)
+            self.arrays[id(array)] = values
+            self.array_bytes += values.array.nbytes
+        return values
+
+    cdef Values copied(self, array):
+        cdef Values values = Values(private_array(array))
+        values.is_copy = True
+        self.arrays[id(values)] = values
+        self.array_bytes += values.array.nbytes
+        return values
 
     cdef void separate_arrays(self, dict before=None) except *:
         """Copy the arrays, unless they are equal to those of an earlier walk, by id."""
@@ -155,7 +174,7 @@ cdef object text_of_key(key):
     if PyUnicode_CheckExact(key):
         return key
     if isinstance(key, enum.Enum) and not isinstance(key, (str, int, float)):
-        return text_of_key(key.value)
+        return text_of_key(key._value_)
     if isinstance(key, str):
         return PyUnicode_FromObject(key)
     if key is None:
@@ -174,7 +193,7 @@ cdef object text_of_key(key):
         return str(key)
     if isinstance(key, decimal.Decimal):
         return text_of_key(float(key))
-    if isinstance(key, os.PathLike):
+    if is_path(key):
         return os.fsdecode(key)
     if has_numpy() and isinstance(key, NUMPY_SCALAR):
         item = key.item()
@@ -207,7 +226,7 @@ cdef object copy_value(PyObject* item, Py_ssize_t expected, Walk walk, int depth
         return make_plain(list(value), walk, depth)
     if isinstance(value, enum.Enum) and not isinstance(value, (str, int, float)):
         owned_before = walk.owned
-        constant = value.value
+        constant = value._value_  # of `value`, Python of the standard library's would run
         private = constant
         if not is_plain(<PyObject*>constant):
             private = copy_value(<PyObject*>constant, expected, walk, depth + 1)
@@ -237,17 +256,19 @@ cdef object copy_value(PyObject* item, Py_ssize_t expected, Walk walk, int depth
         return make_plain(list(value), walk, depth)
     if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
         return value.isoformat()
-    if isinstance(value, os.PathLike):
+    if is_path(value):
         text = os.fsdecode(value)
         return text if is_utf8(text) else loose_text(json.dumps(text).encode(), walk)
+    if type(value) is uuid.UUID:
+        return value  # orjson writes it
     if isinstance(value, uuid.UUID):
         return str(value)
     if isinstance(value, decimal.Decimal):
         return float_text(float(value), walk)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    names = field_names(type(value))
+    if names is not None:
         walk.owned = False
-        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        return copy_dict(fields, walk, depth)
+        return copy_dict({name: getattr(value, name) for name in names}, walk, depth)
     # Last, since it may have to wait for NumPy.
     if has_numpy():
         if isinstance(value, NDARRAY):
@@ -270,6 +291,27 @@ cdef object copy_numpy_scalar(value, Walk walk, int depth):
     if is_plain(<PyObject*>scalar):
         return scalar
     return copy_value(<PyObject*>scalar, INSIDE, walk, depth + 1)
+
+
+cdef bint is_path(value) except -1:
+    # What os.PathLike says, without its Python.
+    return hasattr(type(value), "__fspath__")
+
+
+cdef dict FIELD_NAMES = {}  # of dataclasses, so that their fields are told without Python
+
+
+cdef tuple field_names(kind):
+    """Of a dataclass; None for other types."""
+    if not hasattr(kind, "__dataclass_fields__"):
+        return None
+    names = FIELD_NAMES.get(kind)
+    if names is None:
+        names = tuple([field.name for field in dataclasses.fields(kind)])
+        if len(FIELD_NAMES) >= 1000:  # somebody makes them anew again and again
+            FIELD_NAMES.clear()
+        FIELD_NAMES[kind] = names
+    return names
 
 
 cdef bint holds_no_container(tuple value) except -1:
@@ -304,16 +346,15 @@ cdef object long_integer_text(value, Walk walk):
 
 cdef object copy_array(value, Walk walk, int depth):
     """What stands for an array: of numbers, the Values at this Place; else lists."""
-    cdef Values values
     cdef str kind = value.dtype.kind
     cdef bint owned_before
-    if kind in "biufc" and not is_masked(value):
-        values = walk.arrays.get(id(value))
-        if values is None:
-            values = Values(value)
-            walk.arrays[id(value)] = values
-            walk.array_bytes += values.array.nbytes
-        return Place(values, walk.path)
+    if kind in "biufc":
+        if not is_masked(value):
+            return Place(walk.values_of(value), walk.path)
+        # Copied at once, and not by its own methods, which are Python.
+        mask = getattr(value, "_mask", False)
+        return Masked(walk.copied(NDARRAY.view(value, NDARRAY)),
+                      walk.copied(mask) if isinstance(mask, NDARRAY) else None)
     if kind == "M":
         value = NUMPY.datetime_as_string(value)
     elif kind not in "biufcUOT":

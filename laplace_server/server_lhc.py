@@ -105,7 +105,8 @@ class ServerLHC(threading.Thread):
             Both are counted in ``stats().callback_errors`` and shown by INFO.
 
     Raises:
-        TypeError, ValueError: an argument is wrong; data that JSON cannot say.
+        TypeError, ValueError: an argument is wrong. (Data that cannot be sent is no reason, as in
+            ``set_data``.)
         zmq.ZMQError: the address cannot be bound, e.g. the port is taken (EADDRINUSE).
     """
 
