@@ -206,7 +206,8 @@ class _Connection:
         self._socket: Any = context.socket(zmq.REQ)
         self._events: ConnectionEvents | None = None
         try:
-            self._events = connect_request_socket(self._socket, endpoint, AsyncSocket)
+            self._events = ConnectionEvents(self._socket, AsyncSocket)
+            connect_request_socket(self._socket, self._events, endpoint)
             self.event: asyncio.Future[list[bytes]] = self._events.monitor.recv_multipart()
         except BaseException:
             self.close()

@@ -22,21 +22,27 @@ _EVENTS = _BROKEN | zmq.EVENT_CONNECTED
 class ConnectionEvents:
     """Of one socket that connects to one address.
 
-    libzmq waits where nobody reads what a monitor tells, so ``read`` it now and then, or ``close``.
+    ``listen`` before it connects. libzmq waits where nobody reads what a monitor tells, so ``read``
+    it now and then, or ``close``.
     """
 
     def __init__(self, socket: Any, monitor_class: Any = Socket) -> None:
         self._socket = socket
-        endpoint = f"inproc://events-{next(_numbers)}"
-        socket.monitor(endpoint, _EVENTS)
-        self.monitor = socket.context.socket(zmq.PAIR, socket_class=monitor_class)
-        self.monitor.connect(endpoint)
+        self._monitor_class = monitor_class
+        self.monitor: Any = None
         self.broken = False
         """The connection is no more, or was refused."""
         self.taken = False
         """Somebody took it."""
         self.refused = False
         """Nobody took it at the first attempt; there may be more."""
+
+    def listen(self) -> None:
+        """Begin. Whoever calls has this object already, and closes it if anything is raised."""
+        endpoint = f"inproc://events-{next(_numbers)}"
+        self._socket.monitor(endpoint, _EVENTS)
+        self.monitor = self._socket.context.socket(zmq.PAIR, socket_class=self._monitor_class)
+        self.monitor.connect(endpoint)
 
     def read(self) -> None:
         """Take what has been told, of a monitor that is a plain socket."""
@@ -60,4 +66,5 @@ class ConnectionEvents:
         # In this order: libzmq may wait for ever to tell a monitor that is gone.
         with contextlib.suppress(zmq.ZMQError):  # the context may have ended
             self._socket.disable_monitor()
-        self.monitor.close(linger=0)
+        if self.monitor is not None:
+            self.monitor.close(linger=0)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import _thread
+import contextlib
 import math
 import queue
 import time
+import weakref
 from collections import deque
 from typing import Any
 
@@ -14,7 +16,7 @@ import zmq
 from laplace_server import names
 from laplace_server.connection_events import ConnectionEvents
 from laplace_server.errors import ClientClosed
-from laplace_server.sockets import Context, Socket
+from laplace_server.sockets import Context
 
 # Idle connections kept for the next requests; only more threads than this at once open new ones.
 MAX_IDLE = 32
@@ -41,17 +43,16 @@ def all_in_use(count: int) -> str:
 
 
 def connect_request_socket(
-    socket: zmq.Socket[Any], endpoint: str, monitor_class: Any = Socket
-) -> ConnectionEvents:
+    socket: zmq.Socket[Any], events: ConnectionEvents, endpoint: str
+) -> None:
     """Connect a REQ socket, of whatever class, to a numeric address."""
     # What could not be sent in time must not arrive later.
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.REQ_CORRELATE, 1)
     if "[" in endpoint:
         socket.setsockopt(zmq.IPV6, 1)
-    events = ConnectionEvents(socket, monitor_class)
+    events.listen()
     socket.connect(endpoint)
-    return events
 
 
 class Connection:
@@ -66,7 +67,8 @@ class Connection:
         self._socket = context.socket(zmq.REQ)
         self._events: ConnectionEvents | None = None
         try:
-            self._events = connect_request_socket(self._socket, endpoint)
+            self._events = ConnectionEvents(self._socket)
+            connect_request_socket(self._socket, self._events, endpoint)
             self._poller = zmq.Poller()
             self._poller.register(self._socket, zmq.POLLIN)
         except BaseException:
@@ -140,7 +142,8 @@ class Pool:
     There is no lock, since close() may run in a signal handler or a finalizer in the middle of any
     line here, and a forked child could inherit it locked. Appending to and popping from the
     containers used is atomic, and the queues are reentrant; whoever changes something looks at
-    ``closed`` afterwards.
+    ``closed`` afterwards. A handler may also raise in the middle of any line: so what is under way
+    is known weakly, and counts no more once it is gone, whatever it had no time to put back.
     """
 
     def __init__(self, address: str) -> None:
@@ -148,11 +151,11 @@ class Pool:
         self.place = names.Place(address)
         self.context = Context()
         self.idle: deque[Connection] = deque()
-        self.under_way: dict[_Exchange, None] = {}
-        # One for each further connection that may be used.
-        self.free: queue.SimpleQueue[None] = queue.SimpleQueue()
-        for _ in range(MAX_CONNECTIONS):
-            self.free.put(None)
+        # By id.
+        self.under_way: dict[int, weakref.ref[_Exchange]] = {}
+        self.in_use: dict[int, weakref.ref[_Exchange]] = {}  # those that may have a connection
+        self.waiting: dict[int, weakref.ref[_Exchange]] = {}  # for one of those to end
+        self.ended: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._open = [self.context]
         self.closed = False
 
@@ -164,9 +167,9 @@ class Pool:
             ClientClosed: the client is closed, before or meanwhile.
         """
         exchange = _Exchange(self, time.monotonic() + seconds)
-        # Before looking at ``closed``: so either close() sees this request or it sees close().
-        self.under_way[exchange] = None
         try:
+            # Before looking at ``closed``: so either close() sees this request or it sees close().
+            self.under_way[id(exchange)] = weakref.ref(exchange)
             if self.closed:
                 raise ClientClosed(f"The client of {self.address} is closed.")
             return exchange.run(request)
@@ -182,7 +185,16 @@ class Pool:
             raise
         finally:
             exchange.end()
-            del self.under_way[exchange]
+            self.under_way.pop(id(exchange), None)
+
+    def may_use(self, exchange: _Exchange) -> bool:
+        """Count a request among those that have a connection, if there are not too many."""
+        # Counted first, so that of two at once not both are the last one.
+        self.in_use[id(exchange)] = weakref.ref(exchange)
+        if len(self.in_use) <= MAX_CONNECTIONS or len(_alive(self.in_use)) <= MAX_CONNECTIONS:
+            return True
+        self.in_use.pop(id(exchange), None)
+        return False
 
     def keep(self, connection: Connection) -> None:
         """Take a connection for the next requests."""
@@ -197,8 +209,8 @@ class Pool:
         """Close the connections that no request uses."""
         # Counts as under way, so that no close() meanwhile waits for a socket held here.
         closing = _Exchange(self, 0.0)
-        self.under_way[closing] = None
         try:
+            self.under_way[id(closing)] = weakref.ref(closing)
             while self.idle:
                 try:
                     connection = self.idle.pop()
@@ -206,20 +218,20 @@ class Pool:
                     return
                 connection.close()
         finally:
-            del self.under_way[closing]
+            self.under_way.pop(id(closing), None)
 
     def close(self) -> None:
         """Close all; requests under way raise ClientClosed. Waits for nothing."""
         self.closed = True
         self.drop_idle()
-        for exchange in list(self.under_way):
+        for exchange in _alive(self.under_way):
             exchange.mail.put(None)
-        self.free.put(None)  # each who waits hands it on
+            self.ended.put(None)
         try:
             context = self._open.pop()
         except IndexError:
             return
-        if not self.under_way:
+        if not _alive(self.under_way):
             context.term()
             return
         # Ending the context waits until the requests under way have closed their sockets. One of
@@ -238,6 +250,18 @@ class Pool:
         self.context.term()  # of another process: nothing but a note that it is closed
 
 
+def _alive(exchanges: dict[int, weakref.ref[_Exchange]]) -> list[_Exchange]:
+    """Those that are still there; the others, whose end was interrupted, are forgotten."""
+    alive = []
+    for key, reference in list(exchanges.items()):
+        exchange = reference()
+        if exchange is not None:
+            alive.append(exchange)
+        elif exchanges.get(key) is reference:
+            exchanges.pop(key, None)
+    return alive
+
+
 class _Exchange:
     """One request under way."""
 
@@ -245,7 +269,6 @@ class _Exchange:
         self._pool = pool
         self._deadline = deadline
         self._connection: Connection | None = None
-        self._counted = False
         # What a search found, or None when the client closes.
         self.mail: queue.SimpleQueue[names.Found | None] = queue.SimpleQueue()
 
@@ -263,9 +286,9 @@ class _Exchange:
     def end(self) -> None:
         """Give back what it has; a connection whose answer did not come is thrown away."""
         self._drop()
-        if self._counted:
-            self._counted = False
-            self._pool.free.put(None)
+        pool = self._pool
+        if pool.in_use.pop(id(self), None) is not None and pool.waiting:
+            pool.ended.put(None)
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -275,22 +298,23 @@ class _Exchange:
     def _wait_for_free(self) -> None:
         """Wait until one more connection may be used."""
         pool = self._pool
-        wait_s = 0.0
-        while not self._counted:
-            try:
-                pool.free.get(timeout=wait_s)
-                self._counted = True
-            except queue.Empty:
-                pass
-            if pool.closed:
-                raise NoAnswer(None)
-            if wait_s == 0.0 and self._counted:
-                return
-            remaining = self._deadline - time.monotonic()
-            # What has no time left is not sent: nobody would hear of what it does.
-            if remaining <= 0:
-                raise NoAnswer(all_in_use(MAX_CONNECTIONS))
-            wait_s = min(remaining, LONGEST_WAIT_S)
+        if pool.may_use(self):
+            return
+        try:
+            pool.waiting[id(self)] = weakref.ref(self)
+            while True:
+                remaining = self._deadline - time.monotonic()
+                # What has no time left is not sent: nobody would hear of what it does.
+                if remaining <= 0:
+                    raise NoAnswer(all_in_use(MAX_CONNECTIONS))
+                if pool.may_use(self):
+                    return
+                with contextlib.suppress(queue.Empty):
+                    pool.ended.get(timeout=min(remaining, LONGEST_WAIT_S))
+                if pool.closed:
+                    raise NoAnswer(None)
+        finally:
+            pool.waiting.pop(id(self), None)
 
     def _take_idle(self) -> Connection | None:
         try:

@@ -37,6 +37,7 @@ def open_stream_socket(context: zmq.Context[Any], endpoint: str) -> tuple[Any, C
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, _HEARTBEAT_TIMEOUT_MS)
         # The monitor is of the same class as the socket, so that asyncio can wait for it.
         events = ConnectionEvents(socket, type(socket))
+        events.listen()
         socket.connect(endpoint)
     except BaseException:
         socket.close(linger=0)
