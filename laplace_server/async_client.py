@@ -51,8 +51,9 @@ class AsyncClientLHC(Client):
     event loop at a time.
     """
 
+    _pool: AsyncPool | None = None  # for __del__, where a constructor raises
+
     def __init__(self, address: str, name: str = "client", timeout_s: float = 2.0) -> None:
-        self._pool: AsyncPool | None = None  # for __del__
         super().__init__(address, name, timeout_s)
         self._pool = AsyncPool(self.address)
         forked_clients.register(self)

@@ -60,6 +60,9 @@ class Known(Generic[T]):
         if self.name not in vars(server):
             raise self._missing(server)
         del vars(server)[self.name]
+        engine = engine_if_made(server)
+        if engine is not None and self.name == "on_get":
+            engine.publish_table()
 
     def _missing(self, server: ServerLHC) -> AttributeError:
         return AttributeError(f"{type(server).__name__!r} object has no attribute {self.name!r}")

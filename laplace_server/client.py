@@ -115,9 +115,9 @@ class ClientLHC(Client):
         ValueError: not a client's address, an empty name, or a time-out that is not positive.
     """
 
+    _pool: Pool | None = None  # for __del__, where a constructor raises
+
     def __init__(self, address: str, name: str = "client", timeout_s: float = 2.0) -> None:
-        # First, so that __del__ finds it when one of the checks raises.
-        self._pool: Pool | None = None
         super().__init__(address, name, timeout_s)
         self._pool = Pool(self.address)
         forked_clients.register(self)

@@ -177,7 +177,7 @@ def check_address(address: str) -> None:
     if not isinstance(address, str):
         raise TypeError(f"'address' must be str, not {type(address).__name__}.")
     match = _ADDRESS.fullmatch(address)
-    if match is None or not 0 < int(match[2][:9]) < 65536:
+    if match is None or not 0 < int(match[2].lstrip("0")[:6] or 0) < 65536:
         hint = ""
         if "*" in address:
             hint = " A '*' is for servers; a client needs the server's host and its port."

@@ -51,8 +51,9 @@ def serve(
         command = engine.command_index(socket.cmd)
         _check_and_handle(server, engine, message)
         # SET, then GET: the next read shows what the callback did, even where no look at the
-        # data can be made in time. (Nobody changes anything for GET ARRAYS, which looks itself.)
-        if socket.cmd != CMD_GET_ARRAYS:
+        # data can be made in time. (GET ARRAYS looks itself, and changes nothing by itself.)
+        changes_nothing = socket.cmd == CMD_GET_ARRAYS and engine.handlers.is_builtin(socket.cmd)
+        if not changes_nothing or server.on_get:
             engine.core.settle()
     except BaseException as problem:  # a handler must not end the server, whatever it raises
         if not socket.answered:

@@ -142,14 +142,16 @@ class Engine:
         self._in_callback = False
 
         self.core = _bound_core(address, epoch=self.epoch, **core_settings)
-        self.core.on_given_up = warn_of_follower
-        self.core.on_unfit = warn_of_unfit
-        # Weak: the core must not keep its engine.
-        me = weakref.ref(self)
-        self.core.on_refused = lambda why: warn_of_refused(me().name, why)  # type: ignore[union-attr]
-        self.socket = ReplySocket(self)
-        self.streams = Publisher(self.core, stream_history_bytes)
         try:
+            self.core.on_given_up = warn_of_follower
+            self.core.on_unfit = warn_of_unfit
+            me = weakref.ref(self)  # the core must not keep its engine
+            self.core.on_refused = lambda why: warn_of_refused(
+                me().name,  # type: ignore[union-attr]
+                why,
+            )
+            self.socket = ReplySocket(self)
+            self.streams = Publisher(self.core, stream_history_bytes)
             self.address, self.server_ip, self.server_port = _resolve(address, self.core, name)
         except BaseException:
             self.core.request_stop()  # frees the port at once, whoever keeps the exception
@@ -236,7 +238,7 @@ class Engine:
             return
         with self.lock:
             for_python = asks_python(server, self.facade)
-            if vars(server).get("on_get") is not None:
+            if vars(server).get("on_get"):
                 for_python |= {CMD_GET}
             commands = []
             for cmd in self.handlers:

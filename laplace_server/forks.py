@@ -27,7 +27,11 @@ def bound(make: Callable[[], Core]) -> Core:
     """Make a core, of whose sockets children forked from now on know."""
     with _binding:
         core = make()
-        _cores.add(core)
+        try:
+            _cores.add(core)
+        except BaseException:  # an interrupt; the port must not stay taken
+            core.request_stop()
+            raise
     return core
 
 

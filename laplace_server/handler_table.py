@@ -45,6 +45,16 @@ class HandlerTable(MutableMapping[Hashable, Callable[..., Any]]):
         self.update(handlers)
         return self
 
+    def copy(self) -> dict[Hashable, Callable[..., Any]]:
+        """As a dict, whose changes change nothing here."""
+        return dict(self._handlers)
+
+    def __or__(self, other: Mapping[Any, Callable[..., Any]]) -> dict[Any, Callable[..., Any]]:
+        return self._handlers | dict(other)
+
+    def __ror__(self, other: Mapping[Any, Callable[..., Any]]) -> dict[Any, Callable[..., Any]]:
+        return dict(other) | self._handlers
+
     def __iter__(self) -> Iterator[Hashable]:
         # A copy: the ServerLHC thread may iterate while another thread registers.
         return iter(list(self._handlers))

@@ -166,7 +166,7 @@ def _run(search: _Search, host: str) -> None:
     """Run a search, in a thread."""
     try:
         found = _look_up(host)
-    except Exception as error:
+    except BaseException as error:  # whatever it is, who waits must be told
         found = Found((), f"the host name {host!r} cannot be looked up ({error!r})")
     _finish(search, host, found)
 
@@ -199,4 +199,6 @@ def _hosts_of(host: str) -> tuple[str, ...]:
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     v4 = [str(sockaddr[0]) for family, *_, sockaddr in found if family == socket.AF_INET]
     v6 = [f"[{sockaddr[0]}]" for family, *_, sockaddr in found if family == socket.AF_INET6]
+    if not v4 and not v6:
+        raise OSError("it has no address of a kind that is known here")
     return tuple(dict.fromkeys(v4 + v6))

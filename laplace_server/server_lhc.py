@@ -71,6 +71,12 @@ BUILTIN_HANDLERS: dict[str, Handler] = {
 }
 
 
+def _host_of(server: ServerLHC, engine: Engine) -> str:
+    """Where clients connect to: a derived class may know better (another network card, NAT)."""
+    host: Any = server.server_ip
+    return host if isinstance(host, str) else engine.server_ip
+
+
 class ServerLHC(threading.Thread):
     """A device's server: answers requests over ZeroMQ while the program does its own work.
 
@@ -157,12 +163,12 @@ class ServerLHC(threading.Thread):
     )
     server_ip = Fixed[str](
         "The address of this machine that clients connect to.",
-        lambda server, engine: engine.server_ip,
+        lambda server, engine: getattr(server, "_server_ip", engine.server_ip),
     )
     server_port = Fixed[str]("The port listened on.", lambda server, engine: engine.server_port)
     address_for_client = Fixed[str](
         "What a client on another machine connects to.",
-        lambda server, engine: engine.address_for_client,
+        lambda server, engine: f"tcp://{_host_of(server, engine)}:{engine.server_port}",
     )
     running = Fixed[threading.Event](
         "Set until the server is stopped; clearing it stops the server.",
@@ -238,6 +244,7 @@ class ServerLHC(threading.Thread):
         }
         for key, value in shown.items():
             setattr(self, key, value)
+            shown[key] = vars(self).get(key, value)  # a derived class may change it on its way
         self._handlers = table = HandlerTable(BUILTIN_HANDLERS, BUILTIN_HANDLERS)
         self.empty_data_after_get = empty_data_after_get
         self.time_poll_ms = time_poll_ms
@@ -260,10 +267,10 @@ class ServerLHC(threading.Thread):
             **settings,
         )
         try:
-            engine.core.set_take_after_get(bool(empty_data_after_get))
+            engine.core.set_take_after_get(bool(self.empty_data_after_get))
             engine.core.set_info(shown)
             self.socket = engine.socket
-            # As 0.2.0 has them; nothing here reads them.
+            # As 0.2.0 has them; a program that sets the last one corrects what clients are told.
             self._running = engine.running
             self._address, self._server_ip = engine.address, engine.server_ip
             self.__laplace_engine = engine
@@ -431,7 +438,7 @@ class ServerLHC(threading.Thread):
     def emit(self, callback_name: str, *args: Any) -> None:
         """Call the callback of that name, if one is set; what it raises is logged."""
         callback = getattr(self, callback_name, None)
-        if callback is None:
+        if not callback:
             return
         self.__laplace_engine.call(callback_name, callback, args)
 
