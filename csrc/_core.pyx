@@ -715,8 +715,8 @@ cdef class Core:
                 update.text = content.text.get()[0]
         except BaseException:
             server.shared.documents.put_back(DOCUMENT_DATA, taken)
-            if is_this and not content.is_error:
-                self.look(DOCUMENT_DATA)  # it has become so since it was last looked at
+            if is_this:
+                self.look(DOCUMENT_DATA)  # what is wrong with it now
             raise
         if is_this and content.is_error:
             self.look(DOCUMENT_DATA)  # and it has been mended

@@ -12,7 +12,7 @@ import mmap
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -34,6 +34,11 @@ class Colour(enum.Enum):
     RED = "red"
 
 
+class Spot(NamedTuple):
+    x: float
+    y: float
+
+
 @dataclasses.dataclass
 class Point:
     x: Any
@@ -42,6 +47,14 @@ class Point:
 
 def client_of(server: ServerLHC) -> ClientLHC:
     return ClientLHC(f"tcp://127.0.0.1:{server.server_port}", timeout_s=20)
+
+
+def looked(server: ServerLHC, client: Any) -> int:
+    """How many looks two reads caused."""
+    before = server.stats().refreshes
+    client.get()
+    client.get()
+    return server.stats().refreshes - before
 
 
 def set_copy(server: ServerLHC, data: dict[Any, Any]) -> None:
@@ -196,26 +209,83 @@ def test_the_old_data_stays_where_a_copy_is_refused(
         assert server.data == {"old": [1]}
 
 
+class Place:
+    """A path that changes."""
+
+    where = "/a"
+
+    def __fspath__(self) -> str:
+        return self.where
+
+
+class Pair(enum.Enum):
+    BOTH = [1, 2]  # noqa: RUF012
+
+
+def test_what_can_change_is_not_kept_under_another_name(
+    make_server: MakeServer, connect: Connect
+) -> None:
+    place = Place()
+    end = weakref.ref(place)
+    server = make_server()
+    server.set_data({"path": place, "pair": Pair.BOTH, "list": [1]}, copy=True)
+    place.where = "/b"
+    try:
+        Pair.BOTH.value.append(3)
+        _ = server.data["list"]
+        assert connect(server).get() == {"path": "/a", "pair": [1, 2], "list": [1]}
+    finally:
+        Pair.BOTH.value.pop()
+    del place
+    gc.collect()
+    assert end() is None
+
+
+def test_server_data_keeps_the_types_of_data_that_nobody_else_has(
+    make_server: MakeServer, connect: Connect
+) -> None:
+    server = make_server()
+    client = connect(server)
+    server.set_data({"ids": {1}, "at": [Spot(1.0, 2.0)], "trace": np.zeros(3), "t": (np.ones(2),)})
+    assert eventually(lambda: not looked(server, client))
+    shown = server.data
+    assert (shown["ids"], type(shown["at"][0])) == ({1}, Spot)
+    shown["trace"][0] = shown["t"][0][1] = 5
+    got = client.get()
+    assert (got["trace"], got["t"]) == ([5, 0, 0], [[1, 5]])
+
+
+def test_an_array_that_a_weak_reference_reaches_is_live(
+    make_server: MakeServer, connect: Connect
+) -> None:
+    server = make_server()
+    client = connect(server)
+    array = np.zeros(3)
+    reference = weakref.ref(array)
+    server.set_data({"a": array})
+    del array
+    client.get()
+    client.get()
+    found = reference()
+    assert found is not None
+    found[0] = 7
+    del found
+    assert client.get() == {"a": [7, 0, 0]}
+
+
 def test_data_that_nobody_holds_is_frozen_with_its_arrays(
     make_server: MakeServer, connect: Connect
 ) -> None:
     server = make_server()
     client = connect(server)
-
-    def looks() -> int:
-        before = server.stats().refreshes
-        client.get()
-        client.get()
-        return server.stats().refreshes - before
-
     held = np.zeros(4)
     view, foreign = held[1:], np.frombuffer(bytearray(8))
     server.set_data(
         {"a": np.zeros(4)[1:], "b": [np.ones((2, 2)).T], "c": np.frombuffer(b"12345678")}
     )
-    assert eventually(lambda: looks() == 0)
+    assert eventually(lambda: looked(server, client) == 0)
     for array in (held, view, foreign):
         server.set_data({"a": array})
-        assert not eventually(lambda: looks() == 0, 0.1)
+        assert not eventually(lambda: looked(server, client) == 0, 0.1)
         array[-1] += 1
         assert client.get()["a"][-1] == array[-1]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import decimal
+import enum
 import threading
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +29,10 @@ SMALL = (2, 3)
 class Camera:
     image: Any
     number: int
+
+
+class Kind(enum.Enum):
+    ONE = 1
 
 
 def first(value: Any) -> float:
@@ -116,6 +123,45 @@ def test_what_did_not_change_beside_what_did(make_server: MakeServer, connect: C
     data = {"one": two, "two": one, "swapped": [one]}
     server.set_data(data)
     assert client.get() == {"one": two.tolist(), "two": one.tolist(), "swapped": [one.tolist()]}
+
+
+LAYOUTS: dict[str, Callable[[], Any]] = {
+    "C": lambda: np.zeros((500, 500)),
+    "Fortran": lambda: np.zeros((500, 500), order="F"),
+    "strided": lambda: np.zeros((500, 1000))[:, ::2],
+    "masked": lambda: np.ma.masked_array(np.zeros((500, 500)), np.zeros((500, 500), bool)),
+}
+
+
+@pytest.mark.parametrize("arrays", [False, True])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_no_other_thread_runs_during_a_look(
+    make_server: MakeServer, layout: str, arrays: bool
+) -> None:
+    """The number is written first, so no image may be newer than the number beside it."""
+    image = LAYOUTS[layout]()
+    memory = image.data if layout == "masked" else image
+    data = {"n": 0, "between": [decimal.Decimal(1), uuid.uuid4(), Kind.ONE], "image": image}
+    server = make_server(data=data, refresh_timeout_ms=20_000)
+    over = threading.Event()
+
+    def change() -> None:
+        i = 0
+        while not over.is_set():
+            i += 1
+            data["n"] = i
+            memory[0, 0] = i
+
+    changing = threading.Thread(target=change)
+    with client_of(server) as client:
+        changing.start()
+        try:
+            for _ in range(25):
+                got = client.get(arrays=arrays)
+                assert first(got["image"]) <= got["n"]
+        finally:
+            over.set()
+            changing.join()
 
 
 # ---- what was set is shown
@@ -247,6 +293,17 @@ def test_a_get_behind_a_set_shows_a_large_array_that_a_callback_changed(
     assert server.stats().stale_gets == 0
 
 
+def test_a_get_behind_a_get_arrays_shows_what_on_get_changed(make_server: MakeServer) -> None:
+    data = {"n": 0}
+    server = make_server(data=data, refresh_timeout_ms=0)
+    with client_of(server) as client:
+        for i in range(20):
+            server.set_on_get(lambda i=i: data.update(n=i))  # type: ignore[misc]
+            assert client.get(arrays=True) == {"n": i}
+            server.set_on_get(None)
+            assert client.get() == {"n": i}
+
+
 @pytest.mark.parametrize("arrays", [False, True])
 def test_large_data_set_in_on_get_is_in_that_reply(make_server: MakeServer, arrays: bool) -> None:
     server = make_server()
@@ -359,3 +416,36 @@ def test_a_constructor_takes_data_as_set_data_does(
     assert eventually(lambda: server.stats().errors[ErrorKind.DATA] == 1)
     server.set_data({"a": 1})
     assert client.get() == {"a": 1}
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_the_error_goes_with_better_data_of_any_size(make_server: MakeServer, copy: bool) -> None:
+    server = make_server()
+    for good in ({"n": 1}, {"image": np.zeros(LARGE)}):
+        server.set_data({"n": object()})
+        assert "data['n']" in (server.stats().data_error or "")
+        server.set_data(good, copy=copy)
+        assert server.stats().data_error is None
+
+
+def test_what_becomes_bad_in_place_is_told_once_for_each_reason(
+    make_server: MakeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    data: dict[str, Any] = {"n": 1}
+    server = make_server(data=data)
+
+    def told() -> int:
+        return sum("cannot be sent" in record.msg for record in caplog.records)
+
+    with client_of(server) as client:
+        for arrays in (False, True):
+            for bad in (object(), b"", object(), b""):
+                data["n"] = bad
+                with pytest.raises(RemoteError, match="cannot be written"):
+                    client.get(arrays=arrays)
+                assert type(bad).__name__ in (server.stats().data_error or "")
+            assert told() == 2
+            data["n"] = 1
+            assert client.get(arrays=arrays) == {"n": 1}
+            assert server.stats().data_error is None
+            caplog.clear()

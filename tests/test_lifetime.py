@@ -18,7 +18,7 @@ import zmq
 from machine import MACOS, OWN_THREADS, within
 from raw_peers import PATIENCE_S, Gate, Peer, ask, request, run_script, serving, wait_until
 
-from laplace_server import ServerLHC
+from laplace_server import ServerLHC, engine, forks
 from laplace_server.engine import engine_of
 from laplace_server.errors import ForkedServerError
 
@@ -134,6 +134,25 @@ def test_failed_constructor_frees_the_port_at_once():
     with make(address) as server:
         assert ask(server, "PING")["error_msg"] is None
     assert kept.type is TypeError
+
+
+def test_an_interrupted_constructor_frees_the_port_at_once(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with zmq.Context() as context, context.socket(zmq.REP) as socket:
+        port = socket.bind_to_random_port("tcp://127.0.0.1")
+    address = f"tcp://127.0.0.1:{port}"
+    for name in ("ReplySocket", "Publisher", "_resolve", "warn_of_refused"):
+        with monkeypatch.context() as patch:
+            patch.setattr(engine, name, interrupted)
+            if name == "warn_of_refused":
+                patch.setattr(forks._cores, "add", interrupted)
+            with pytest.raises(KeyboardInterrupt) as kept:
+                make(address)
+        with make(address) as server:  # although the exception is kept, with its frames
+            assert ask(server, "PING")["error_msg"] is None
+        assert kept.type is KeyboardInterrupt
 
 
 def test_running_server_is_not_collected():

@@ -578,3 +578,52 @@ def test_derived_classes_do_what_they_do_in_the_original() -> None:
     theirs, ours = said
     assert len(theirs) == 9
     assert ours == theirs
+
+
+def test_a_class_that_knows_better_where_clients_connect(make_server: MakeServer) -> None:
+    class Behind(ServerLHC):
+        @property
+        def server_ip(self) -> str:  # type: ignore[override]
+            return "10.9.8.7"
+
+    server = make_server(kind=Behind, start=False)
+    assert server.address_for_client == f"tcp://10.9.8.7:{server.server_port}"
+    corrected = make_server(start=False)
+    corrected._server_ip = "10.1.1.1"
+    assert corrected.server_ip == "10.1.1.1"
+    assert corrected.address_for_client == f"tcp://10.1.1.1:{corrected.server_port}"
+
+
+def test_values_changed_on_their_way(make_server: MakeServer, connect: Connect) -> None:
+    class Doubled(ServerLHC):
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(name, 2 * value if name == "freedom" else value)
+
+    server = make_server(kind=Doubled, freedom=2)
+    assert connect(server).info()["freedom"] == server.freedom == 4
+
+
+def test_emptying_by_the_class(make_server: MakeServer, connect: Connect) -> None:
+    class Once(ServerLHC):
+        empty_data_after_get = property(lambda self: True, lambda self, value: None)
+
+    client = connect(make_server(kind=Once, data={"n": 1}))
+    assert [client.get(), client.get()] == [{"n": 1}, {}]
+
+
+def test_what_counts_as_no_callback(make_server: MakeServer, connect: Connect) -> None:
+    server = make_server(callback_errors="reply")
+    server.on_get = server.on_position_changed = False  # type: ignore[assignment]
+    client = connect(server)
+    assert client.get() == {}
+    assert client.request("SET", {"positions": 1})["error_msg"] is None
+    assert server.stats().callback_errors == {}
+
+
+def test_handlers_as_a_dict(make_server: MakeServer) -> None:
+    handlers = make_server(start=False)._handlers
+    copied = handlers.copy()
+    assert type(copied) is dict
+    assert copied == dict(handlers)
+    assert (handlers | {"X": print})["X"] is ({"X": print} | handlers)["X"] is print
+    assert "X" not in handlers
