@@ -41,7 +41,7 @@ class HandlerTable(MutableMapping[Hashable, Callable[..., Any]]):
         del self._handlers[cmd]
         self.on_change()
 
-    def __ior__(self, handlers: Mapping[Any, Callable[..., Any]]) -> HandlerTable:
+    def __ior__(self, handlers: Any) -> HandlerTable:  # type: ignore[misc, unused-ignore]
         self.update(handlers)
         return self
 
@@ -49,10 +49,10 @@ class HandlerTable(MutableMapping[Hashable, Callable[..., Any]]):
         """As a dict, whose changes change nothing here."""
         return dict(self._handlers)
 
-    def __or__(self, other: Mapping[Any, Callable[..., Any]]) -> dict[Any, Callable[..., Any]]:
+    def __or__(self, other: Any) -> Any:
         return self._handlers | dict(other)
 
-    def __ror__(self, other: Mapping[Any, Callable[..., Any]]) -> dict[Any, Callable[..., Any]]:
+    def __ror__(self, other: Any) -> Any:
         return dict(other) | self._handlers
 
     def __iter__(self) -> Iterator[Hashable]:
