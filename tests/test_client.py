@@ -305,6 +305,10 @@ class Axis(enum.IntEnum):
 
 class Level(enum.Enum):
     HIGH = numpy.float32(2.5)
+
+
+class Levels(enum.Enum):
+    # Of its own: before Python 3.11 members are compared with one another.
     BOTH = (1, 2)
 
 
@@ -332,7 +336,7 @@ VALUES: list[tuple[Any, Any]] = [
     ([frozenset({"a"}), {(1, 2)}], [["a"], [[1, 2]]]),
     ([MOMENT, DAY, datetime.time(1, 2)], ["2026-01-02T03:04:05+00:00", "2026-01-02", "01:02:00"]),
     ([KEY, decimal.Decimal("1.50")], [str(KEY), 1.5]),
-    ([Kind.STAGE, Axis.Y, Level.HIGH, Level.BOTH], ["stage", 1, 2.5, [1, 2]]),
+    ([Kind.STAGE, Axis.Y, Level.HIGH, Levels.BOTH], ["stage", 1, 2.5, [1, 2]]),
     (Point(1, [Point(Kind.STAGE)]), {"x": 1, "y": [{"x": "stage", "y": None}]}),
     (numpy.datetime64("2026-01-02T03:04:05.123456789"), "2026-01-02T03:04:05.123456789"),
     (numpy.array(["2026-01-02", "NaT"], "M8[D]"), ["2026-01-02", "NaT"]),

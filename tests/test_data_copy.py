@@ -173,6 +173,8 @@ def test_a_flat_copy_that_is_only_looked_at_stays_frozen(
     client = connect(server)
     client.get()
     server.set_data({"x": 1, "text": "a", "on": True}, copy=True)
+    client.info()
+    assert eventually(lambda: looked(server, client) == 0)  # also at what it began with
     before = server.stats().refreshes
     for _ in range(20):
         assert server.data["x"] == 1
