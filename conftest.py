@@ -20,7 +20,8 @@ CHECKOUT = Path(__file__).resolve().parent
 PACKAGE = CHECKOUT / "laplace_server"
 
 # An editable install and `setup.py build_ext --inplace` put it there; then the folder is complete.
-BUILT_IN_PLACE = any((PACKAGE / f"_core{suffix}").exists() for suffix in EXTENSION_SUFFIXES)
+CORE = PACKAGE / "server" / "_core"
+BUILT_IN_PLACE = any(CORE.with_suffix(suffix).exists() for suffix in EXTENSION_SUFFIXES)
 
 if not BUILT_IN_PLACE:
     sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != CHECKOUT]

@@ -45,7 +45,7 @@ def rebuild(session: nox.Session) -> None:
 def test(session: nox.Session) -> None:
     """Install the package with its tests' tools and run them: `nox -s test -- -k stop`."""
     install(session, ".[test]")
-    session.run("pytest", *session.posargs, env={"LAPLACE_TEST_INSTALLED": "1"})
+    session.run("pytest", "-n", "2", *session.posargs, env={"LAPLACE_TEST_INSTALLED": "1"})
 
 
 @nox.session
@@ -57,9 +57,10 @@ def lint(session: nox.Session) -> None:
     session.run("mypy", "--strict", "--cache-dir", f"{session.create_tmp()}/mypy")
     session.run("cython-lint", "csrc")
     for compiler in filter(shutil.which, COMPILERS):
-        for source in sorted(Path("csrc").glob("*.cpp")):
+        for source in sorted(Path("csrc").rglob("*.cpp")):
             # With optimisation: some warnings need the data flow that it finds.
-            command = [compiler, "-std=c++17", "-O2", *WARNINGS, "-pthread", "-c", str(source)]
+            command = [compiler, "-std=c++17", "-O2", *WARNINGS, "-pthread"]
+            command += ["-Icsrc", "-c", str(source)]
             session.run(*command, "-o", os.devnull, external=True, silent=True)
     session.run("zizmor", "--offline", "--no-progress", ".github")
     workflows = sorted(str(path) for path in Path(".github/workflows").iterdir())
@@ -81,19 +82,25 @@ def bench(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Run the documents' examples; check their links, lists and figures."""
     install(session, ".[dev]")
-    session.run("pytest", "-q", "tests/test_package.py", "tests/test_examples.py")
-    session.run("pytest", "-q", "tests/test_wheels.py", "tests/test_docs.py")
+    session.run("pytest", "-q", "tests/package/test_package.py", "tests/package/test_examples.py")
+    session.run("pytest", "-q", "tests/package/test_wheels.py", "tests/package/test_docs.py")
 
 
 @nox.session
 def asan(session: nox.Session) -> None:
     """Run the rough tests on a core built with address and undefined-behaviour sanitizers."""
     install(session, ".[dev]")
-    session.run("python", "tests/sanitize.py", *(session.posargs or ["address"]))
+    session.run("python", "tests/package/sanitize.py", *(session.posargs or ["address"]))
+
+
+@nox.session(venv_backend="none")
+def fuzz(session: nox.Session) -> None:
+    """Search for bytes that break ZMTP, or another target: `nox -s fuzz -- scan`, or `curve`."""
+    session.run("python", "tests/native/run_fuzz.py", *(session.posargs or ["zmtp"]))
 
 
 @nox.session
 def cross(session: nox.Session) -> None:
     """Compile the core for every platform of the wheels; run it where an emulator is."""
     install(session, "ziglang")
-    session.run("python", "tests/cross.py", *session.posargs)
+    session.run("python", "tests/package/cross.py", *session.posargs)

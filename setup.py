@@ -1,4 +1,6 @@
-"""The compiled core. All metadata is in pyproject.toml.
+"""The compiled modules: the server's core, and what reads frames for clients.
+
+All metadata is in pyproject.toml.
 
 Switches, all off by default, set in the environment of a build:
 LAPLACE_DEBUG=1 (assertions, no optimisation), LAPLACE_SANITIZE=address,undefined
@@ -9,6 +11,7 @@ libzmq of their own LAPLACE_BUNDLE=FOLDER (the library and the licences of what 
 import os
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -17,10 +20,15 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 MSVC = sys.platform == "win32"
-HEADERS = sorted(str(path) for path in Path("csrc").glob("*.h"))
-PARTS = sorted(str(path) for path in Path("csrc").glob("*.p*"))
-EXPORTS = "csrc/exports.map"
-SOURCES = sorted(str(path) for path in Path("csrc").glob("*.cpp"))
+HEADERS = sorted(str(path) for path in Path("csrc").rglob("*.h"))
+PARTS = sorted(str(path) for path in Path("csrc").rglob("*.p*"))
+EXPORTS = "csrc/python/exports.map"
+SOURCES = sorted(path.as_posix() for path in Path("csrc").rglob("*.cpp"))
+# What is a client's alone, and what it shares with the server. No libzmq.
+CLIENT = [path for path in SOURCES if path.startswith("csrc/client/")]
+SHARED = [path for path in SOURCES if path.startswith(("csrc/crypto/", "csrc/zmtp/"))] + [
+    f"csrc/tcp/{name}.cpp" for name in ("address", "network", "numeric", "socket", "wait")
+]
 
 
 def switch(name: str) -> str:
@@ -39,20 +47,20 @@ def compile_args() -> list[str]:
     return args
 
 
-def link_args() -> list[str]:
+def link_args(module: str) -> list[str]:
     if MSVC:
         return []
     args = ["-pthread"]
     if sys.platform.startswith("linux"):
         args += ["-ldl", f"-Wl,--version-script={EXPORTS}"]
     elif sys.platform == "darwin":
-        args.append("-Wl,-exported_symbol,_PyInit__core")
+        args.append(f"-Wl,-exported_symbol,_PyInit_{module}")
     if switch("LAPLACE_SANITIZE"):
         args.append(f"-fsanitize={switch('LAPLACE_SANITIZE')}")
     return args
 
 
-class BuildCore(build_ext):
+class BuildExtensions(build_ext):
     """Stricter warnings for the sources written by hand than for what Cython generates."""
 
     def build_extension(self, ext: Extension) -> None:
@@ -101,22 +109,35 @@ class BuildPython(build_py):
         return [*super().get_outputs(include_bytecode), *self.bundle()]
 
 
-core = Extension(
-    "laplace_server._core",
-    sources=["csrc/_core.pyx", *SOURCES],
-    depends=[*HEADERS, EXPORTS, *PARTS],
-    include_dirs=["csrc"],
-    language="c++",
-    libraries=["iphlpapi"] if MSVC else [],  # the addresses of this machine
-    extra_compile_args=compile_args(),
-    extra_link_args=link_args(),
+def extension(name: str, *sources: str, libraries: Iterable[str] = ()) -> Extension:
+    module = name.rpartition(".")[2]
+    return Extension(
+        name,
+        sources=[f"csrc/python/{module}.pyx", *sources],
+        depends=[*HEADERS, EXPORTS, *PARTS],
+        include_dirs=["csrc"],
+        language="c++",
+        libraries=list(libraries),
+        extra_compile_args=compile_args(),
+        extra_link_args=link_args(module),
+    )
+
+
+# On Windows sockets are a library of their own, and so are the addresses of the machine.
+NETWORK = ["iphlpapi", "ws2_32"] if MSVC else []
+core = extension(
+    "laplace_server.server._core",
+    *(path for path in SOURCES if path not in CLIENT),
+    libraries=NETWORK,
 )
+frames = extension("laplace_server.client._frames", *CLIENT, *SHARED, libraries=NETWORK)
 
 setup(
-    cmdclass={"build_ext": BuildCore, "build_py": BuildPython},
+    cmdclass={"build_ext": BuildExtensions, "build_py": BuildPython},
     ext_modules=cythonize(
-        [core],
+        [core, frames],
         build_dir="build/cython",
+        include_path=["csrc"],
         compiler_directives={"language_level": 3, "embedsignature": True},
     ),
 )

@@ -11,9 +11,10 @@ import zipfile
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
+MODULES = ["laplace_server/client/_frames", "laplace_server/server/_core"]
 SOURCES = {".pyx", ".pxd", ".pxi", ".c", ".cpp", ".h"}
-# What the Windows wheel brings: libzmq with its licences.
-BUNDLED = {"libzmq.dll", "libzmq-licence.txt", "libsodium-licence.txt"}
+# What the Windows wheel brings: libzmq and libsodium with their licences.
+BUNDLED = {"libzmq.dll", "libzmq-licence.txt", "libsodium.dll", "libsodium-licence.txt"}
 # What delvewheel and auditwheel add: C++ runtimes that Windows and musl systems may lack.
 REPAIRED = {
     "win": re.compile(r"laplace_server\.libs/msvcp140-[0-9a-f]+\.dll"),
@@ -38,7 +39,9 @@ def check_sdist(checkout: str, sdist: str) -> None:
     missing = tracked(checkout) - held
     if missing:
         sys.exit(f"not in the sdist (see MANIFEST.in): {sorted(missing)}")
-    generated = [name for name in held if name.startswith("build/") or name == "csrc/_core.cpp"]
+    generated = [
+        name for name in held if name.startswith("build/") or re.match("csrc/python/.*\\.cpp", name)
+    ]
     if generated:
         sys.exit(f"generated files in the sdist: {generated}")
 
@@ -52,13 +55,13 @@ def check_wheel(checkout: str, wheel: str) -> None:
     expected = {
         PurePosixPath(name) for name in tracked(checkout) if name.startswith("laplace_server/")
     }
-    if len(modules) != 1:
-        sys.exit(f"one compiled module expected, got {modules}")
+    if sorted(str(path).partition(".")[0] for path in modules) != MODULES:
+        sys.exit(f"wrong compiled modules: {sorted(map(str, modules))}")
     if package - modules - bundled != expected:
         sys.exit(f"wrong in the wheel: {sorted(map(str, (package - modules) ^ expected))}")
     system = identifier(wheel).split("-")[1].split("_")[0]
     if {path.name for path in bundled} != (BUNDLED if system == "win" else set()):
-        sys.exit(f"wrong libzmq in {Path(wheel).name}: {sorted(map(str, bundled))}")
+        sys.exit(f"wrong libraries in {Path(wheel).name}: {sorted(map(str, bundled))}")
     others = [
         str(path)
         for path in held - package

@@ -1,10 +1,11 @@
-"""Counts the instructions of an envelope's scan and of a native GET; a guard that times nothing.
+"""Counts the instructions of an envelope's scan and of native GETs; a guard that times nothing.
 
     python benchmarks/instructions.py           compare with the stored figures; status 1 if above
     python benchmarks/instructions.py --store   store today's
 
-libzmq is replaced by a socket made of memory, so only the core's own work is counted. Valgrind's
-callgrind counts, or `perf stat` where the machine lets it; with neither, the status is 77.
+The system's calls for sockets are replaced, so only the core's own work is counted: the loop with
+its own transport. Valgrind's callgrind counts, or `perf stat` where the machine lets it; with
+neither, the status is 77.
 """
 
 from __future__ import annotations
@@ -23,8 +24,13 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CORE = HERE.parent / "csrc"
 STORED = HERE / "instructions.json"
-WORKS = {"scan": "scan of an envelope", "get": "repeated native GET of two floats"}
-PARTS = ("loop", "loop_peers", "loop_streams", "scan", "documents", "handover", "stream")
+WORKS = {
+    "scan": "scan of an envelope",
+    "get": "repeated native GET of two floats over TCP",
+    "gets": "the same, dozens in one receive",
+}
+ROOMS = ("base", "crypto", "zmtp", "tcp", "transport", "documents", "requests", "streams")
+BESIDES = ("server/loop.cpp",)
 TOLERANCE = 0.15  # compilers' versions and C libraries differ a little
 FEW, MANY = 1000, 3000
 SKIPPED = 77  # the status by which test programs say so
@@ -45,9 +51,10 @@ def compile_program(folder: Path) -> Path:
     """Compile the core without Python, as it is shipped: with -O2."""
     program = folder / "instructions"
     sources = [HERE / "native" / "instructions.cpp"]
-    sources += [CORE / f"{name}.cpp" for name in PARTS]
+    sources += [path for room in ROOMS for path in sorted((CORE / room).glob("*.cpp"))]
+    sources += [CORE / name for name in BESIDES]
     command = [*compiler(), "-std=c++17", "-O2", "-DNDEBUG", f"-I{CORE}", *map(str, sources)]
-    subprocess.run([*command, "-pthread", "-o", str(program)], check=True)
+    subprocess.run([*command, "-pthread", "-ldl", "-o", str(program)], check=True)
     return program
 
 

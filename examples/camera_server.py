@@ -3,6 +3,7 @@
     pip install '.[arrays]'  # in a clone of the repository
     python camera_server.py
     python camera_server.py --address "tcp://*:5555" --rate 1000 --images 25
+    python camera_server.py --keys camera-keys     a folder of `laplace-server keys`
 
 Stream "shots": one small update for each shot of the laser. Stream "images": the newest image,
 with the number of its shot. What a simple client needs is set as the data, for GET. `recorder.py`
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import signal
 import time
 from typing import Any
 
@@ -20,6 +22,7 @@ import numpy as np
 
 from laplace_server import ServerLHC
 from laplace_server.protocol import DEVICE_CAMERA
+from laplace_server.security import ServerSecurity
 
 ROWS, COLUMNS = 480, 640
 
@@ -46,6 +49,7 @@ class Laser:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--address", default="tcp://127.0.0.1:5555")
+    parser.add_argument("--keys", metavar="FOLDER", help="whom to serve (default: everybody)")
     parser.add_argument("--rate", type=float, default=1000.0, help="shots per second")
     parser.add_argument("--images", type=float, default=25.0, help="images per second")
     parser.add_argument("--seconds", type=float, help="end after this time (default: never)")
@@ -57,6 +61,7 @@ def main() -> None:
         freedom=0,
         device=DEVICE_CAMERA,
         data={"shot": 0},
+        security=ServerSecurity.from_folder(options.keys) if options.keys else None,
     )
     # A recorder may be away for about half a minute of images of 600 KiB, and for an hour of shots
     # of 60 bytes, and loses nothing. Memory is taken as it is needed.
@@ -68,6 +73,8 @@ def main() -> None:
     shot = 0
     begun = time.monotonic()
     offset = time.time() - begun  # from the clock that shots are counted by to the time of day
+    # So that SIGTERM, as of a service that is stopped, ends it as Ctrl-C does: with a goodbye.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         server.start()
         print(f"camera: listening on port {server.server_port}", flush=True)

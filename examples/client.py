@@ -4,7 +4,7 @@
     python client.py --move 1.5 -2 --seconds 5
 
 Start `motor_server.py` or `qt_window.py` first. The client may be started before the server and
-outlives its restarts.
+outlives its restarts. Keys are those of `laplace-server keys trust ADDRESS FILE`, if any.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import sys
 import time
 
 from laplace_server.client import ClientLHC
-from laplace_server.errors import RemoteError, RequestTimeout, VersionMismatch
+from laplace_server.errors import LaplaceError, RequestTimeout
+from laplace_server.security import ClientSecurity
 
 
 def main() -> int:
@@ -27,22 +28,24 @@ def main() -> int:
 
     start = time.monotonic()
     answered = 0
-    with ClientLHC(options.address, name="example client", timeout_s=2.0) as client:
-        try:
+    try:
+        security = ClientSecurity.find(options.address)  # None where nobody has trusted a server
+        with ClientLHC(options.address, "example client", 2.0, security=security) as client:
             if options.move:
                 client.set(options.move)
             while options.seconds is None or time.monotonic() - start < options.seconds:
                 try:
                     print(client.get(), flush=True)
                     answered += 1
-                except RequestTimeout:
-                    print("no answer, trying again", file=sys.stderr, flush=True)
+                except RequestTimeout as error:
+                    why = error.reason or "it may be busy"
+                    print(f"no answer ({why}), trying again", file=sys.stderr, flush=True)
                 time.sleep(1.0 / options.rate)
-        except (RemoteError, RequestTimeout, VersionMismatch) as error:
-            print(f"{type(error).__name__}: {error}", file=sys.stderr)
-            return 1
-        except KeyboardInterrupt:
-            pass
+    except LaplaceError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        pass
     return 0 if answered else 1
 
 

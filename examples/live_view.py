@@ -5,7 +5,8 @@
     python live_view.py --address tcp://192.168.1.20:5555 --stream images
 
 The window takes the newest image each time and tells how many it has skipped; with --every it takes
-all of them and shows the last of each batch. The server may start later, and come back.
+all of them and shows the last of each batch. The server may start later, and come back. Keys are
+those of `laplace-server keys trust ADDRESS FILE`, if any.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from PyQt6.QtWidgets import (
 from laplace_server import ServerLHC
 from laplace_server.protocol import DEVICE_CAMERA
 from laplace_server.qt import StreamBridge
+from laplace_server.security import ClientSecurity
 from laplace_server.stream import Update
 
 STATUS_MS = 250
@@ -128,7 +130,14 @@ class ImageView(QWidget):
 class LiveView(QWidget):
     """The images of a stream, and a line that tells how it goes."""
 
-    def __init__(self, address: str, stream: str, field: str, every: bool) -> None:
+    def __init__(
+        self,
+        address: str,
+        stream: str,
+        field: str,
+        every: bool,
+        security: ClientSecurity | None = None,
+    ) -> None:
         super().__init__()
         self.setWindowTitle(f"{stream} - {address}")
         self.field = field
@@ -155,7 +164,9 @@ class LiveView(QWidget):
         layout.addLayout(status)
         self.resize(760, 600)
 
-        self.bridge = StreamBridge(address, stream, latest_only=not every, parent=self)
+        self.bridge = StreamBridge(
+            address, stream, latest_only=not every, security=security, parent=self
+        )
         self.bridge.update_received.connect(self.show_update)
         self.bridge.updates_received.connect(lambda updates: self.show_update(updates[-1]))
         self.bridge.connected_changed.connect(self.show_connected)
@@ -264,13 +275,15 @@ def main() -> int:
     app = QApplication(sys.argv[:1])
     # The window's timer enters Python some times a second, which is when Ctrl-C is noticed.
     signal.signal(signal.SIGINT, lambda *_: QTimer.singleShot(0, app.closeAllWindows))
-    address = options.address
+    address, security = options.address, None
     camera = SimulatedCamera(options.rate) if options.simulate else None
-    if camera is not None:
+    if camera is None:
+        security = ClientSecurity.find(address)
+    else:
         address = f"tcp://127.0.0.1:{camera.server.server_port}"
         camera.start()
     try:
-        window = LiveView(address, options.stream, options.field, options.every)
+        window = LiveView(address, options.stream, options.field, options.every, security)
         print(f"live view: following {options.stream!r} of {address}", flush=True)
         if options.seconds is not None:
             QTimer.singleShot(int(options.seconds * 1000), window.close)

@@ -2,6 +2,7 @@
 
     python motor_server.py
     python motor_server.py --address "tcp://*:5555"     for other machines too
+    python motor_server.py --keys stage-keys            a folder of `laplace-server keys`
 
 It runs until Ctrl-C or a client's STOP. `client.py` reads it and moves it.
 """
@@ -10,12 +11,14 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import threading
 import time
 from typing import Any
 
 from laplace_server import ServerLHC
 from laplace_server.protocol import DEVICE_MOTOR
+from laplace_server.security import ServerSecurity
 
 SPEED = 5.0  # mm/s
 PERIOD = 0.02  # s between two updates of what clients read
@@ -65,6 +68,7 @@ def wanted_targets(positions: Any, axes: int) -> dict[int, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--address", default="tcp://127.0.0.1:5555")
+    parser.add_argument("--keys", metavar="FOLDER", help="whom to serve (default: everybody)")
     parser.add_argument("--seconds", type=float, help="end after this time (default: never)")
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
@@ -76,6 +80,7 @@ def main() -> None:
         freedom=2,
         device=DEVICE_MOTOR,
         data={"positions": [0.0, 0.0]},
+        security=ServerSecurity.from_folder(options.keys) if options.keys else None,
     )
 
     def on_position_changed(positions: Any) -> None:
@@ -88,6 +93,8 @@ def main() -> None:
     server.set_on_saving_path_changed(lambda path: print(f"saving to {path}", flush=True))
 
     last = start = time.monotonic()
+    # So that SIGTERM, as of a service that is stopped, ends it as Ctrl-C does: with a goodbye.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         server.start()
         print(f"stage: listening on port {server.server_port}", flush=True)

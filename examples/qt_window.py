@@ -2,6 +2,7 @@
 
     pip install '.[qt]'  # in a clone of the repository
     python qt_window.py
+    python qt_window.py --keys stage-keys     a folder of `laplace-server keys`
 
 The server's callbacks run in the server's thread; ServerController brings them to the window's
 thread as signals. Reads (GET) never wait for the window, even while it is busy.
@@ -31,6 +32,7 @@ from PyQt6.QtWidgets import (
 
 from laplace_server import ServerLHC
 from laplace_server.protocol import DEVICE_MOTOR
+from laplace_server.security import ServerSecurity
 from laplace_server.server_controller import ServerController
 
 AXES = ("x", "y", "z")
@@ -49,7 +51,7 @@ def plain_label(text: str) -> QLabel:
 class StageWindow(QWidget):
     """Shows and simulates a stage, and owns the server that tells others about it."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, security: ServerSecurity | None) -> None:
         super().__init__()
         self.setWindowTitle("Stage")
         self.positions = [0.0] * len(AXES)
@@ -59,6 +61,7 @@ class StageWindow(QWidget):
             freedom=len(AXES),
             device=DEVICE_MOTOR,
             data={"positions": list(self.positions)},
+            security=security,
         )
         self.build()
         self.connect_server()
@@ -155,13 +158,15 @@ class StageWindow(QWidget):
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--address", default="tcp://127.0.0.1:5555")
+    parser.add_argument("--keys", metavar="FOLDER", help="whom to serve (default: everybody)")
     parser.add_argument("--seconds", type=float, help="close after this time (default: never)")
     options = parser.parse_args()
 
     app = QApplication(sys.argv[:1])
     # The window's timer enters Python many times a second, which is when Ctrl-C is noticed.
     signal.signal(signal.SIGINT, lambda *_: QTimer.singleShot(0, app.closeAllWindows))
-    window = StageWindow(options.address)
+    security = ServerSecurity.from_folder(options.keys) if options.keys else None
+    window = StageWindow(options.address, security)
     print(f"stage: listening on port {window.server.server_port}", flush=True)
     if options.seconds is not None:
         QTimer.singleShot(int(options.seconds * 1000), window.close)

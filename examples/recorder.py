@@ -4,6 +4,9 @@
     python recorder.py --stream images --folder run7
     python recorder.py --stream images --folder run7 --check      reads it and adds up
 
+Keys are those of `laplace-server keys trust ADDRESS FILE`, if any. Where it ends without being able
+to record, such as by a key that is not allowed, it says why, and its status is 1.
+
 It begins with the oldest update that the server still has, goes on where it ended when it is
 started again, and follows a server that is restarted. In the folder are
 
@@ -41,7 +44,8 @@ from urllib.parse import quote
 import numpy as np
 
 from laplace_server.client import ClientLHC
-from laplace_server.errors import RemoteError, RequestTimeout
+from laplace_server.errors import LaplaceError
+from laplace_server.security import ClientSecurity
 from laplace_server.stream import EndedEpoch, Subscription, Update
 
 FLUSH_S = 0.5  # what was recorded in this time is asked for again after a crash
@@ -208,20 +212,6 @@ def say(text: str) -> None:
     print(f"recorder: {text}", flush=True)
 
 
-def begun(client: ClientLHC, stream: str, ending: threading.Event) -> Subscription | None:
-    """The subscription, as soon as the server is there; None if the end comes first."""
-    said = ""
-    while not ending.is_set():
-        try:
-            return client.subscribe(stream, start="oldest")
-        except (RequestTimeout, RemoteError) as error:
-            if str(error) != said:
-                said = str(error)
-                say(f"waiting: {said}")
-        ending.wait(0.5)
-    return None
-
-
 def record(
     subscription: Subscription, recording: Recording, ending: threading.Event, seconds: float | None
 ) -> None:
@@ -256,16 +246,25 @@ def main() -> int:
     ending = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ending.set())
-    with (
-        Recording(options.folder, options.stream) as recording,
-        ClientLHC(options.address, name="recorder") as client,
-    ):
-        subscription = begun(client, options.stream, ending)
-        if subscription is not None:
-            with subscription:
+    trouble: str | None = None
+    with Recording(options.folder, options.stream) as recording:
+        try:
+            security = ClientSecurity.find(options.address)
+            with (
+                ClientLHC(options.address, name="recorder", security=security) as client,
+                # It waits for a server, or a stream, that is not there yet, and the log says so.
+                client.subscribe(options.stream, start="oldest") as subscription,
+            ):
                 say(f"recording {options.stream} of {options.address} into {options.folder}")
                 record(subscription, recording, ending, options.seconds)
+                if not subscription.server_ended:
+                    trouble = subscription.trouble
+        except LaplaceError as error:
+            trouble = str(error)
         say(f"{recording.recorded:,} updates recorded, {recording.lost:,} lost")
+    if trouble is not None:
+        say(f"not recorded to the end: {trouble}")
+        return 1
     return 0
 
 

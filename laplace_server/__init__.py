@@ -1,22 +1,38 @@
 """ZeroMQ server for lab instruments that answers whatever the program around it is doing."""
 
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
+from __future__ import annotations
 
-try:
-    __version__ = version("laplace-server")
-except PackageNotFoundError:  # imported from a source tree that is not installed
-    __version__ = "unknown"
+from typing import TYPE_CHECKING, Any
 
-try:
+if TYPE_CHECKING:
     from laplace_server.server_lhc import ServerLHC
-except ImportError:
-    if find_spec("laplace_server._core") is not None:
-        raise
-    raise ImportError(
-        f"the compiled core of laplace_server is not built for this Python in {__path__[0]}. "
-        "Is that a clone of the repository? To use the installed package, start Python in another "
-        "folder; to build the core in the clone: pip install -e ."
-    ) from None
+
+    __version__: str
 
 __all__ = ["ServerLHC", "__version__"]
+
+
+if not TYPE_CHECKING:  # a checker would take any name for one of the module
+
+    def __getattr__(name: str) -> Any:
+        """Load what is asked for: a client loads no server, and an error class neither of them."""
+        if name == "ServerLHC":
+            from laplace_server.server_lhc import ServerLHC
+
+            return ServerLHC
+        if name == "__version__":
+            return _version()
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("laplace-server")
+    except PackageNotFoundError:  # imported from a source tree that is not installed
+        return "unknown"

@@ -20,8 +20,9 @@ class RequestTimeout(LaplaceError, TimeoutError):
     The server may be absent, busy or gone; whether it has run the command is not known.
 
     Attributes: ``cmd`` (the command), ``address`` (of the server), ``timeout_s`` (seconds waited),
-    ``reason`` (text: why nothing could be sent, such as a host name that is not known, or nobody
-    who listens; None where the server may have got the request, and has not answered).
+    ``reason`` (text: why nothing could be sent, such as a host name that is not known, nobody who
+    listens, somebody who listens and says nothing, or a server that takes no more connections; None
+    where the server may have got the request, and has not answered).
     """
 
     def __init__(self, cmd: str, address: str, timeout_s: float, reason: str | None = None) -> None:
@@ -58,6 +59,13 @@ class VersionMismatch(RemoteError):
     """The server does not accept this package's protocol version."""
 
 
+class NotPermitted(RemoteError):
+    """The server does not permit this to who asks, or (STOP) to anybody: another try is in vain.
+
+    It is the role of the client's key that counts, or that of clients without keys.
+    """
+
+
 class InvalidReply(RemoteError):
     """What came back is no reply of this protocol; ``error_msg`` says what is wrong with it."""
 
@@ -70,4 +78,11 @@ class ForkedServerError(LaplaceError, RuntimeError):
     """A server was used in a forked child; it works in the process that made it only.
 
     Start children with ``multiprocessing.get_context("spawn")`` and make the server there.
+    """
+
+
+class KeyFileError(LaplaceError):
+    """A file with a key is not as it has to be; the text names it and says what to do.
+
+    It is missing or no certificate, holds the wrong kind of key, or is open to others.
     """

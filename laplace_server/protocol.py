@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from laplace_server.wire import commands
+
 Message = dict[str, Any]
 
 PROTOCOL_VERSION = "0.2.2"
@@ -39,20 +41,20 @@ AVAILABLE_DEVICES = [
 ]
 AVAILABLE_CONTROLS = [DEVICE_GAS, DEVICE_MOTOR]
 
-CMD_INFO = "INFO"
-CMD_PING = "PING"
-CMD_GET = "GET"
-CMD_SET = "SET"
-CMD_SAVE = "SAVE"
-CMD_STOP = "STOP"
-CMD_OPT = "OPT"
-CMD_SCAN = "SCAN"
-CMD_SET_ACT = "SET ACT"
-CMD_SET_DIAG = "SET DIAG"
-CMD_UPDATE_ACTUATORS_POS = "UPDATE ACT POS"
-CMD_TOGGLE_SAVING = "TOGGLE SAVING"
-CMD_GET_ARRAYS = "GET ARRAYS"
-CMD_SUBSCRIBE = "SUBSCRIBE"
+CMD_INFO = commands.INFO.name
+CMD_PING = commands.PING.name
+CMD_GET = commands.GET.name
+CMD_SET = commands.SET.name
+CMD_SAVE = commands.SAVE.name
+CMD_STOP = commands.STOP.name
+CMD_OPT = commands.OPT.name
+CMD_SCAN = commands.SCAN.name
+CMD_SET_ACT = commands.SET_ACT.name
+CMD_SET_DIAG = commands.SET_DIAG.name
+CMD_UPDATE_ACTUATORS_POS = commands.UPDATE_ACTUATORS_POS.name
+CMD_TOGGLE_SAVING = commands.TOGGLE_SAVING.name
+CMD_GET_ARRAYS = commands.GET_ARRAYS.name
+CMD_SUBSCRIBE = commands.SUBSCRIBE.name
 
 
 def make_message(
@@ -84,9 +86,31 @@ def make_error(sender: Any, target: Any, *, cmd: Any, error_msg: str) -> Message
     )
 
 
+def command_request(
+    command: commands.Command, sender: Any, target: Any, value: Any = None
+) -> Message:
+    """Ask for a command of the table, with its value if it takes one."""
+    payload = None if command.key is None else {command.key: value}
+    return make_message(
+        cmd=command.name, sender=sender, target=target, payload=payload, msg=command.request_text
+    )
+
+
+def command_reply(
+    command: commands.Command,
+    sender: Any,
+    target: Any,
+    payload: Mapping[str, Any] | None = None,
+) -> Message:
+    """Answer a command of the table."""
+    return make_message(
+        cmd=command.name, sender=sender, target=target, payload=payload, msg=command.reply_text
+    )
+
+
 def make_info_request(sender: Any, target: Any) -> Message:
     """Ask what the device is and what it can do."""
-    return make_message(cmd=CMD_INFO, sender=sender, target=target, msg="Informations required.")
+    return command_request(commands.INFO, sender, target)
 
 
 def make_info_reply(
@@ -112,44 +136,32 @@ def make_info_reply(
         "name_list": [] if name_list is None else name_list,
         "plottables_list": [] if plottables_list is None else plottables_list,
     }
-    return make_message(
-        cmd=CMD_INFO,
-        sender=sender,
-        target=target,
-        payload=payload,
-        msg="Informations transmitted.",
-    )
+    return command_reply(commands.INFO, sender, target, payload)
 
 
 def make_ping(sender: Any, target: Any) -> Message:
     """Ask whether the server answers at all."""
-    return make_message(
-        cmd=CMD_PING, sender=sender, target=target, payload={"PING": None}, msg="Alive?"
-    )
+    return command_request(commands.PING, sender, target)
 
 
 def make_pong(sender: Any, target: Any) -> Message:
     """Answer PING."""
-    return make_message(
-        cmd=CMD_PING, sender=sender, target=target, payload={"PING": "PONG"}, msg="Still alive."
-    )
+    return command_reply(commands.PING, sender, target, {"PING": "PONG"})
 
 
 def make_get_request(sender: Any, target: Any) -> Message:
     """Ask for the device's present data."""
-    return make_message(cmd=CMD_GET, sender=sender, target=target, msg="Get values.")
+    return command_request(commands.GET, sender, target)
 
 
 def make_get_reply(sender: Any, target: Any, *, data: Any) -> Message:
     """Answer GET with the device's data."""
-    return make_message(
-        cmd=CMD_GET, sender=sender, target=target, payload={"data": data}, msg="Data sent."
-    )
+    return command_reply(commands.GET, sender, target, {"data": data})
 
 
 def make_get_arrays_request(sender: Any, target: Any) -> Message:
     """Ask for the device's present data, its arrays as bytes in frames of their own."""
-    return make_message(cmd=CMD_GET_ARRAYS, sender=sender, target=target, msg="Get values.")
+    return command_request(commands.GET_ARRAYS, sender, target)
 
 
 def make_get_arrays_reply(
@@ -160,13 +172,7 @@ def make_get_arrays_reply(
     ``arrays`` tells, for each frame that follows, where its array stands (``path``, a list of keys
     and indices), its ``dtype`` (as ``numpy.dtype.str`` writes it) and its ``shape``.
     """
-    return make_message(
-        cmd=CMD_GET_ARRAYS,
-        sender=sender,
-        target=target,
-        payload={"data": data, "arrays": arrays},
-        msg="Data sent.",
-    )
+    return command_reply(commands.GET_ARRAYS, sender, target, {"data": data, "arrays": arrays})
 
 
 def make_set_request(sender: Any, target: Any, *, positions: Any) -> Message:
@@ -174,145 +180,92 @@ def make_set_request(sender: Any, target: Any, *, positions: Any) -> Message:
 
     A list in axis order, or a dict from axis index to position such as ``{"0": 1.5}``.
     """
-    return make_message(
-        cmd=CMD_SET,
-        sender=sender,
-        target=target,
-        payload={"positions": positions},
-        msg="Set request.",
-    )
+    return command_request(commands.SET, sender, target, positions)
 
 
 def make_set_reply(sender: Any, target: Any) -> Message:
     """Answer SET."""
-    return make_message(cmd=CMD_SET, sender=sender, target=target, msg="Positions updated.")
+    return command_reply(commands.SET, sender, target)
 
 
 def make_save_request(sender: Any, target: Any, *, path: Any) -> Message:
     """Tell the device where to save from now on."""
-    return make_message(
-        cmd=CMD_SAVE,
-        sender=sender,
-        target=target,
-        payload={"path": path},
-        msg="Save path request.",
-    )
+    return command_request(commands.SAVE, sender, target, path)
 
 
 def make_save_reply(sender: Any, target: Any) -> Message:
     """Answer SAVE."""
-    return make_message(cmd=CMD_SAVE, sender=sender, target=target, msg="Saving path changed.")
+    return command_reply(commands.SAVE, sender, target)
 
 
 def make_toggle_saving_status_request(sender: Any, target: Any, *, saving_status: Any) -> Message:
     """Switch saving on (True) or off (False)."""
-    return make_message(
-        cmd=CMD_TOGGLE_SAVING,
-        sender=sender,
-        target=target,
-        # The key has a space on the wire.
-        payload={"saving status": saving_status},
-        msg="Toggle saving status request.",
-    )
+    return command_request(commands.TOGGLE_SAVING, sender, target, saving_status)
 
 
 def make_toggle_saving_status_reply(sender: Any, target: Any) -> Message:
     """Answer TOGGLE SAVING."""
-    return make_message(
-        cmd=CMD_TOGGLE_SAVING, sender=sender, target=target, msg="Saving status toggled."
-    )
+    return command_reply(commands.TOGGLE_SAVING, sender, target)
 
 
 def make_opt_update(sender: Any, target: Any, *, data: Any) -> Message:
     """Send an optimiser's data to the device."""
-    return make_message(
-        cmd=CMD_OPT, sender=sender, target=target, payload={"data": data}, msg="Opt informations."
-    )
+    return command_request(commands.OPT, sender, target, data)
 
 
 def make_opt_reply(sender: Any, target: Any) -> Message:
     """Answer OPT."""
-    return make_message(cmd=CMD_OPT, sender=sender, target=target, msg="Updating opt.")
+    return command_reply(commands.OPT, sender, target)
 
 
 def make_scan_update(sender: Any, target: Any, *, data: Any) -> Message:
     """Send the state of a scan to the device."""
-    return make_message(
-        cmd=CMD_SCAN, sender=sender, target=target, payload={"data": data}, msg="Scan informations."
-    )
+    return command_request(commands.SCAN, sender, target, data)
 
 
 def make_scan_reply(sender: Any, target: Any) -> Message:
     """Answer SCAN."""
-    return make_message(cmd=CMD_SCAN, sender=sender, target=target, msg="Updating scan")
+    return command_reply(commands.SCAN, sender, target)
 
 
 def make_set_actuators(sender: Any, target: Any, actuators: Any) -> Message:
     """Tell a scanner which actuators it may move."""
-    return make_message(
-        cmd=CMD_SET_ACT,
-        sender=sender,
-        target=target,
-        payload={"actuators": actuators},
-        msg="Setting actuators",
-    )
+    return command_request(commands.SET_ACT, sender, target, actuators)
 
 
 def make_set_actuators_reply(sender: Any, target: Any) -> Message:
     """Answer SET ACT."""
-    return make_message(
-        cmd=CMD_SET_ACT, sender=sender, target=target, msg="Actuators set on scanners"
-    )
+    return command_reply(commands.SET_ACT, sender, target)
 
 
 def make_set_diagnostics(sender: Any, target: Any, diagnostics: Any) -> Message:
     """Tell a scanner which diagnostics it may read."""
-    return make_message(
-        cmd=CMD_SET_DIAG,
-        sender=sender,
-        target=target,
-        payload={"diagnostics": diagnostics},
-        # The same words as for actuators: the text is part of the wire form.
-        msg="Setting actuators",
-    )
+    return command_request(commands.SET_DIAG, sender, target, diagnostics)
 
 
 def make_set_diagnostics_reply(sender: Any, target: Any) -> Message:
     """Answer SET DIAG."""
-    return make_message(
-        cmd=CMD_SET_DIAG, sender=sender, target=target, msg="Diagnostics set on scanners"
-    )
+    return command_reply(commands.SET_DIAG, sender, target)
 
 
 def make_scan_act_position_update(sender: Any, target: Any, data: Any) -> Message:
     """Tell a scanner where its actuators are now; ``data`` goes out under ``actuators``."""
-    return make_message(
-        cmd=CMD_UPDATE_ACTUATORS_POS,
-        sender=sender,
-        target=target,
-        payload={"actuators": data},
-        msg="Updating current actuators positions",
-    )
+    return command_request(commands.UPDATE_ACTUATORS_POS, sender, target, data)
 
 
 def make_scan_act_position_reply(sender: Any, target: Any) -> Message:
     """Answer UPDATE ACT POS."""
-    return make_message(
-        cmd=CMD_UPDATE_ACTUATORS_POS,
-        sender=sender,
-        target=target,
-        msg="Current actuators positions set on scanners",
-    )
+    return command_reply(commands.UPDATE_ACTUATORS_POS, sender, target)
 
 
 def make_stop(sender: Any, target: Any) -> Message:
     """Ask the server to end."""
-    return make_message(cmd=CMD_STOP, sender=sender, target=target, msg="Shutdown request.")
+    return command_request(commands.STOP, sender, target)
 
 
 def make_stop_reply(sender: Any, target: Any) -> Message:
     """Answer STOP; the server ends after it."""
-    return make_message(cmd=CMD_STOP, sender=sender, target=target, msg="Server stopping.")
+    return command_reply(commands.STOP, sender, target)
 
 
 def make_subscribe(
@@ -352,9 +305,18 @@ def make_subscribe_reply(
     first: int,
     last: int,
     next_number: int,
+    age_s: float,
 ) -> Message:
-    """Answer SUBSCRIBE: the updates there are, ``first`` to ``last``, and the first to be sent."""
-    payload = {"stream": stream, "epoch": epoch, "first": first, "last": last, "next": next_number}
-    return make_message(
-        cmd=CMD_SUBSCRIBE, sender=sender, target=target, payload=payload, msg="Subscribed."
-    )
+    """Answer SUBSCRIBE: the updates there are, ``first`` to ``last``, and the first to be sent.
+
+    ``age_s`` is how long ago the stream was declared, in seconds.
+    """
+    payload = {
+        "stream": stream,
+        "epoch": epoch,
+        "first": first,
+        "last": last,
+        "next": next_number,
+        "age_s": age_s,
+    }
+    return command_reply(commands.SUBSCRIBE, sender, target, payload)

@@ -17,11 +17,14 @@ is in ``update.data`` comes from another program, so a slot should expect anythi
 from __future__ import annotations
 
 import weakref
+from typing import TYPE_CHECKING
 
 from laplace_server.client import ClientLHC
-from laplace_server.extras import how_to_install
-from laplace_server.not_copied import NotCopied
-from laplace_server.stream_relay import Delivery, Relay
+from laplace_server.client.not_copied import NotCopied
+from laplace_server.client.stream_relay import Delivery, Relay
+from laplace_server.client.subscription_protocol import checked_start
+from laplace_server.wire.extras import how_to_install
+from laplace_server.wire.whole_numbers import INT64_MAX, INT_MAX, whole_number
 
 try:
     from PyQt6 import sip
@@ -32,6 +35,9 @@ except ImportError as error:
         f"({error}). {how_to_install('qt')}",
         name="PyQt6",
     ) from error
+
+if TYPE_CHECKING:
+    from laplace_server.security import ClientSecurity
 
 __all__ = ["StreamBridge"]
 
@@ -60,6 +66,7 @@ class StreamBridge(QObject):
             told by ``lost_before``. About ``2 * credit_bytes`` of memory may be in use here.
         interval_ms: least time from the end of one delivery to the next, in milliseconds.
         name, timeout_s: as for ClientLHC; of no use where ``source`` is one.
+        security: as for ClientLHC; where ``source`` is one, it has its own.
         parent: the QObject that owns it.
 
     Raises:
@@ -88,11 +95,14 @@ class StreamBridge(QObject):
         interval_ms: int = 16,
         name: str = "window",
         timeout_s: float = 2.0,
+        security: ClientSecurity | None = None,
         parent: QObject | None = None,
     ) -> None:
         _check(stream, start, credit_bytes, interval_ms)
         if not isinstance(source, ClientLHC):
-            ClientLHC(source, name, timeout_s).close()  # it checks them
+            ClientLHC(source, name, timeout_s, security=security).close()  # it checks them
+        elif security is not None:
+            raise TypeError("'security' is for an address; a client has that of its own.")
         super().__init__(parent)
         self._source = source
         self._stream = stream
@@ -102,6 +112,7 @@ class StreamBridge(QObject):
         self._interval_ms = interval_ms
         self._name = name
         self._timeout_s = timeout_s
+        self._security = security
         self._shown = self._missed = 0
         self._connected = False
         self._quits_with_application = False
@@ -200,7 +211,7 @@ class StreamBridge(QObject):
     def _client(self) -> ClientLHC:
         if isinstance(self._source, ClientLHC):
             return self._source
-        return ClientLHC(self._source, self._name, self._timeout_s)
+        return ClientLHC(self._source, self._name, self._timeout_s, security=self._security)
 
     def _end_with_application(self) -> None:
         application = QCoreApplication.instance()
@@ -273,10 +284,6 @@ class _Life:
 def _check(stream: str, start: str | int, credit_bytes: int, interval_ms: int) -> None:
     if not isinstance(stream, str) or not stream:
         raise TypeError(f"'stream' must be a non-empty str, not {stream!r}.")
-    number = isinstance(start, int) and not isinstance(start, bool) and start >= 1
-    if not number and start not in ("latest", "oldest"):
-        raise ValueError(f'\'start\' must be "latest", "oldest" or a number from 1, not {start!r}.')
-    if credit_bytes < 1:
-        raise ValueError(f"'credit_bytes' must be 1 or more, not {credit_bytes}.")
-    if interval_ms < 0:
-        raise ValueError(f"'interval_ms' must be 0 or more, not {interval_ms}.")
+    checked_start(start)
+    whole_number("credit_bytes", credit_bytes, 1, INT64_MAX)
+    whole_number("interval_ms", interval_ms, 0, INT_MAX)

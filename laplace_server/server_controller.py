@@ -19,9 +19,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from laplace_server.extras import how_to_install
-from laplace_server.logs import Log
 from laplace_server.protocol import LOGGER_NAME
+from laplace_server.wire.extras import how_to_install
+from laplace_server.wire.logs import Log
 
 try:
     from PyQt6.QtCore import QObject, pyqtSignal

@@ -2,82 +2,47 @@
 
 from __future__ import annotations
 
-import atexit
 import threading
-import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Literal, NoReturn
 
-from laplace_server import _core, handlers, libzmq
-from laplace_server.attributes import Attribute, Fixed, Known, View, engine_if_made
-from laplace_server.callbacks import Callback, checked_callback
-from laplace_server.derived import hides
-from laplace_server.engine import ENGINE, STOP_TIMEOUT_S, Engine, running_cores
 from laplace_server.errors import ForkedServerError
-from laplace_server.handler_table import HandlerTable
-from laplace_server.logs import Log
-from laplace_server.protocol import (
-    CMD_GET,
-    CMD_GET_ARRAYS,
-    CMD_INFO,
-    CMD_OPT,
-    CMD_PING,
-    CMD_SAVE,
-    CMD_SCAN,
-    CMD_SET,
-    CMD_SET_ACT,
-    CMD_SET_DIAG,
-    CMD_STOP,
-    CMD_SUBSCRIBE,
-    CMD_TOGGLE_SAVING,
-    CMD_UPDATE_ACTUATORS_POS,
-    LOGGER_NAME,
-    PROTOCOL_VERSION,
-)
-from laplace_server.publisher import checked_history_bytes
-from laplace_server.real_time import real_time_permitted
-from laplace_server.reply_socket import ReplySocket
-from laplace_server.stacks import large_stacks
+from laplace_server.handlers import builtin_handlers
+from laplace_server.protocol import PROTOCOL_VERSION
+from laplace_server.security.server import ServerSecurity
+from laplace_server.server import _core, libzmq, life
+from laplace_server.server._core import publishing
+from laplace_server.server.attributes import Attribute, Fixed, Known, View, engine_if_made
+from laplace_server.server.callback_attributes import CallbackAttributes
+from laplace_server.server.context import ENGINE
+from laplace_server.server.derived import hides
+from laplace_server.server.engine import Engine
+from laplace_server.server.handler_table import HandlerTable
+from laplace_server.server.reply_socket import ReplySocket
+from laplace_server.server.settings import checked_settings
 from laplace_server.stats import ServerStats
 from laplace_server.validations import (
     validate_address,
     validate_device,
     validate_freedom,
     validate_port,
+    validate_timestamp,
 )
-
-log = Log(LOGGER_NAME)
+from laplace_server.wire.stacks import large_stacks
 
 LIBZMQ_PATH = libzmq.load(_core.load_libzmq)
 
 Handler = Callable[["ServerLHC", dict[str, Any], Any], "dict[str, Any] | None"]
 
-BUILTIN_HANDLERS: dict[str, Handler] = {
-    CMD_INFO: handlers.handle_info,
-    CMD_PING: handlers.handle_ping,
-    CMD_GET: handlers.handle_get,
-    CMD_SET: handlers.handle_set,
-    CMD_SAVE: handlers.handle_save,
-    CMD_STOP: handlers.handle_stop,
-    CMD_OPT: handlers.handle_opt,
-    CMD_SCAN: handlers.handle_scan,
-    CMD_SET_ACT: handlers.handle_set_actuators,
-    CMD_UPDATE_ACTUATORS_POS: handlers.handle_update_actuator_positions,
-    CMD_SET_DIAG: handlers.handle_set_diagnostics,
-    CMD_TOGGLE_SAVING: handlers.handle_toggle_saving_status,
-    CMD_GET_ARRAYS: handlers.handle_get_arrays,
-    CMD_SUBSCRIBE: handlers.handle_subscribe,
-}
 
-
-def _host_of(server: ServerLHC, engine: Engine) -> str:
+def _host_of(server: Any, engine: Engine) -> str:
     """Where clients connect to: a derived class may know better (another network card, NAT)."""
     host: Any = server.server_ip
     return host if isinstance(host, str) else engine.server_ip
 
 
-class ServerLHC(threading.Thread):
+class ServerLHC(CallbackAttributes):
     """A device's server: answers requests over ZeroMQ while the program does its own work.
 
     PING, INFO and GET are answered by a native thread that never needs the GIL. Everything that
@@ -94,9 +59,21 @@ class ServerLHC(threading.Thread):
         time_poll_ms, time_sleep_ms: taken for older programs; they do nothing.
         name_list, plottables_list: shown by INFO.
         accepted_versions: protocol versions served, each answered in its own.
-        max_message_bytes: a peer that sends a larger message is disconnected; -1 for no limit.
+        transport: who carries the messages: ``"tcp"``, the server's own sockets, or ``"libzmq"``.
+            None: what the environment variable LAPLACE_TRANSPORT says, else ``"tcp"``. What
+            happens beyond the limits: docs/transport.md.
+        max_message_bytes: of a message in all its frames; -1 for no limit. Who sends more gets an
+            error reply where that can be, and is disconnected.
+        max_message_frames: frames of a message (131,072). Not with libzmq.
+        max_waiting_bytes: replies that wait for one connection to take them (16 MiB).
+        max_connections: connections in all (16,384); where they are reached, one that has never
+            asked anything gives way to a new one. Not with libzmq.
+        max_connections_per_address: of one address (no limit). Not with libzmq.
+        max_subscriptions_per_connection: (256) of streams; several programs behind a proxy share a
+            connection.
+        handshake_timeout_ms: time for a connection to say who it is (10,000). Not with libzmq.
         remote_stop: whether STOP is permitted.
-        refresh_timeout_ms: how long a read of live data may wait for a look at it.
+        refresh_timeout_ms: how long a read of live data may wait for a refresh of it.
         spin_us: how long the native thread, once requests come this close to one another, waits
             for the next without sleeping, 0 to 1000. Answers come sooner for the idle time of one
             core; a server read less often sleeps at once. 0: always sleep.
@@ -106,6 +83,8 @@ class ServerLHC(threading.Thread):
             must last until ``start()``.
         stream_history_bytes: memory for the last updates of each stream, unless ``declare_stream``
             says otherwise for one.
+        security: the server's keys, and who may ask for what (docs/security.md); None: everybody,
+            for everything, in the clear. Not with libzmq.
         callback_errors: what a client is told when a callback raises: ``"log"``, the normal reply,
             and the exception is logged; ``"reply"``, an error reply with its type and text as well.
             Both are counted in ``stats().callback_errors`` and shown by INFO.
@@ -114,6 +93,7 @@ class ServerLHC(threading.Thread):
         TypeError, ValueError: an argument is wrong. (Data that cannot be sent is no reason, as in
             ``set_data``.)
         zmq.ZMQError: the address cannot be bound, e.g. the port is taken (EADDRINUSE).
+        ImportError: ``security`` is wanted, and there is no libsodium; the text says what to do.
     """
 
     device = Attribute[str]("Kind of device.")
@@ -121,17 +101,6 @@ class ServerLHC(threading.Thread):
     empty_data_after_get = Attribute[bool]("Whether each value is given to one GET only.")
     time_poll_ms: float
     time_sleep_ms: float
-
-    on_saving_path_changed = Attribute[Callback | None]("SAVE calls it.")
-    on_position_changed = Attribute[Callback | None]("SET calls it.")
-    on_get = Attribute[Callback | None]("Called before each GET; what it sets is in that reply.")
-    on_opt = Attribute[Callback | None]("OPT calls it.")
-    on_scan = Attribute[Callback | None]("SCAN calls it.")
-    on_set_actuators = Attribute[Callback | None]("SET ACT calls it.")
-    on_set_diagnostics = Attribute[Callback | None]("SET DIAG calls it.")
-    on_update_actuator_positions = Attribute[Callback | None]("UPDATE ACT POS calls it.")
-    # Not of 0.2.0: a derived class may have a method of this name, and then that is called.
-    on_saving_status_toggled = Attribute[Callback | None]("TOGGLE SAVING calls it.", default=None)
 
     socket: ReplySocket
     """Where handlers send their reply."""
@@ -183,6 +152,10 @@ class ServerLHC(threading.Thread):
         "Whether the native threads run in real time: asked for, and permitted.",
         lambda engine: engine.real_time,
     )
+    transport = View[Literal["tcp", "libzmq"]](
+        "Who carries the messages.",
+        lambda engine: engine.transport,
+    )
     # For those who look inside, such as tests; nothing here reads it.
     _core = View[_core.Core]("The compiled core.", lambda engine: engine.core)
 
@@ -200,52 +173,62 @@ class ServerLHC(threading.Thread):
         plottables_list: list[Any] | None = None,
         *,
         accepted_versions: Iterable[str] = (PROTOCOL_VERSION,),
+        transport: Literal["tcp", "libzmq"] | None = None,
         max_message_bytes: int = 64 << 20,
+        max_message_frames: int | None = None,
+        max_waiting_bytes: int | None = None,
+        max_connections: int | None = None,
+        max_connections_per_address: int | None = None,
+        max_subscriptions_per_connection: int | None = None,
+        handshake_timeout_ms: int | None = None,
         remote_stop: bool = True,
         refresh_timeout_ms: int = 100,
         spin_us: int = 200,
         real_time: bool = False,
         stream_history_bytes: int = 64 << 20,
         callback_errors: Literal["log", "reply"] = "log",
+        security: ServerSecurity | None = None,
     ) -> None:
         validate_address(address)
         validate_port(address)
         validate_freedom(freedom)
         validate_device(device)
-        if refresh_timeout_ms < 0:
-            raise ValueError(f"'refresh_timeout_ms' must be 0 or more, not {refresh_timeout_ms}.")
-        if not 0 <= spin_us <= 1000:
-            raise ValueError(f"'spin_us' must be from 0 to 1000, not {spin_us}.")
-        if callback_errors not in ("log", "reply"):
-            raise ValueError(
-                f"'callback_errors' must be 'log' or 'reply', not {callback_errors!r}."
-            )
-        settings: dict[str, Any] = {
-            "accepted_versions": _checked_versions(accepted_versions),
-            "max_message_bytes": max_message_bytes,
-            "refresh_timeout_ms": refresh_timeout_ms,
-            "spin_us": spin_us,
-            "real_time": bool(real_time) and real_time_permitted(),
-            "remote_stop": remote_stop,
-            "stream_history_bytes": checked_history_bytes(stream_history_bytes),
-            "replies_failures": callback_errors == "reply",
-        }
+        settings = checked_settings(
+            str(name),
+            accepted_versions=accepted_versions,
+            transport=transport,
+            max_message_bytes=max_message_bytes,
+            max_message_frames=max_message_frames,
+            max_waiting_bytes=max_waiting_bytes,
+            max_connections=max_connections,
+            max_connections_per_address=max_connections_per_address,
+            max_subscriptions_per_connection=max_subscriptions_per_connection,
+            handshake_timeout_ms=handshake_timeout_ms,
+            refresh_timeout_ms=refresh_timeout_ms,
+            spin_us=spin_us,
+            real_time=real_time,
+            remote_stop=remote_stop,
+            stream_history_bytes=stream_history_bytes,
+            callback_errors=callback_errors,
+            security=security,
+        )
         super().__init__(name=name)
 
+        handlers = builtin_handlers()
         # Until there is an engine these are plain attributes, whatever a derived class set before.
         vars(self).pop(ENGINE, None)
         shown = {
             "device": device,
             "freedom": freedom,
             "name": self._name,  # type: ignore[attr-defined]
-            "capabilities": list(BUILTIN_HANDLERS),
+            "capabilities": list(handlers),
             "name_list": [] if name_list is None else name_list,
             "plottables_list": [] if plottables_list is None else plottables_list,
         }
         for key, value in shown.items():
             setattr(self, key, value)
             shown[key] = vars(self).get(key, value)  # a derived class may change it on its way
-        self._handlers = table = HandlerTable(BUILTIN_HANDLERS, BUILTIN_HANDLERS)
+        self._handlers = table = HandlerTable(handlers, handlers)
         self.empty_data_after_get = empty_data_after_get
         self.time_poll_ms = time_poll_ms
         self.time_sleep_ms = time_sleep_ms
@@ -268,7 +251,7 @@ class ServerLHC(threading.Thread):
         )
         try:
             engine.core.set_take_after_get(bool(self.empty_data_after_get))
-            engine.core.set_info(shown)
+            engine.documents.set_info(shown)
             self.socket = engine.socket
             # As 0.2.0 has them; a program that sets the last one corrects what clients are told.
             self._running = engine.running
@@ -278,11 +261,12 @@ class ServerLHC(threading.Thread):
                 if isinstance(getattr(type(self), each), Known):
                     vars(self).pop(each, None)
             if getattr(self.set_data, "__func__", None) is ServerLHC.set_data:
-                engine.core.set_data({} if data is None else data)
+                engine.documents.set_data({} if data is None else data)
             else:
                 self.set_data({} if data is None else data)
             engine.publish_table()
             engine.watch_handlers()
+            engine.use_security()
         except BaseException:
             engine.core.request_stop()  # frees the port at once, whoever keeps the exception
             raise
@@ -295,7 +279,7 @@ class ServerLHC(threading.Thread):
 
         What that holds is the data itself: changed in place, the next GET shows the change.
         """
-        data: dict[Any, Any] = self.__laplace_engine.core.read(_core.DATA)
+        data: dict[Any, Any] = self.__laplace_engine.documents.read_data()
         return data
 
     def set_data(self, new_data: dict[Any, Any], copy: bool = False) -> None:
@@ -303,9 +287,9 @@ class ServerLHC(threading.Thread):
 
         Values may be what JSON knows, NumPy arrays and scalars, dates, enums, dataclasses, tuples,
         sets, paths and complex numbers (``[re, im]``). The dict stays yours, with all it holds:
-        changed later, arrays too, the next GET shows the change, at the price of a look at it.
+        changed later, arrays too, the next GET shows the change, at the price of a refresh.
         With ``copy=True`` the server keeps a copy of the values of this moment, nothing else, and
-        looks no more; every producer at a high rate should use it.
+        refreshes nothing; every producer at a high rate should use it.
 
         Where a value cannot be sent, that is logged and GET answers an error that names the place,
         until better data comes; with ``copy=True`` it raises.
@@ -317,9 +301,9 @@ class ServerLHC(threading.Thread):
         """
         # Nothing here may keep a reference to new_data: the core counts them.
         if copy:
-            self.__laplace_engine.core.set_data_copy(new_data)
+            self.__laplace_engine.documents.set_data_copy(new_data)
         else:
-            self.__laplace_engine.core.set_data(new_data)
+            self.__laplace_engine.documents.set_data(new_data)
 
     def empty_data(self) -> None:
         """Make GET return ``{}``."""
@@ -346,7 +330,8 @@ class ServerLHC(threading.Thread):
         last updates, at most ``history_count`` of them; the last update is kept in any case. An
         update that leaves the history before a subscriber was sent it is lost for that one, who is
         told so: policy "gap". With policy "block", ``publish`` waits instead, up to
-        ``block_timeout_s`` seconds in all; whoever is behind then is not waited for any more.
+        ``block_timeout_s`` seconds in all; whoever is behind then is not waited for until it
+        subscribes again.
 
         ``set_data`` also appends to the stream "data", once that is declared or a client has
         subscribed to it.
@@ -362,6 +347,7 @@ class ServerLHC(threading.Thread):
             block_timeout_s=block_timeout_s,
         )
 
+    @publishing(ENGINE)
     def publish(
         self,
         stream: str,
@@ -380,10 +366,13 @@ class ServerLHC(threading.Thread):
         A server that has been stopped publishes nothing more: the number is 0 then.
 
         Raises:
-            TypeError: not a dict, or a value that cannot be sent. Nothing was published.
+            TypeError: not a dict, a value that cannot be sent, or ``timestamp`` is no number.
+                Nothing was published.
             ValueError: ``timestamp`` is not finite, or the update larger than 1 GiB of JSON.
             ForkedServerError: in a forked child.
         """
+        if timestamp is not None:
+            validate_timestamp(timestamp)
         return self.__laplace_engine.streams.publish(stream, data, timestamp, copy)
 
     # ---- callbacks and handlers
@@ -398,42 +387,6 @@ class ServerLHC(threading.Thread):
             super().__setattr__(name, value)
             if engine is not None and name == "emit":
                 engine.publish_table()  # it is called at each GET, and the loop calls nothing
-
-    def set_on_saving_path_changed(self, func: Callable[[str], None] | None) -> None:
-        """SAVE calls ``func(path)``."""
-        self.on_saving_path_changed = checked_callback(func, "on_saving_path_changed")
-
-    def set_on_position_changed(self, func: Callable[[Any], None] | None) -> None:
-        """SET calls ``func(positions)``: a list, or a dict such as ``{"0": 1.5}``."""
-        self.on_position_changed = checked_callback(func, "on_position_changed")
-
-    def set_on_get(self, func: Callable[[], None] | None) -> None:
-        """GET calls ``func()`` first. Without it, GET needs no Python and never waits."""
-        self.on_get = checked_callback(func, "on_get")
-
-    def set_on_opt(self, func: Callable[[Any], None] | None) -> None:
-        """OPT calls ``func(data)``."""
-        self.on_opt = checked_callback(func, "on_opt")
-
-    def set_on_scan(self, func: Callable[[dict[str, Any]], None] | None) -> None:
-        """SCAN calls ``func(message)`` with the whole message."""
-        self.on_scan = checked_callback(func, "on_scan")
-
-    def set_on_set_actuators(self, func: Callable[[Any], None] | None) -> None:
-        """SET ACT calls ``func(actuators)``."""
-        self.on_set_actuators = checked_callback(func, "on_set_actuators")
-
-    def set_on_set_diagnostics(self, func: Callable[[Any], None] | None) -> None:
-        """SET DIAG calls ``func(diagnostics)``."""
-        self.on_set_diagnostics = checked_callback(func, "on_set_diagnostics")
-
-    def set_on_update_actuator_positions(self, func: Callable[[Any], None] | None) -> None:
-        """UPDATE ACT POS calls ``func(actuators)``."""
-        self.on_update_actuator_positions = checked_callback(func, "on_update_actuator_positions")
-
-    def set_on_saving_status_toggled(self, func: Callable[[Any], None] | None) -> None:
-        """TOGGLE SAVING calls ``func(saving_status)``."""
-        self.on_saving_status_toggled = checked_callback(func, "on_saving_status_toggled")
 
     def emit(self, callback_name: str, *args: Any) -> None:
         """Call the callback of that name, if one is set; what it raises is logged."""
@@ -476,34 +429,16 @@ class ServerLHC(threading.Thread):
 
     def run(self) -> None:
         """Serve until stopped. Called by ``start()`` in a thread of its own."""
-        self.__laplace_engine.run(self)
+        life.run(self.__laplace_engine, self)
 
     def stop(self) -> None:
         """End the server; from any thread, also from a callback, any number of times.
 
-        Queued requests are answered "server stopping". Returns within 2 s, with the port free;
+        Queued requests are answered "server stopping"; one whose callback does not return in time
+        is told that its outcome is not known. Returns within 2 s, with the port free;
         called in a callback, it returns at once and the end comes after the callback.
         """
-        engine = self.__laplace_engine
-        if engine.core.forked:
-            log.warning("[Server %s] stop() in a forked child does nothing.", engine.name)
-            return
-        deadline = time.monotonic() + STOP_TIMEOUT_S
-        engine.request_stop()
-        if engine.in_thread():
-            return
-        ended = engine.core.wait_ended(int(STOP_TIMEOUT_S * 1000))
-        running = engine.running_code
-        if engine.begun and running is None:
-            threading.Thread.join(self, max(0.0, deadline - time.monotonic()))
-        if not ended:
-            log.error("[Server %s] The loop has not ended in time.", engine.name)
-        elif running is not None:
-            log.warning(
-                "[Server %s] Stopped while %s is still running; its thread ends with it.",
-                engine.name,
-                running,
-            )
+        life.stop(self.__laplace_engine, lambda seconds: threading.Thread.join(self, seconds))
 
     def __enter__(self) -> ServerLHC:
         """Start, if that has not been done."""
@@ -529,9 +464,10 @@ class ServerLHC(threading.Thread):
         return ServerStats.from_counters(
             engine.core.counters(),
             engine.command_names,
-            engine.core.ledgers(),
-            engine.core.data_error(),
+            engine.core.streams.ledgers(),
+            engine.documents.data_error(),
             engine.callback_errors,
+            engine.denials(),
         )
 
     def __reduce__(self) -> NoReturn:
@@ -541,26 +477,10 @@ class ServerLHC(threading.Thread):
         )
 
 
-_WATCHED = {name for name, own in vars(ServerLHC).items() if isinstance(own, Attribute)} | {"emit"}
+_WATCHED = {
+    *(name for name in dir(ServerLHC) if isinstance(getattr(ServerLHC, name), Attribute)),
+    "emit",
+}
 _OF_THE_ENGINE = [
     name for name, own in vars(ServerLHC).items() if isinstance(own, Known) and own.read is not None
 ]
-
-
-def _checked_versions(versions: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(versions, str):
-        versions = (versions,)
-    checked = tuple(versions)
-    if not checked or not all(isinstance(version, str) and version for version in checked):
-        raise ValueError(f"'accepted_versions' must be non-empty strings, got {checked!r}.")
-    return checked
-
-
-@atexit.register
-def _end_with_the_process() -> None:
-    """Daemon servers outlive the main thread; their native threads must not outlive Python."""
-    cores = [core for core in list(running_cores) if not core.forked]
-    for core in cores:
-        core.request_stop()
-    for core in cores:
-        core.wait_ended(int(STOP_TIMEOUT_S * 1000))

@@ -2,47 +2,18 @@
 
 from __future__ import annotations
 
-import enum
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-
-class ErrorKind(enum.IntEnum):
-    """Why a request got an error, or no answer. The order is the core's."""
-
-    NONE = 0
-    MALFORMED = 1
-    """Not a request: broken JSON or UTF-8, missing fields, several frames."""
-    VERSION = 2
-    """A protocol version that is not accepted."""
-    UNKNOWN_COMMAND = 3
-    PAYLOAD = 4
-    """A payload without the keys its command needs."""
-    HANDLER = 5
-    """A handler raised, or its reply could not be written as JSON; with ``callback_errors="reply"``
-    also: a callback raised."""
-    NOT_PERMITTED = 6
-    DATA = 7
-    """Live data had become something that JSON cannot say when a GET came."""
-    BUSY = 8
-    """The queue of requests for Python was full."""
-    STOPPING = 9
-    NO_DELIMITER = 10
-    """A message without an empty frame; there is no way to answer it."""
-    UNROUTABLE = 11
-    """The peer had gone before its reply could be sent."""
-    REPLY_OVERFLOW = 12
-    """The peer does not read its replies; one was dropped."""
-    NO_MEMORY = 13
-    LOG_DROPPED = 14
-    """A debug record of a native answer was dropped; the answer itself was sent."""
+from laplace_server.server._core import ErrorKind as ErrorKind
+from laplace_server.server._core import Refusal as Refusal
 
 
 @dataclass(frozen=True)
 class LatencyHistogram:
-    """Counts of durations, from a request's receipt to the hand-over of its reply to libzmq.
+    """Counts of durations, from a request's receipt to the hand-over of its reply to the network.
 
     ``counts[4 * k + j]`` holds durations of ``(4 + j) * 2**k`` ns up to ``(5 + j) * 2**k`` ns, so
     any quantile is known to within 25 %.
@@ -85,7 +56,8 @@ class CommandStats:
     native: int
     """Answered in the loop, without Python."""
     python: int
-    """Answered by a handler in the ServerLHC thread."""
+    """Answered by way of Python: in the ServerLHC thread, or, GET ARRAYS and SUBSCRIBE, in the
+    refresher."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +81,8 @@ class SubscriberStats:
     confirmed: int
     """Number of the update it waits for, as it said last: it has what was sent before."""
     waited_for: bool
-    """Whether ``publish`` waits for it where the stream's policy is "block"."""
+    """Whether ``publish`` waits for it where the stream's policy is "block"; with "gap" it tells
+    nothing. Not once it was behind for ``block_timeout_s``, until it subscribes again."""
 
     @classmethod
     def from_ledger(cls, ledger: Mapping[str, Any]) -> SubscriberStats:
@@ -140,21 +113,26 @@ class ServerStats:
     bytes_out: int
     """Of reply bodies."""
     queue_depth: int
-    """Requests that wait: for Python, for a look at live data, or behind another one."""
+    """Requests that wait: for Python, for a refresh of live data, or behind another one."""
     queue_bytes: int
     queue_high_water: int
     """Largest ``queue_depth`` so far."""
     parked_bytes: int
-    """Replies that wait for peers that do not read."""
+    """Replies that wait: for peers that do not read, or for the answer to an earlier request of the
+    same peer. Each counts as 1 KiB more than its bytes, the memory that goes with it."""
+    waiting_bytes: int
+    """Bytes on their way out to connections that take no more for now, in all."""
     stale_gets: int
-    """Reads of live data answered from an older snapshot, because no look at the data could be
-    made within ``refresh_timeout_ms``."""
+    """Reads of live data answered from an older snapshot, because no refresh could be made within
+    ``refresh_timeout_ms``."""
     refreshes: int
-    """Looks at live data."""
+    """New texts made of live data."""
     connections: int
-    """Connected peers, by libzmq's events."""
+    """Connections that there are."""
     connections_total: int
     """Connections accepted so far."""
+    refused: Mapping[Refusal, int]
+    """Connections refused or closed, by reason; with transport "libzmq", none is counted."""
     native_latency: LatencyHistogram
     python_latency: LatencyHistogram
     subscribers: tuple[SubscriberStats, ...] = ()
@@ -162,6 +140,10 @@ class ServerStats:
     """Why the data cannot be sent, where GET answers with that error."""
     callback_errors: Mapping[str, int] = field(default_factory=dict)
     """How often each callback has raised; only those that have."""
+    not_permitted: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Requests refused because of the role of who asked, by role and command; only those that were.
+    The role "anonymous" is that of clients without a key, the command "" any unknown one. Requests
+    that waited when the key of who had asked was removed are among them."""
 
     @classmethod
     def from_counters(
@@ -171,6 +153,7 @@ class ServerStats:
         ledgers: Sequence[Mapping[str, Any]] = (),
         data_error: str | None = None,
         callback_errors: Mapping[str, int] | None = None,
+        not_permitted: Mapping[str, Mapping[str, int]] | None = None,
     ) -> ServerStats:
         """Name what the core counted by number; ``command_names[i]`` belongs to index i."""
         return cls(
@@ -187,13 +170,16 @@ class ServerStats:
             queue_bytes=counters["pending_bytes"],
             queue_high_water=counters["pending_high_water"],
             parked_bytes=counters["parked_bytes"],
+            waiting_bytes=counters["waiting_bytes"],
             stale_gets=counters["stale_gets"],
             refreshes=counters["refreshes"],
             connections=counters["connections"],
             connections_total=counters["connections_total"],
+            refused={reason: counters["refused"][reason] for reason in Refusal},
             native_latency=LatencyHistogram(tuple(counters["native_latency"])),
             python_latency=LatencyHistogram(tuple(counters["python_latency"])),
             subscribers=tuple(map(SubscriberStats.from_ledger, ledgers)),
             data_error=data_error,
             callback_errors=dict(callback_errors or {}),
+            not_permitted=dict(not_permitted or {}),
         )

@@ -34,13 +34,13 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from laplace_server.callbacks import text_of
 from laplace_server.client import ClientLHC
-from laplace_server.engine import engine_of
-from laplace_server.extras import how_to_install
 from laplace_server.protocol import DEVICE_MOTOR, LOGGER_NAME
+from laplace_server.server.callbacks import text_of
+from laplace_server.server.engine import engine_of
 from laplace_server.server_lhc import ServerLHC
 from laplace_server.sim import SimulatedDevice, make_device
+from laplace_server.wire.extras import how_to_install
 
 try:
     import pytest
@@ -182,8 +182,8 @@ def make_lhc_client() -> Iterator[MakeClient]:
     """
     clients: list[ClientLHC] = []
 
-    def make(target: Any, name: str = "test", timeout_s: float = 5.0) -> ClientLHC:
-        client = ClientLHC(_address_of(target), name, timeout_s)
+    def make(target: Any, name: str = "test", timeout_s: float = 5.0, **options: Any) -> ClientLHC:
+        client = ClientLHC(_address_of(target), name, timeout_s, **options)
         clients.append(client)
         return client
 
@@ -206,7 +206,7 @@ class _Errors(logging.Handler):
         self.texts: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.module == "get_ip":  # of the machine's network, not of the program
+        if record.module == "addresses":  # of the machine's network, not of the program
             return
         text = record.getMessage()
         if record.exc_info and record.exc_info[1] is not None:

@@ -7,11 +7,12 @@ since a wrong argument is the programmer's mistake. All texts are part of the wi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Set
 from typing import Any
 
-from laplace_server.logs import Log
 from laplace_server.protocol import AVAILABLE_DEVICES, LOGGER_NAME, PROTOCOL_VERSION
+from laplace_server.wire.logs import Log
 
 log = Log(LOGGER_NAME)
 
@@ -30,20 +31,38 @@ def validate_address(address: str) -> None:
 
 
 def validate_port(address: str) -> None:
-    """Check the port of a bind address. One without a port is left to libzmq to refuse.
+    """Check the port of a bind address.
 
     Raises:
-        ValueError: the port is neither "*" nor a number from 0 to 65535, of which libzmq would
-            take some digits and bind to another port.
+        ValueError: there is none, or it is neither "*" nor a number from 0 to 65535, of which
+            libzmq would take some digits and bind to another port.
     """
-    port = address.removeprefix("tcp://").rpartition(":")[2]
-    if ":" not in address.removeprefix("tcp://") or port in ("", "*") or port.endswith("]"):
+    _, colon, port = address.removeprefix("tcp://").rpartition(":")
+    if not colon or not port or port.endswith("]"):
+        text = (
+            f"The address must be 'tcp://host:port', with '*' for any free port, got '{address}'."
+        )
+        raise _logged(ValueError(text))
+    if port == "*":
         return
     # Short enough: Python converts no more than 4300 digits.
     digits = port.lstrip("0") or "0"
     if not (port.isascii() and port.isdigit() and len(digits) <= 5 and int(digits) <= 65535):
         text = f"The port must be from 0 to 65535, or '*' for any free one, got '{address}'."
         raise _logged(ValueError(text))
+
+
+def validate_timestamp(timestamp: float) -> None:
+    """Check that a time of an update is a number.
+
+    Raises:
+        TypeError: it is none.
+    """
+    try:
+        math.isfinite(timestamp)
+    except TypeError:
+        text = f"'timestamp' must be a number of seconds, not {_type_name(timestamp)}."
+        raise TypeError(text) from None
 
 
 def validate_freedom(freedom: int) -> None:
@@ -79,14 +98,14 @@ def validate_message(
     """
     if not isinstance(message, dict):
         return f"Message must be dict, got {_type_name(message)}."
-    for field in ("version", "cmd", "from"):
-        if not message.get(field):
-            return f"'message' must contain '{field}' field."
+    version = message.get("version")
+    if not (version and message.get("cmd") and message.get("from")):
+        missing = next(each for each in ("version", "cmd", "from") if not message.get(each))
+        return f"'message' must contain '{missing}' field."
     # The server's own are a tuple already.
     accepted = (
         accepted_versions if isinstance(accepted_versions, tuple) else _versions(accepted_versions)
     )
-    version = message["version"]
     if version not in accepted:
         expected = " or ".join(accepted)
         return f"Protocol version mismatch: expected {expected}, got {_shown(version)}."

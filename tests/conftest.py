@@ -4,35 +4,40 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import zmq
-from isolated import Child
-from machine import OWN_THREADS, SLOWNESS, descriptors, native_threads, within
-from raw_client import RawClient
+from support import event_loop
+from support.both_clients import KINDS, Kind
+from support.event_loop import LOOPS
+from support.isolated import Child
+from support.machine import OWN_THREADS, SLOWNESS, descriptors, native_threads, within
+from support.parallel import (  # noqa: F401
+    pytest_configure,
+    pytest_configure_node,
+    pytest_report_to_serializable,
+    pytest_runtest_protocol,
+    pytest_unconfigure,
+    pytest_xdist_make_scheduler,
+)
+from support.peers import Connect, Peer, address_of
+from support.serving import MakeServer
+from support.transports import (  # noqa: F401
+    pytest_addoption,
+    pytest_generate_tests,
+    transport,
+)
+from support.waiting import LIMIT_S, eventually
 
 from laplace_server import ServerLHC
-
-LIMIT_S = within(10)
-
-MakeServer = Callable[..., ServerLHC]
-Connect = Callable[..., RawClient]
-
-
-def eventually(condition: Callable[[], Any], within_s: float = LIMIT_S) -> bool:
-    """Wait for what another thread does by itself and tells nobody."""
-    deadline = time.monotonic() + within_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.001)
-    return True
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -52,7 +57,9 @@ class Resources:
     """
 
     def __init__(self) -> None:
-        self.threads = set(threading.enumerate())
+        # Python keeps a dummy for each foreign thread that asked who it is, even a dead one.
+        dummy = threading._DummyThread  # type: ignore[attr-defined]
+        self.threads = {each for each in threading.enumerate() if not isinstance(each, dummy)}
         self.native_threads = native_threads()
         self.descriptors = descriptors()
 
@@ -86,6 +93,13 @@ def enough_descriptors() -> None:
     wanted = 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of pytest-xdist have in common."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -125,7 +139,7 @@ def eventually_fixture() -> Callable[..., bool]:
 def make_server(nothing_left_behind: None) -> Iterator[MakeServer]:
     """Make servers on ports the system chooses, started unless told otherwise; all are stopped.
 
-    Where the machine stands still for a moment, a look at live data comes late, but it comes:
+    Where the machine stands still for a moment, a refresh of live data comes late, but it comes:
     unless a test says otherwise, a read waits for it.
     """
     servers: list[ServerLHC] = []
@@ -170,16 +184,32 @@ def context(nothing_left_behind: None) -> Iterator[zmq.Context[Any]]:
 @pytest.fixture
 def connect(context: zmq.Context[Any]) -> Iterator[Connect]:
     """Make clients of a server: ``connect(server)``, or a DEALER with ``kind=zmq.DEALER``."""
-    clients: list[RawClient] = []
+    clients: list[Peer] = []
 
-    def make(server: ServerLHC, kind: int = zmq.REQ) -> RawClient:
-        client = RawClient(context, f"tcp://127.0.0.1:{int(server.server_port)}", kind)
+    def make(server: ServerLHC, kind: int = zmq.REQ) -> Peer:
+        client = Peer(address_of(server), kind, context=context)
         clients.append(client)
         return client
 
     yield make
     for client in clients:
         client.close()
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """Each kind of client: it is called as ClientLHC is, and what it returns is used as one."""
+    return KINDS[request.param]
+
+
+@pytest.fixture(
+    params=[("sync", "watching"), ("asyncio", "watching"), ("asyncio", "transports")], ids=" ".join
+)
+def kind_in_loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Kind:
+    """The same, and that of asyncio in each kind of loop."""
+    name, loop = request.param
+    monkeypatch.setattr(event_loop, "factory", LOOPS[loop])
+    return KINDS[name]
 
 
 @pytest.fixture

@@ -1,29 +1,38 @@
 // The limit: a ROUTER that answers without Python and without looking at what it gets.
 //
-//     echo LIBZMQ BYTES      prints its port, ends when its standard input closes
+//     echo LIBZMQ FILE [SECRET]      prints its port, ends when its standard input closes
 //
-// BYTES 0: every message goes back as it came. Else the last frame is replaced by one of that size,
-// which is made once and shared by all replies, not copied.
+// The last frame of every message is replaced by what is in FILE, which is read once and shared by all replies,
+// not copied. With a SECRET key it speaks CURVE, with everybody.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <iterator>
+#include <string>
 #include <thread>
 
-#include "zmq_api.h"
+#include "transport/zmq_api.h"
 
 using laplace::zmq;
 
 int main(int count, char** arguments) {
-    if (count != 3 || laplace::load_zmq(arguments[1], false, nullptr) != laplace::load_status::loaded) {
-        std::fprintf(stderr, "usage: echo LIBZMQ BYTES\n");
+    if (count < 3 || count > 4 || laplace::load_zmq(arguments[1], false, nullptr) != laplace::load_status::loaded) {
+        std::fprintf(stderr, "usage: echo LIBZMQ FILE [SECRET]\n");
         return 1;
     }
-    const size_t bytes = std::strtoull(arguments[2], nullptr, 10);
+    std::ifstream file(arguments[2], std::ios::binary);
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
     laplace::zmq_msg reply, frame;
-    if (zmq.msg_init_size(&reply, bytes) != 0) return 1;
-    std::memset(zmq.msg_data(&reply), 'x', bytes);
+    if (!file || zmq.msg_init_size(&reply, text.size()) != 0) return 1;
+    std::memcpy(zmq.msg_data(&reply), text.data(), text.size());
     void* context = zmq.ctx_new();
     void* router = zmq.socket(context, laplace::ZMQ_ROUTER);
+    if (count == 4) {
+        constexpr int ZMQ_CURVE_SERVER = 47, ZMQ_CURVE_SECRETKEY = 49, yes = 1;
+        if (zmq.setsockopt(router, ZMQ_CURVE_SERVER, &yes, sizeof yes) != 0) return 1;
+        if (zmq.setsockopt(router, ZMQ_CURVE_SECRETKEY, arguments[3], std::strlen(arguments[3])) != 0) return 1;
+    }
     if (zmq.bind(router, "tcp://127.0.0.1:*") != 0) return 1;
     char endpoint[256];
     size_t size = sizeof endpoint;
@@ -39,7 +48,7 @@ int main(int count, char** arguments) {
     for (;;) {
         if (zmq.msg_recv(&frame, router, 0) < 0) continue;
         const bool last = zmq.msg_more(&frame) == 0;
-        if (last && bytes > 0) zmq.msg_copy(&frame, &reply);
+        if (last) zmq.msg_copy(&frame, &reply);
         zmq.msg_send(&frame, router, last ? 0 : laplace::ZMQ_SNDMORE);
     }
 }

@@ -35,10 +35,11 @@
 #include <string_view>
 #include <vector>
 
+#include "zmtp.h"
+
 namespace {
 
 constexpr int patience_s = 20;
-constexpr unsigned char flag_more = 1, flag_long = 2, flag_command = 4;
 
 [[noreturn]] void fail(const char* what) {
     std::fprintf(stderr, "load: %s (%s)\n", what, errno != 0 ? std::strerror(errno) : "no system error");
@@ -48,18 +49,6 @@ constexpr unsigned char flag_more = 1, flag_long = 2, flag_command = 4;
 uint64_t now_ns() {
     const auto since = std::chrono::steady_clock::now().time_since_epoch();
     return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(since).count());
-}
-
-std::string frame(std::string_view body, unsigned char flags) {
-    std::string text;
-    if (body.size() > 255) {
-        text += static_cast<char>(flags | flag_long);
-        for (int shift = 56; shift >= 0; shift -= 8) text += static_cast<char>(body.size() >> shift);
-    } else {
-        text += static_cast<char>(flags);
-        text += static_cast<char>(body.size());
-    }
-    return text.append(body);
 }
 
 // ---- what a reply must look like
@@ -151,19 +140,12 @@ public:
 
 private:
     void greet() {
-        std::string hello(64, '\0');
-        hello[0] = '\xff';
-        hello[9] = '\x7f';
-        hello[10] = 3;
-        hello.replace(12, 4, "NULL");
-        std::string ready = "\x05READY\x0bSocket-Type";
-        ready.append({0, 0, 0, 6}).append("DEALER");
-        hello += frame(ready, flag_command);
+        const std::string hello = zmtp::greeting() + zmtp::ready("DEALER");
         if (::send(descriptor_, hello.data(), hello.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(hello.size())) fail("cannot greet");
-        while (end_ < 64) {
+        while (end_ < zmtp::greeting_size) {
             if (!read_some(true)) fail("no greeting");
         }
-        start_ = 64;
+        start_ = zmtp::greeting_size;
         while (!ready_) {
             std::string_view body;
             bool more = false;
@@ -196,24 +178,16 @@ private:
     bool next_frame(std::string_view& body, bool& more) {
         for (;;) {
             const size_t size = end_ - start_;
-            const auto* data = reinterpret_cast<const unsigned char*>(buffer_.data()) + start_;
-            if (size < 2) return false;
-            size_t header = 2, length = data[1];
-            if ((data[0] & flag_long) != 0) {
-                header = 9;
-                if (size < header) return false;
-                length = 0;
-                for (size_t i = 1; i < header; ++i) length = length << 8 | data[i];
-            }
-            if (size - header < length) return false;
-            body = {buffer_.data() + start_ + header, length};
-            start_ += header + length;
-            if ((data[0] & flag_command) != 0) {
+            const zmtp::Header header = zmtp::header_of(buffer_.data() + start_, size);
+            if (header.size == 0 || size - header.size < header.length) return false;
+            body = {buffer_.data() + start_ + header.size, header.length};
+            start_ += header.size + header.length;
+            if ((header.flags & zmtp::flag_command) != 0) {
                 if (body.substr(0, 6) != "\x05READY") fail("a command that is not READY");
                 ready_ = true;
                 return false;
             }
-            more = (data[0] & flag_more) != 0;
+            more = (header.flags & zmtp::flag_more) != 0;
             return true;
         }
     }
@@ -237,7 +211,7 @@ struct Settings {
 class Run {
 public:
     Run(const Settings& settings, const std::string& request, bool same)
-        : settings_(settings), message_(frame("", flag_more) + frame(request, 0)), check_(same) {
+        : settings_(settings), message_(zmtp::enveloped(request)), check_(same) {
         for (int i = 0; i < settings.connections; ++i) connections_.push_back(std::make_unique<Connection>(settings.port));
         took_.resize(size_t{1} << 22);  // touched now, not while it counts
         took_.clear();

@@ -1,8 +1,9 @@
 // The limit for streams: an XPUB and a SUB that look at no more than a number, without Python.
 //
-//     pubsub produce LIBZMQ IMAGE_BYTES COPY       as `stream_peer.py produce`, with RATE 0 alone
-//     pubsub subscribe LIBZMQ IMAGE_BYTES PORT     as `stream_peer.py subscribe`, from update 1 on
+//     pubsub produce LIBZMQ IMAGE_BYTES COPY [PUBLIC SECRET]    as `streams/process.py produce`, with RATE 0 alone
+//     pubsub subscribe LIBZMQ IMAGE_BYTES PORT [PUBLIC SECRET]  as `streams/process.py subscribe`, from update 1 on
 //
+// With the producer's keys both speak CURVE; the subscriber's own are the same.
 // An update is a frame of JSON, {"x":0.5,"shot":1}, and where IMAGE_BYTES is not 0, another one with
 // that many bytes of doubles, freshly allocated and written; COPY 1 copies it into the message.
 #include <chrono>
@@ -12,7 +13,7 @@
 #include <string>
 #include <thread>
 
-#include "zmq_api.h"
+#include "transport/zmq_api.h"
 
 using laplace::zmq;
 
@@ -34,6 +35,19 @@ double now_s() {
 
 void set(void* socket, int option, int value) {
     if (zmq.setsockopt(socket, option, &value, sizeof value) != 0) fail("an option was refused");
+}
+
+void set(void* socket, int option, const char* key) {
+    if (zmq.setsockopt(socket, option, key, std::strlen(key)) != 0) fail("a key was refused");
+}
+
+void use_curve(void* socket, bool produces, const char* public_key, const char* secret_key) {
+    constexpr int ZMQ_CURVE_SERVER = 47, ZMQ_CURVE_PUBLICKEY = 48, ZMQ_CURVE_SECRETKEY = 49, ZMQ_CURVE_SERVERKEY = 50;
+    if (produces) set(socket, ZMQ_CURVE_SERVER, 1);
+    if (!produces) set(socket, ZMQ_CURVE_SERVERKEY, public_key);
+    // A client has to have keys; who it is does not matter to this producer.
+    set(socket, ZMQ_CURVE_PUBLICKEY, public_key);
+    set(socket, ZMQ_CURVE_SECRETKEY, secret_key);
 }
 
 double pixel_of(long shot) { return static_cast<double>(shot % 1000); }
@@ -131,13 +145,14 @@ void subscribe(void* socket, size_t image_bytes, const std::string& port) {
 }  // namespace
 
 int main(int count, char** arguments) {
-    if (count != 5 || laplace::load_zmq(arguments[2], false, nullptr) != laplace::load_status::loaded) {
-        std::fprintf(stderr, "usage: pubsub produce|subscribe LIBZMQ IMAGE_BYTES COPY|PORT\n");
+    if ((count != 5 && count != 7) || laplace::load_zmq(arguments[2], false, nullptr) != laplace::load_status::loaded) {
+        std::fprintf(stderr, "usage: pubsub produce|subscribe LIBZMQ IMAGE_BYTES COPY|PORT [PUBLIC SECRET]\n");
         return 1;
     }
     const bool produces = std::strcmp(arguments[1], "produce") == 0;
     const size_t image_bytes = std::strtoull(arguments[3], nullptr, 10);
     void* const socket = zmq.socket(zmq.ctx_new(), produces ? ZMQ_XPUB : ZMQ_SUB);
+    if (count == 7) use_curve(socket, produces, arguments[5], arguments[6]);
     if (produces) {
         produce(socket, image_bytes, arguments[4][0] == '1');
     } else {

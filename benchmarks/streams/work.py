@@ -1,12 +1,10 @@
-"""What is streamed, and how a subscriber makes sure that it is what was published."""
+"""What is streamed."""
 
 from __future__ import annotations
 
 import os
-import time
-from array import array
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 STREAM = "updates"
@@ -29,6 +27,12 @@ class StreamWork:
     """Both ends write down when they had each update."""
     real_time: bool = False
     """The threads that send and the subscribers run in real time, which few systems permit."""
+    curve: bool = False
+    """All is encrypted, by CURVE."""
+    round_trip_s: float = 0.0
+    """The subscribers are so far away."""
+    spin_us: int = 200
+    """How long the server waits for requests without sleeping (matters to laplace-server only)."""
     history_bytes: int = 64 << 20
     """How much of the past the producer's process keeps (matters to laplace-server only)."""
 
@@ -52,6 +56,8 @@ class Producer(Protocol):
 
     def publish_numbers(self, shots: range) -> None:
         """Send updates of two numbers, as a program would that does nothing else."""
+        for shot in shots:
+            self.publish({"x": 0.5 * shot, "shot": shot})
 
     def subscribers(self) -> int:
         """Tell how many are there."""
@@ -91,75 +97,3 @@ def image_of(shot: int) -> Any:
 
 # Takes updates in whatever portions they come, and tells whether the last of all was among them.
 Take = Callable[[Iterable[dict[str, Any]]], bool]
-
-
-@dataclass
-class Checked:
-    """Looks at every update that a subscriber gets: right, in order, and how many are missing."""
-
-    work: StreamWork
-    expected: int
-    """Number of the next update."""
-    repeats: bool = False
-    """An update may come once more right after itself, and is not counted then."""
-    received: int = 0
-    missing: int = 0
-    at: float = 0.0
-    """When the last update came: s of CLOCK_MONOTONIC, which all processes share."""
-    shots: array[int] = field(default_factory=lambda: array("q"))
-    times: array[float] = field(default_factory=lambda: array("d"))
-
-    def taker(self) -> Take:
-        """Return the quickest function that does what the work takes."""
-        if self.work.timed:
-            return self._take_timed
-        return self._take_images if self.work.images else self._take
-
-    def _take(self, updates: Iterable[dict[str, Any]]) -> bool:
-        expected, is_last = self.expected, False
-        begun_with = expected - self.missing
-        for data in updates:
-            shot = data["shot"]
-            if shot != expected:
-                self._skip(expected, shot)
-            if data["x"] != 0.5 * shot:
-                is_last = self._is_end(data)
-                if is_last:
-                    expected = shot + 1
-                    break
-            expected = shot + 1
-        self.expected = expected
-        self.received += expected - self.missing - begun_with
-        if is_last:
-            self.at = time.perf_counter()
-        return is_last
-
-    def _take_images(self, updates: Iterable[dict[str, Any]]) -> bool:
-        for data in updates:
-            shot = data["shot"]
-            if float(data["image"].sum()) != IMAGE_SIZE * (shot % 1000):
-                raise ValueError(f"the image of shot {shot} is wrong")
-            if self._take((data,)):
-                return True
-        return False
-
-    def _take_timed(self, updates: Iterable[dict[str, Any]]) -> bool:
-        clock, take = time.perf_counter, self._take_images if self.work.images else self._take
-        for data in updates:
-            self.times.append(clock())
-            self.shots.append(data["shot"])
-            if take((data,)):
-                return True
-        return False
-
-    def _skip(self, expected: int, shot: int) -> None:
-        if self.repeats and shot == expected - 1:
-            return
-        if shot < expected:
-            raise ValueError(f"shot {shot} came after shot {expected - 1}")
-        self.missing += shot - expected
-
-    def _is_end(self, data: dict[str, Any]) -> bool:
-        if data["x"] != END:
-            raise ValueError(f"a wrong update: {data}")
-        return True

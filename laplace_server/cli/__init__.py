@@ -20,7 +20,7 @@ def main() -> None:
             import rich  # noqa: F401
             import typer  # noqa: F401
         except ImportError as error:
-            from laplace_server.extras import how_to_install
+            from laplace_server.wire.extras import how_to_install
 
             sys.stderr.write(
                 f"laplace-server: the command line needs typer and rich ({error}).\n"

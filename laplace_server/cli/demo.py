@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from laplace_server.cli.apart import TIMEOUT_S, Apart
 from laplace_server.cli.demo_streams import Publisher, StreamRow, closing_of, table_of
 from laplace_server.cli.failures import ENDING_SIGNALS, fail, failures_told
+from laplace_server.cli.measuring_process import TIMEOUT_S, MeasuringProcess
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -92,7 +92,7 @@ def _measure(
     sim: SimulatedDevice, key: str, seconds: float, interrupted: threading.Event
 ) -> dict[str, Any]:
     """Let a process of its own read the device, and return what it found."""
-    client = Apart(
+    client = MeasuringProcess(
         interrupted,
         "laplace_server.cli.measure",
         sim.local_address,
@@ -179,12 +179,12 @@ def _table(rows: list[Row]) -> Table:
 
 def _closing(rows: list[Row]) -> str:
     half = len(rows) // 2
-    shares = []
-    for idle, computing in zip(rows[:half], rows[half:], strict=True):
-        share = computing.reads_per_s / idle.reads_per_s
-        shares.append(f"{share:.0%} for the {idle.device}")
+    pairs = [
+        f"{computing.reads_per_s:,.0f} reads/s of the {idle.device} (idle: {idle.reads_per_s:,.0f})"
+        for idle, computing in zip(rows[:half], rows[half:], strict=True)
+    ]
     answers = sum(int(row.found["reads"]) for row in rows)
     return (
         f"Shown: {answers:,} answers, all checked. With a Python thread computing in the devices' "
-        f"process, reads/s were {' and '.join(shares)} of what they are idle."
+        f"process: {' and '.join(pairs)}. Whatever else this machine does changes these figures."
     )

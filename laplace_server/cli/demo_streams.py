@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from laplace_server.cli.apart import PATIENCE_S, TIMEOUT_S, Apart
 from laplace_server.cli.failures import fail
+from laplace_server.cli.measuring_process import PATIENCE_S, TIMEOUT_S, MeasuringProcess
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 _STREAM = "pulses"
 _RATE_HZ = 1000
-_HISTORY_BYTES = 256 << 20  # what a follower may be behind, here for a moment
+_HISTORY_BYTES = 256 << 20  # what a subscriber may be behind, here for a moment
 _COUNTS = 4096
 
 
 class StreamRow(NamedTuple):
-    """One measurement: published how, beside what, and what its follower found."""
+    """One measurement: published how, beside what, and what its subscriber found."""
 
     how: str
     beside: str
@@ -33,7 +33,7 @@ class StreamRow(NamedTuple):
 
     @property
     def updates_per_s(self) -> float:
-        """From the first publish() to the last update taken by the follower."""
+        """From the first publish() to the last update taken by the subscriber."""
         return float(self.found["received"] / self.found["seconds"])
 
 
@@ -53,31 +53,31 @@ class Publisher:
         server.register_handler(CMD_FOUND, self._on_found)
 
     def measure(self, beside: str) -> list[StreamRow]:
-        """Publish both ways for a while each and return what the followers found."""
+        """Publish both ways for a while each and return what the subscribers found."""
         return [
             StreamRow("flat out", beside, self._followed(self._flat_out), paced=False),
             StreamRow(f"{_RATE_HZ:,}/s", beside, self._followed(self._steadily), paced=True),
         ]
 
     def _on_found(self, server: ServerLHC, message: dict[str, Any], target: Any) -> None:
-        """Take what the server has written down of the follower that is about to leave."""
+        """Take what the server has written down of the subscriber that is about to leave."""
         self._ledgers = list(server.stats().subscribers)
 
     def _followed(self, publish: Callable[[], None]) -> dict[str, Any]:
         self._ledgers = []
         module = "laplace_server.cli.measure_stream"
         options = ("--stream", _STREAM, "--timeout", str(TIMEOUT_S))
-        follower = Apart(self._interrupted, module, self._address, *options)
+        subscriber = MeasuringProcess(self._interrupted, module, self._address, *options)
         deadline = time.monotonic() + PATIENCE_S
-        while follower.is_running():
+        while subscriber.is_running():
             if self._server.stats().subscribers:
                 publish()
                 break
             if time.monotonic() > deadline:
-                follower.end()
-                fail(f"the stream's follower has not subscribed within {PATIENCE_S:g} s.")
+                subscriber.end()
+                fail(f"the stream's subscriber has not subscribed within {PATIENCE_S:g} s.")
             self._interrupted.wait(0.002)
-        found = follower.result(self._seconds)
+        found = subscriber.result(self._seconds)
         self._check(found)
         return found
 
@@ -115,7 +115,7 @@ class Publisher:
 
 
 def table_of(rows: list[StreamRow]) -> Table:
-    """Return the table of what followers found."""
+    """Return the table of what subscribers found."""
     from rich.table import Table
 
     table = Table()
@@ -143,7 +143,7 @@ def closing_of(rows: list[StreamRow]) -> str:
     lost = sum(row.found["lost"] for row in rows)
     return (
         f"Streamed: {received:,} updates received, {lost:,} lost. For each stream, what the "
-        "follower received, what the server sent, and what was published agree. Latencies are "
-        "from publish() to the follower's hands. Beside the computing thread, publishing has to "
+        "subscriber received, what the server sent, and what was published agree. Latencies are "
+        "from publish() to the subscriber's hands. Beside the computing thread, publishing has to "
         "wait for Python; what is published does not."
     )

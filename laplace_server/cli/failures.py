@@ -40,6 +40,8 @@ def failures_told() -> Iterator[None]:
     try:
         yield
     except RequestTimeout as error:
+        if isinstance(error.__cause__, RemoteError):  # there is no such stream
+            fail(f"{error.address} answered {error.cmd} with an error: {error.__cause__}")
         why = "" if error.reason is None else f": {error.reason}"
         fail(f"no answer from {error.address} within {error.timeout_s:g} s{why}.")
     except RemoteError as error:

@@ -24,7 +24,7 @@ from typing import Any
 from laplace_server.cli.measure import WrongAnswer, percentile
 from laplace_server.client import ClientLHC
 
-NAME = "follower"
+NAME = "subscriber"
 CMD_FOUND = "FOUND"
 
 
@@ -38,7 +38,7 @@ def measure(address: str, stream: str, timeout_s: float) -> dict[str, Any]:
     """
     with (
         ClientLHC(address, name=NAME, timeout_s=timeout_s) as client,
-        client.subscribe(stream) as updates,
+        client.subscribe(stream, timeout_s=timeout_s) as updates,
     ):
         now = time.time
         update = updates.next(timeout_s)

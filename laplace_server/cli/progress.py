@@ -1,4 +1,4 @@
-"""What a follower of a stream has seen so far: numbers for its display."""
+"""What a subscriber of a stream has seen so far: numbers for its display."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Progress:
         return "skipped" if self.latest_only else "lost"
 
     def summary(self) -> str:
-        """Return the last line of a follower."""
+        """Return the last line of a subscriber."""
         seconds = time.monotonic() - self.begun
         plural = "" if self.received == 1 else "s"
         text = (

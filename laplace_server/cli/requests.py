@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from laplace_server.cli.failures import failures_told
-from laplace_server.cli.values import as_lines, full_address, read_positions
+from laplace_server.cli.key_option import KeyOption, client_of
+from laplace_server.cli.values import as_lines, read_positions
 
 if TYPE_CHECKING:
     from laplace_server.client import ClientLHC
@@ -43,12 +44,14 @@ def add_commands(app: typer.Typer) -> None:
     app.command("stop")(stop)
 
 
-def ping(address: Address, as_json: AsJson = False, timeout: Timeout = 2.0) -> None:
+def ping(
+    address: Address, as_json: AsJson = False, timeout: Timeout = 2.0, key: KeyOption = None
+) -> None:
     """Measure the round trip to a server.
 
     One PING opens the connection, a second one is measured.
     """
-    with _client(address, timeout) as client:
+    with _client(address, timeout, key) as client:
         client.ping()
         seconds = client.ping()
         _print(
@@ -58,57 +61,70 @@ def ping(address: Address, as_json: AsJson = False, timeout: Timeout = 2.0) -> N
         )
 
 
-def info(address: Address, as_json: AsJson = False, timeout: Timeout = 2.0) -> None:
+def info(
+    address: Address, as_json: AsJson = False, timeout: Timeout = 2.0, key: KeyOption = None
+) -> None:
     """Show what a server is: name, device, axes, commands."""
-    with _client(address, timeout) as client:
+    with _client(address, timeout, key) as client:
         payload = client.info()
         _print(as_json, payload, as_lines(payload))
 
 
-def get(address: Address, as_json: AsJson = False, timeout: Timeout = 2.0) -> None:
+def get(
+    address: Address, as_json: AsJson = False, timeout: Timeout = 2.0, key: KeyOption = None
+) -> None:
     """Show a device's present data.
 
     Long values are cut to the width of the terminal; --json gives all.
     """
-    with _client(address, timeout) as client:
+    with _client(address, timeout, key) as client:
         data = client.get()
         _print(as_json, data, as_lines(data))
 
 
 def set_positions(
-    address: Address, positions: Positions, as_json: AsJson = False, timeout: Timeout = 2.0
+    address: Address,
+    positions: Positions,
+    as_json: AsJson = False,
+    timeout: Timeout = 2.0,
+    key: KeyOption = None,
 ) -> None:
     """Ask a device to move.
 
     Positions are in the device's own units. It may refuse them; get shows what it does.
     """
-    with _client(address, timeout) as client:
+    with _client(address, timeout, key) as client:
         values = read_positions(positions)
         client.set(values)
         _print_done(as_json, client, "SET", f"takes {json.dumps(values)}.")
 
 
-def save(address: Address, path: Path, as_json: AsJson = False, timeout: Timeout = 2.0) -> None:
+def save(
+    address: Address,
+    path: Path,
+    as_json: AsJson = False,
+    timeout: Timeout = 2.0,
+    key: KeyOption = None,
+) -> None:
     """Tell a device where to save."""
-    with _client(address, timeout) as client:
+    with _client(address, timeout, key) as client:
         client.save(path)
         _print_done(as_json, client, "SAVE", f"saves to {path}")
 
 
-def stop(address: Address, as_json: AsJson = False, timeout: Timeout = 2.0) -> None:
+def stop(
+    address: Address, as_json: AsJson = False, timeout: Timeout = 2.0, key: KeyOption = None
+) -> None:
     """End a server."""
-    with _client(address, timeout) as client:
+    with _client(address, timeout, key) as client:
         client.stop_server()
         _print_done(as_json, client, "STOP", "stops.")
 
 
 @contextmanager
-def _client(address: str, timeout: float) -> Iterator[ClientLHC]:
-    with failures_told():
-        from laplace_server.client import ClientLHC
-
-        with ClientLHC(full_address(address), name="laplace-server", timeout_s=timeout) as client:
-            yield client
+def _client(address: str, timeout: float, key: str | None) -> Iterator[ClientLHC]:
+    with failures_told(), client_of(address, timeout, key) as client:
+        yield client
 
 
 def _print(as_json: bool, values: dict[str, Any], text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import signal
 import sys
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from laplace_server.cli.failures import ENDING_SIGNALS, fail, failures_told
+from laplace_server.cli.key_option import KeyOption, client_of
 from laplace_server.cli.requests import Address, Timeout
 from laplace_server.cli.shown import printable
-from laplace_server.cli.values import full_address
+from laplace_server.cli.values import check_seconds
 
 if TYPE_CHECKING:
     from laplace_server.cli.progress import Progress
@@ -49,22 +51,25 @@ def stream(
         bool, typer.Option("--json", help="Print each update as one line of JSON, for scripts.")
     ] = False,
     timeout: Timeout = 2.0,
+    key: KeyOption = None,
 ) -> None:
     """Follow a stream: rate, losses, lag, latency, last values.
 
     It goes on, through restarts of the server, until Ctrl-C. Without a terminal it prints a line
     each second at the most; --json prints every update, arrays as lists.
     """
+    _keep_from_the_log()
     with failures_told():
-        from laplace_server.client import ClientLHC
-
         begin = _begin(start)
-        if seconds is not None and not 0 < seconds < math.inf:
-            raise ValueError(f"--seconds must be positive, not {seconds:g}.")
-        where = full_address(address)
-        with ClientLHC(where, name="laplace-server", timeout_s=timeout) as client:
+        if seconds is not None:
+            check_seconds("--seconds", seconds)
+        with client_of(address, timeout, key) as client:
+            where = client.address
             wanted = _chosen(client) if name is None else name
-            with client.subscribe(wanted, start=begin, latest_only=latest_only) as subscription:
+            # With a time-out of its own: who types a name wants to know if nobody has it.
+            with client.subscribe(
+                wanted, start=begin, latest_only=latest_only, timeout_s=timeout
+            ) as subscription:
                 from laplace_server.cli.progress import Progress
                 from laplace_server.cli.watch import Watch
 
@@ -82,6 +87,14 @@ def stream(
                     view.close(progress)
         if count is not None and progress.received < count and not ending.is_set():
             fail(f"{progress.received:,} of {count:,} updates came within {seconds:g} s.")
+
+
+def _keep_from_the_log() -> None:
+    """Have the log not say, on stderr, what the views say: why the stream is not followed."""
+    from laplace_server.client import subscription_reader as reader
+
+    said = (reader.NO_MORE, reader.REFUSED)
+    logging.getLogger(reader.LOGGER_NAME).addFilter(lambda record: record.msg not in said)
 
 
 def _begin(start: str) -> str | int:

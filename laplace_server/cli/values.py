@@ -13,6 +13,12 @@ def full_address(text: str) -> str:
     return text if "://" in text else f"tcp://{text}"
 
 
+def check_seconds(option: str, seconds: float) -> None:
+    """Raise ValueError where an option's value is no time to wait."""
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"{option} must be a positive number of seconds, not {seconds:g}.")
+
+
 def read_positions(words: list[str]) -> Any:
     """Read the positions of a SET: numbers, AXIS=NUMBER pairs, or one JSON list or object.
 

@@ -7,7 +7,16 @@ import sys
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from laplace_server.cli.shown import clock, duration, json_default, lines_of, rate, text_of
+from laplace_server.cli.shown import (
+    clock,
+    duration,
+    json_default,
+    lines_of,
+    printable,
+    rate,
+    text_of,
+)
+from laplace_server.client.names import ABSENT, SILENT
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -19,6 +28,8 @@ if TYPE_CHECKING:
 _LINE = 200  # characters
 _LONGEST_PATH = 30
 _QUIET_S = 2.0
+_SILENCE = (*ABSENT, SILENT)
+_NOT_FOLLOWED = "the stream is not followed"
 
 
 class View(Protocol):
@@ -120,17 +131,17 @@ class Notices:
     """Says on stderr when the server has gone, is back, or was restarted."""
 
     def __init__(self) -> None:
-        self._gone = False
+        self._said: str | None = None  # of one that has gone: why, or nothing
         self._restarts = 0
 
     def tell(self, progress: Progress, watch: Watch, now: float) -> None:
-        """Say it once."""
-        gone = _absence(progress, watch, now)
-        if gone and not self._gone:
-            _say(f"{gone}; following goes on when it is back.")
-        elif self._gone and not gone:
+        """Say it once, and again where there is another reason."""
+        gone, why = _absence(progress, watch, now)
+        if gone and self._said != why:
+            _say(f"{_with_reason(gone, why)}; following goes on when it is back.")
+        elif self._said is not None and not gone:
             _say("the server answers again.")
-        self._gone = bool(gone)
+        self._said = why if gone else None
         if progress.restarts != self._restarts:
             self._restarts = progress.restarts
             _say("the server was restarted; its updates count from 1 again.")
@@ -141,14 +152,21 @@ def _say(text: str) -> None:
     sys.stderr.flush()
 
 
-def _absence(progress: Progress, watch: Watch, now: float) -> str:
-    """Say how the server is not there; nothing where it is."""
+def _absence(progress: Progress, watch: Watch, now: float) -> tuple[str, str]:
+    """Say how the server is not there, and why, where that is known; nothing where it is."""
+    trouble = progress.subscription.trouble
+    why = printable(trouble or "")
     if progress.subscription.server_ended:
-        return "the server has ended"
+        return "the server has ended", "" if trouble in ABSENT else why
     if watch.is_gone(now):
         since = time.time() - (now - watch.heard)
-        return f"no word from the server since {clock(since)[:-4]}"
-    return ""
+        return f"no word from the server since {clock(since)[:-4]}", why
+    # Somebody said so; of one who says nothing it is not certain yet.
+    return (_NOT_FOLLOWED, why) if why and trouble not in _SILENCE else ("", "")
+
+
+def _with_reason(text: str, why: str) -> str:
+    return f"{text}: {why}" if why else text
 
 
 class TerminalView:
@@ -172,9 +190,12 @@ class TerminalView:
         """Draw the region anew."""
         if progress.received > self._shown:
             self._shown, self._last_at = progress.received, now
-        status = _absence(progress, watch, now)
-        if status:
-            status = f"{status} ({now - watch.heard:,.0f} s ago); waiting for it"
+        gone, why = _absence(progress, watch, now)
+        status = ""
+        if gone:
+            if gone != _NOT_FOLLOWED:
+                gone += f" ({now - watch.heard:,.0f} s ago)"
+            status = f"{_with_reason(gone, why)}; waiting for it"
         elif now - self._last_at > _QUIET_S:
             status = f"no update for {now - self._last_at:,.0f} s; the server answers"
         self._live.update(self._drawn(progress, status), refresh=True)
@@ -194,15 +215,16 @@ class TerminalView:
             return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
         rows = self._figures(progress)
+        told = Text(status or " ", "yellow").wrap(self._console, self._console.width)
         # All must fit: the title, an empty line, the status and the cursor's line, too.
-        values = self._values(progress, max(self._console.height - len(rows) - 4, 1))
+        values = self._values(progress, max(self._console.height - len(rows) - len(told) - 3, 1))
         table = Table.grid(padding=(0, 2))
         names = [name for name, *_ in (*rows, *values)]
         table.add_column(width=min(max(map(len, names)), _LONGEST_PATH), style="dim")
         table.add_column()
         for name, text, style in (*rows, ("", "", ""), *values):
             table.add_row(line(name), line(text, style))
-        return Group(line(self._title, "bold"), table, line(status or " ", "yellow"))
+        return Group(line(self._title, "bold"), table, *told)
 
     @staticmethod
     def _figures(progress: Progress) -> list[tuple[str, str, str]]:

@@ -4,6 +4,9 @@ PING, INFO and GET are usually answered by the core without Python; their handle
 requests that it leaves to Python (odd JSON, an ``on_get`` callback) with the same replies.
 """
 
+from __future__ import annotations
+
+from laplace_server.handlers._callback import callback_handler
 from laplace_server.handlers.handler_get import handle_get, handle_get_arrays
 from laplace_server.handlers.handler_info import handle_info
 from laplace_server.handlers.handler_opt import handle_opt
@@ -19,8 +22,11 @@ from laplace_server.handlers.handler_toggle_saving import handle_toggle_saving_s
 from laplace_server.handlers.handler_update_actuator_positions import (
     handle_update_actuator_positions,
 )
+from laplace_server.server.context import Handler
+from laplace_server.wire import commands
 
 __all__ = [
+    "builtin_handlers",
     "handle_get",
     "handle_get_arrays",
     "handle_info",
@@ -36,3 +42,21 @@ __all__ = [
     "handle_toggle_saving_status",
     "handle_update_actuator_positions",
 ]
+
+# Those that do more than call a callback.
+_WRITTEN: dict[commands.Command, Handler] = {
+    commands.INFO: handle_info,
+    commands.PING: handle_ping,
+    commands.GET: handle_get,
+    commands.STOP: handle_stop,
+    commands.GET_ARRAYS: handle_get_arrays,
+    commands.SUBSCRIBE: handle_subscribe,
+}
+
+
+def builtin_handlers() -> dict[str, Handler]:
+    """What answers each command of the table, unless the program says otherwise."""
+    return {
+        name: _WRITTEN[command] if command in _WRITTEN else callback_handler(command)
+        for name, command in commands.COMMANDS.items()
+    }

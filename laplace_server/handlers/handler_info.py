@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from laplace_server.engine import engine_of
 from laplace_server.protocol import Message, make_info_reply
-
-if TYPE_CHECKING:
-    from laplace_server.server_lhc import ServerLHC
+from laplace_server.server.context import Server, context_of
 
 
-def handle_info(server: ServerLHC, message: Message, target: Any) -> None:
+def handle_info(server: Server, message: Message, target: Any) -> None:
     """Tell device, freedom, name, capabilities and lists as they are now."""
-    engine = engine_of(server)
+    context = context_of(server)
     reply = make_info_reply(
-        engine.name,
+        context.name,
         target,
         device=server.device,
         freedom=server.freedom,
@@ -24,13 +21,13 @@ def handle_info(server: ServerLHC, message: Message, target: Any) -> None:
         name_list=server.name_list,
         plottables_list=server.plottables_list,
     )
-    if engine.callback_errors:
-        reply["payload"]["callback_errors"] = dict(engine.callback_errors)
-    core = engine.core
+    if context.callback_errors:
+        reply["payload"]["callback_errors"] = dict(context.callback_errors)
+    core = context.core
     streams = {}
-    for name in core.stream_names():
-        first, last = core.stream_range(name)
+    for name in core.streams.names():
+        first, last = core.streams.range_of(name)
         streams[name] = {"first": first, "last": last}
     if streams:
-        reply["payload"] |= {"epoch": engine.epoch, "streams": streams}
-    engine.socket.send_json(reply)
+        reply["payload"] |= {"epoch": context.epoch, "streams": streams}
+    context.socket.send_json(reply)

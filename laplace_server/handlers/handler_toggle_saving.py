@@ -1,8 +1,6 @@
 """TOGGLE SAVING: saving switched on or off."""
 
-from laplace_server.handlers._value import value_handler
-from laplace_server.protocol import make_toggle_saving_status_reply
+from laplace_server.handlers._callback import callback_handler
+from laplace_server.wire import commands
 
-handle_toggle_saving_status = value_handler(
-    "saving status", "on_saving_status_toggled", make_toggle_saving_status_reply
-)
+handle_toggle_saving_status = callback_handler(commands.TOGGLE_SAVING)

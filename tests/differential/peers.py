@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import zmq
-from machine import within
+from support.machine import within
 
 SCRIPT = Path(__file__).with_name("server_process.py")
 

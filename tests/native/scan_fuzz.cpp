@@ -1,17 +1,16 @@
 // Fuzz target of the envelope scanner: each input is also read by a slow, plain second reader, and
-// every answer must be the same. With libFuzzer as it is; with SCAN_FUZZ_STANDALONE defined it has
-// a main() that mutates the files it is given:
-//     scan_fuzz [--seconds N] [--seed S] [file ...]
-
-#include "../../csrc/scan.h"
+// every answer must be the same. With libFuzzer as it is; with FUZZ_STANDALONE defined it has a
+// main() (support/fuzz_engine.h).
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
+
+#include "requests/scan.h"
+#include "support/fuzz_engine.h"
 
 namespace {
 
@@ -194,14 +193,7 @@ struct reading {
 
 // --- What must hold -------------------------------------------------------------------------
 
-void require(bool holds, const char* what, const char* data, size_t size) {
-    if (holds) return;
-    std::fprintf(stderr, "broken: %s\ninput, %zu bytes in hex: ", what, size);
-    for (size_t i = 0; i < size; ++i)
-        std::fprintf(stderr, "%02x", static_cast<unsigned>(static_cast<unsigned char>(data[i])));
-    std::fprintf(stderr, "\n");
-    std::abort();
-}
+using fuzz_engine::require;
 
 // Scans a heap copy of exactly that size, so that AddressSanitizer sees any overread.
 int verdict_of(const std::string& text, ls_envelope& out) {
@@ -270,148 +262,29 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
 }
 
-#ifdef SCAN_FUZZ_STANDALONE
-
-#include <chrono>
-#include <fstream>
-#include <iterator>
+#ifdef FUZZ_STANDALONE
 
 namespace {
 
-struct random_numbers { // splitmix64: the same numbers for a seed on every machine
-    uint64_t state;
-
-    size_t below(size_t limit) {
-        state += 0x9E3779B97F4A7C15u;
-        uint64_t mixed = state;
-        mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9u;
-        mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EBu;
-        return static_cast<size_t>((mixed ^ (mixed >> 31)) % limit);
-    }
-};
-
-const char* const tokens[] = {"\"",
-                              "\\",
-                              "{",
-                              "}",
-                              "[",
-                              "]",
-                              ",",
-                              ":",
-                              " ",
-                              "\n",
-                              "0",
-                              "9",
-                              "-",
-                              ".",
-                              "e",
-                              "E+",
-                              "1e-400",
-                              "123456789012345678",
-                              "true",
-                              "false",
-                              "null",
-                              "NaN",
-                              "\\u",
-                              "\\u0041",
-                              "\\ud800",
-                              "\\n",
-                              "\"cmd\":",
-                              "\"from\":",
-                              "\"version\":",
-                              "\"payload\":",
-                              "\"c\\u006dd\":",
-                              "{}",
-                              "[]",
-                              "\"\"",
-                              "{\"a\":",
-                              "[[[[[[[[",
-                              "]]]]]]]]",
-                              "abcdefgh",
-                              "\xC3\xA9",
-                              "\xE6\x97\xA5",
-                              "\xF0\x9F\x98\x80",
-                              "\xED\xA0\x80",
-                              "\xC0\x80",
-                              "\xF4\x90\x80\x80",
-                              "\xEF\xBB\xBF",
-                              "\x7F",
-                              "\x1F",
-                              "\x80",
-                              "\xFF"};
-
-std::string mutate(std::string text, const std::vector<std::string>& seeds,
-                   random_numbers& random) {
-    for (size_t changes = 1 + random.below(4); changes > 0; --changes) {
-        const size_t at = random.below(text.size() + 1);
-        switch (random.below(6)) {
-        case 0:
-            if (at < text.size()) text[at] = static_cast<char>(random.below(256));
-            break;
-        case 1:
-            text.insert(at, tokens[random.below(std::size(tokens))]);
-            break;
-        case 2:
-            text.erase(at, 1 + random.below(4));
-            break;
-        case 3: // a piece of the text once more
-            text.insert(at, text.substr(random.below(text.size() + 1), random.below(24)));
-            break;
-        case 4: { // a piece of another text
-            const std::string& other = seeds[random.below(seeds.size())];
-            text.insert(at, other.substr(random.below(other.size() + 1), random.below(64)));
-            break;
-        }
-        default:
-            text.replace(at, random.below(4), tokens[random.below(std::size(tokens))]);
-        }
-    }
-    return text;
+bool is_certain(const char* data, size_t size) {
+    check_input(data, size);
+    return verdict_of(std::string(data, size)) == LS_CERTAIN;
 }
 
 } // namespace
 
 int main(int argc, char** argv) {
-    const auto begin = std::chrono::steady_clock::now();
-    double seconds = 10;
-    uint64_t seed =
-        static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
-    std::vector<std::string> seeds = {
-        "{\"from\": \"me\", \"to\": \"x\", \"cmd\": \"GET\", \"payload\": {}, \"version\": "
-        "\"0.2.2\"}",
-        "{\"cmd\":[1.5,-0,true,{\"a\":null}],\"cmd\":\"\\u00e9 \xC3\xA9\",\"payload\":12e-3}"};
-    for (int i = 1; i < argc; ++i) {
-        if (std::strcmp(argv[i], "--seconds") == 0 && i + 1 < argc) {
-            seconds = std::atof(argv[++i]);
-        } else if (std::strcmp(argv[i], "--seed") == 0 && i + 1 < argc) {
-            seed = std::strtoull(argv[++i], nullptr, 10);
-        } else {
-            std::ifstream file(argv[i], std::ios::binary);
-            if (!file) {
-                std::fprintf(stderr, "cannot read %s\n", argv[i]);
-                return 2;
-            }
-            seeds.emplace_back(std::istreambuf_iterator<char>(file),
-                               std::istreambuf_iterator<char>());
-        }
-    }
-    std::printf("seed %llu, %zu texts\n", static_cast<unsigned long long>(seed), seeds.size());
-    std::fflush(stdout);
-
-    random_numbers random{seed};
-    unsigned long long inputs = 0;
-    unsigned long long certain = 0;
-    const std::chrono::duration<double> time(seconds);
-    while (std::chrono::steady_clock::now() - begin < time) {
-        for (int i = 0; i < 256; ++i, ++inputs) {
-            const std::string text = mutate(seeds[random.below(seeds.size())], seeds, random);
-            const std::vector<char> exact(text.begin(), text.end());
-            check_input(exact.data(), exact.size());
-            if (verdict_of(text) == LS_CERTAIN) ++certain;
-        }
-    }
-    std::printf("%llu inputs, %llu of them certain, nothing broken\n", inputs, certain);
-    return 0;
+    return fuzz_engine::run(
+        {is_certain,
+         "certain",
+         {"\"", "\\", "{", "}", "[", "]", ",", ":", " ", "\n", "0", "9", "-", ".", "e", "E+", "1e-400",
+          "123456789012345678", "true", "false", "null", "NaN", "\\u", "\\u0041", "\\ud800", "\\n", "\"cmd\":",
+          "\"from\":", "\"version\":", "\"payload\":", "\"c\\u006dd\":", "{}", "[]", "\"\"", "{\"a\":", "[[[[[[[[",
+          "]]]]]]]]", "abcdefgh", "\xC3\xA9", "\xE6\x97\xA5", "\xF0\x9F\x98\x80", "\xED\xA0\x80", "\xC0\x80",
+          "\xF4\x90\x80\x80", "\xEF\xBB\xBF", "\x7F", "\x1F", "\x80", "\xFF"},
+         {"{\"from\": \"me\", \"to\": \"x\", \"cmd\": \"GET\", \"payload\": {}, \"version\": \"0.2.2\"}",
+          "{\"cmd\":[1.5,-0,true,{\"a\":null}],\"cmd\":\"\\u00e9 \xC3\xA9\",\"payload\":12e-3}"}},
+        argc, argv);
 }
 
 #endif

@@ -1,7 +1,7 @@
 // Tests of the envelope scanner without Python. Every text is copied into a heap buffer of exactly
 // its size, so that AddressSanitizer sees the first byte read too many. Returns 1 if any failed.
 
-#include "../../csrc/scan.h"
+#include "requests/scan.h"
 
 #include <cstdio>
 #include <cstdlib>

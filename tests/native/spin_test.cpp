@@ -1,9 +1,9 @@
 // Tests of when the loop sleeps, with a clock of their own. Returns 1 if any failed.
 
-#include "../../csrc/spin.h"
+#include "base/spin.h"
+#include "support/checks.h"
 
 #include <cstdint>
-#include <cstdio>
 
 namespace {
 
@@ -11,18 +11,6 @@ using laplace::Spin;
 
 constexpr uint64_t us = 1000;
 constexpr uint64_t longest = 200 * us;
-
-int checks = 0;
-int failures = 0;
-
-#define CHECK(condition) check((condition), #condition, __LINE__)
-
-void check(bool holds, const char* condition, int line) {
-    ++checks;
-    if (holds) return;
-    ++failures;
-    std::printf("line %d: %s fails\n", line, condition);
-}
 
 // A wait of this length, asking every microsecond; returns how often it would have slept.
 int wait(Spin& spin, uint64_t& now, uint64_t length) {
@@ -132,10 +120,10 @@ void may_sleep_although_brisk() {
     CHECK(!spin.again(now));
 }
 
-void mail_is_no_message() {
+void a_wake_up_is_no_message() {
     Spin spin(longest);
     uint64_t now = 1;
-    // Requests far apart, each with mail from Python shortly after it.
+    // Requests far apart, each with a result from Python shortly after it.
     for (int i = 0; i < 10; ++i) {
         CHECK(wait(spin, now, 1000 * us) == 1);
         CHECK(!spin.brisk());
@@ -155,7 +143,7 @@ void mail_is_no_message() {
     CHECK(wait(spin, now, 100 * us) == 0);
 }
 
-void mail_does_not_make_a_wait_short() {
+void a_wake_up_does_not_make_a_wait_short() {
     Spin spin(longest);
     uint64_t now = 1;
     wait(spin, now, us);
@@ -194,11 +182,10 @@ int main() {
     leaves_a_crowded_core_alone();
     a_long_sleep_is_no_sign_of_a_crowd();
     may_sleep_although_brisk();
-    mail_is_no_message();
-    mail_does_not_make_a_wait_short();
+    a_wake_up_is_no_message();
+    a_wake_up_does_not_make_a_wait_short();
     a_message_that_comes_in_a_crowd();
     what_is_there_at_once_keeps_it_brisk();
     zero_always_sleeps();
-    std::printf("%d checks, %d failed\n", checks, failures);
-    return failures == 0 ? 0 : 1;
+    return checks::status();
 }

@@ -1,22 +1,17 @@
 // Tests of a stream's history against a model, and of readers beside publishers. Returns 1 if any
 // failed.
 
-#include "../../csrc/stream.h"
+#include "support/checks.h"
+
+#include "streams/stream.h"
 
 #include <atomic>
-#include <cstdio>
 #include <cstdlib>
 #include <deque>
 #include <random>
 #include <string>
 #include <thread>
 #include <vector>
-
-namespace laplace {
-
-zmq_api zmq{};
-
-}  // namespace laplace
 
 namespace {
 
@@ -25,61 +20,19 @@ using laplace::History;
 using laplace::Message;
 using laplace::Range;
 using laplace::Stream;
-using laplace::zmq_msg;
 
-std::atomic<int> checks{0};
-std::atomic<int> failures{0};
-
-#define CHECK(condition) check((condition), #condition, __LINE__)
-
-bool check(bool holds, const char* condition, int line) {
-    ++checks;
-    if (holds) return true;
-    if (++failures <= 20) std::printf("line %d: %s fails\n", line, condition);
-    return false;
-}
-
-// ---- messages made of memory
-
-struct memory_msg {
-    char* bytes;
-    size_t size;
-};
-
-memory_msg& as_memory(zmq_msg* msg) { return *reinterpret_cast<memory_msg*>(msg); }
-std::atomic<long> living{0};
-
-void use_messages_of_memory() {
-    laplace::zmq.msg_init = [](zmq_msg* msg) {
-        as_memory(msg) = {nullptr, 0};
-        return 0;
-    };
-    laplace::zmq.msg_init_size = [](zmq_msg* msg, size_t size) {
-        ++living;
-        as_memory(msg) = {static_cast<char*>(std::calloc(1, size)), size};
-        return as_memory(msg).bytes == nullptr ? -1 : 0;
-    };
-    laplace::zmq.msg_close = [](zmq_msg* msg) {
-        if (as_memory(msg).bytes != nullptr) --living;
-        std::free(as_memory(msg).bytes);
-        as_memory(msg) = {nullptr, 0};
-        return 0;
-    };
-    laplace::zmq.msg_move = [](zmq_msg* to, zmq_msg* from) {
-        laplace::zmq.msg_close(to);
-        as_memory(to) = as_memory(from);
-        as_memory(from) = {nullptr, 0};
-        return 0;
-    };
-    laplace::zmq.msg_data = [](zmq_msg* msg) { return static_cast<void*>(as_memory(msg).bytes); };
-    laplace::zmq.msg_size = [](const zmq_msg* msg) { return reinterpret_cast<const memory_msg*>(msg)->size; };
-}
+std::atomic<int> living{0};  // arrays
 
 std::vector<Message> arrays_of(size_t bytes) {
     std::vector<Message> arrays;
     if (bytes == 0) return arrays;
-    arrays.emplace_back();
-    if (!arrays.back().allocate(bytes)) std::abort();
+    char* const array = new char[bytes];
+    const auto release = [](void* data, void*) {
+        delete[] static_cast<char*>(data);
+        --living;
+    };
+    ++living;
+    if (!arrays.emplace_back().borrow(array, bytes, release, nullptr)) std::abort();
     return arrays;
 }
 
@@ -255,11 +208,11 @@ uint64_t append_waiting(Stream& stream, const std::string& text, size_t array_by
     for (;;) {
         if (const uint64_t number = stream.append(text, false, 0, arrays)) return number;
         CHECK(arrays.size() == (array_bytes > 0 ? 1 : 0));  // still the caller's
-        if (!stream.wait_for_followers(text.size(), arrays, deadline)) given_up += stream.give_up(text.size(), arrays).size();
+        if (!stream.wait_for_subscribers(text.size(), arrays, deadline)) given_up += stream.give_up(text.size(), arrays).size();
     }
 }
 
-// Whatever the history, a follower that moves on loses nothing, and one that does not is given up.
+// Whatever the history, a subscriber that moves on loses nothing, and one that does not is given up.
 void publishers_wait(unsigned seed) {
     std::mt19937 random(seed);
     History history;
@@ -330,7 +283,6 @@ void nothing_follows_the_last() {
 }  // namespace
 
 int main() {
-    use_messages_of_memory();
     for (unsigned seed = 1; seed <= 40; ++seed) is_as_the_model(seed);
     keeps_as_much_as_it_may();
     CHECK(living == 0);
@@ -340,6 +292,5 @@ int main() {
     nobody_waits_for_nothing();
     nothing_follows_the_last();
     CHECK(living == 0);
-    std::printf("%d checks, %d failed\n", checks.load(), failures.load());
-    return failures == 0 ? 0 : 1;
+    return checks::status();
 }

@@ -1,0 +1,16 @@
+"""A device program whose ServerLHC waits for the next request without sleeping, as by default.
+
+The address is ZeroMQ's.
+"""
+
+from __future__ import annotations
+
+from benchmarks.requests.peers import laplace
+from benchmarks.requests.work import Work
+
+CANNOT: dict[str, str] = {}
+
+
+def serve(work: Work) -> str:
+    """Start a server, and what goes on beside it."""
+    return laplace.serve(work, spin_us=200)

@@ -1,0 +1,56 @@
+// What Python's threads that work for the loop do: they take jobs and give their results back.
+#ifndef LAPLACE_WORKER_H
+#define LAPLACE_WORKER_H
+
+#include <utility>
+#include <vector>
+
+#include "server/loop.h"
+#include "server/shared.h"
+
+namespace laplace {
+
+class Worker {
+public:
+    explicit Worker(Shared& shared) noexcept : shared_(shared) {}
+    Worker(const Worker&) = delete;
+    Worker& operator=(const Worker&) = delete;
+
+    // See JobQueue.
+    bool try_next(Job& job, Attention& attention) noexcept { return shared_.jobs.try_next(job, attention); }
+    Attention next(Job& job) noexcept { return shared_.jobs.next(job); }
+    // The one job that RefresherTask::jobs tells of; another one is told anew. False: there is none.
+    bool try_next_builtin(Job& job) noexcept {
+        Attention attention = Attention::closed;
+        if (!shared_.builtin_jobs.try_next(job, attention) || attention != Attention::job) return false;
+        if (!shared_.builtin_jobs.empty()) shared_.documents.bell()->job_came();
+        return true;
+    }
+    std::vector<Answered> take_log() noexcept { return shared_.jobs.take_log(); }
+    std::vector<Denied> take_denials() noexcept { return shared_.jobs.take_denials(); }
+    std::vector<Refused> take_refusals() noexcept { return shared_.jobs.take_refusals(); }
+    // Throws std::bad_alloc; then the job is still to be finished.
+    void finish(Result&& result) {
+        InPlace in_place = InPlace::refused;
+        if (is_small(result) && shared_.wake_up.turn.try_borrow()) {
+            in_place = shared_.loop->send_result(result);
+            shared_.wake_up.turn.give_back();
+        }
+        if (in_place == InPlace::refused) shared_.results.push(std::move(result));
+        if (in_place != InPlace::done) shared_.wake();
+    }
+
+private:
+    // So that its thread, which has the GIL, is not held up by sending it. Of the data, nobody knows here.
+    static bool is_small(const Result& result) noexcept {
+        constexpr size_t most_bytes = 16 * 1024;
+        return result.render == Render::nothing && !result.busy && result.grant.stream == nullptr &&
+               result.reply.size() <= most_bytes;
+    }
+
+    Shared& shared_;
+};
+
+}  // namespace laplace
+
+#endif

@@ -1,0 +1,224 @@
+"""Ask a server with asyncio: the methods of ``ClientLHC``, to be awaited.
+
+    async with AsyncClientLHC("tcp://192.168.1.20:5555") as motor:
+        await motor.set([1.5, 2.0])
+        print((await motor.get())["positions"])
+        async with motor.subscribe("positions") as positions:
+            async for update in positions:
+                print(update.seq, update.data)
+
+Any event loop will do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from laplace_server.client import forked_clients
+from laplace_server.client.asyncio.connections import AsyncPool
+from laplace_server.client.asyncio.subscription import AsyncSubscription
+from laplace_server.client.base import Client
+from laplace_server.client.no_answer import NoAnswer
+from laplace_server.client.requests import Answer, Request
+from laplace_server.client.sync.client import ClientLHC
+from laplace_server.errors import RequestTimeout
+from laplace_server.wire import commands
+
+if TYPE_CHECKING:
+    from laplace_server.security import ClientSecurity
+
+__all__ = ["AsyncClientLHC"]
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def _as_of_client(method: _Method) -> _Method:
+    method.__doc__ = getattr(ClientLHC, method.__name__).__doc__
+    return method
+
+
+class AsyncClientLHC(Client):
+    """A client of one server for asyncio; tasks may share it and ask at the same time.
+
+    Arguments, methods and errors are those of ``ClientLHC``. At most 16 connections are open;
+    requests wait for one, in order, and that counts in their time-out. A request that is cancelled
+    takes its connection with it; whether the server has run it is not known. It belongs to one
+    event loop at a time.
+    """
+
+    _pool: AsyncPool | None = None  # for __del__, where a constructor raises
+
+    def __init__(
+        self,
+        address: str,
+        name: str = "client",
+        timeout_s: float = 2.0,
+        *,
+        security: ClientSecurity | None = None,
+    ) -> None:
+        super().__init__(address, name, timeout_s, security)
+        self._pool = AsyncPool(self.address, self._keys)
+        forked_clients.register(self)
+
+    @property
+    def closed(self) -> bool:
+        """True once ``close()`` has been called."""
+        return self._pool is None or self._pool.closed
+
+    # -- requests
+
+    @_as_of_client
+    async def ping(self, *, timeout_s: float | None = None) -> float:
+        request = self._requests.ping
+        start = time.perf_counter()
+        frames = await self._exchange(request, timeout_s)
+        round_trip = time.perf_counter() - start
+        request.read(frames)
+        return round_trip
+
+    @_as_of_client
+    async def info(self, *, timeout_s: float | None = None) -> dict[str, Any]:
+        return await self._ask(self._requests.info, timeout_s)
+
+    @_as_of_client
+    async def get(self, *, arrays: bool = False, timeout_s: float | None = None) -> dict[str, Any]:
+        requests = self._requests
+        return await self._ask(requests.get_arrays() if arrays else requests.get, timeout_s)
+
+    @_as_of_client
+    async def set(self, positions: Any, *, timeout_s: float | None = None) -> None:
+        await self._ask(self._requests.of(commands.SET, positions), timeout_s)
+
+    @_as_of_client
+    async def save(self, path: str | os.PathLike[str], *, timeout_s: float | None = None) -> None:
+        await self._ask(self._requests.of(commands.SAVE, path), timeout_s)
+
+    @_as_of_client
+    async def opt(self, data: Any, *, timeout_s: float | None = None) -> None:
+        await self._ask(self._requests.of(commands.OPT, data), timeout_s)
+
+    @_as_of_client
+    async def scan(self, data: Any, *, timeout_s: float | None = None) -> None:
+        await self._ask(self._requests.of(commands.SCAN, data), timeout_s)
+
+    @_as_of_client
+    async def set_actuators(self, actuators: Any, *, timeout_s: float | None = None) -> None:
+        await self._ask(self._requests.of(commands.SET_ACT, actuators), timeout_s)
+
+    @_as_of_client
+    async def set_diagnostics(self, diagnostics: Any, *, timeout_s: float | None = None) -> None:
+        await self._ask(self._requests.of(commands.SET_DIAG, diagnostics), timeout_s)
+
+    @_as_of_client
+    async def update_actuator_positions(
+        self, actuators: Any, *, timeout_s: float | None = None
+    ) -> None:
+        await self._ask(self._requests.of(commands.UPDATE_ACTUATORS_POS, actuators), timeout_s)
+
+    @_as_of_client
+    async def toggle_saving(self, on: bool, *, timeout_s: float | None = None) -> None:
+        await self._ask(self._requests.of(commands.TOGGLE_SAVING, on), timeout_s)
+
+    @_as_of_client
+    async def stop_server(self, *, timeout_s: float | None = None) -> None:
+        await self._ask(self._requests.of(commands.STOP), timeout_s)
+        if self._pool is not None:
+            self._pool.drop_idle()
+
+    @_as_of_client
+    async def request(
+        self,
+        cmd: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float | None = None,
+    ) -> Any:
+        return await self._ask(self._requests.any(cmd, payload), timeout_s)
+
+    # -- streams
+
+    def subscribe(
+        self,
+        stream: str = "data",
+        *,
+        start: str | int = "latest",
+        latest_only: bool = False,
+        credit_bytes: int = 16 << 20,
+        timeout_s: float | None = None,
+    ) -> AsyncSubscription:
+        """Follow a stream: ``async with client.subscribe(...) as updates:``, or await it.
+
+        The arguments are those of ``ClientLHC.subscribe``; RemoteError and RequestTimeout come when
+        it begins.
+
+        Raises:
+            ClientClosed: the client is closed.
+            TypeError, ValueError: ``credit_bytes`` is no positive whole number.
+        """
+        self._check_open()
+        return AsyncSubscription(
+            self.address,
+            self.name,
+            stream,
+            start=start,
+            latest_only=latest_only,
+            credit_bytes=credit_bytes,
+            timeout_s=self._seconds(timeout_s),
+            must=timeout_s is not None,
+            check=self._check_open,
+            keys=self._keys,
+        )
+
+    # -- the end
+
+    async def close(self) -> None:
+        """Close all connections; again does nothing. Requests under way raise ClientClosed."""
+        if self._pool is not None:
+            self._pool.close()
+            await asyncio.sleep(0)  # for what a loop does by callbacks
+
+    async def __aenter__(self) -> AsyncClientLHC:
+        self._check_open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __del__(self) -> None:
+        pool = self._pool
+        if pool is not None and not pool.closed:
+            # Nobody waits for an answer any more: requests under way are collected with this.
+            warnings.warn(f"{self!r} was not closed.", ResourceWarning, stacklevel=2, source=self)
+            pool.close()
+
+    # -- inside
+
+    def _after_fork(self) -> None:
+        pool = self._pool
+        if pool is not None and not pool.closed:
+            pool.leave()
+            self._pool = AsyncPool(self.address, self._keys)
+
+    async def _ask(self, request: Request[Answer], timeout_s: float | None) -> Answer:
+        return request.read(await self._exchange(request, timeout_s))
+
+    async def _exchange(self, request: Request[Any], timeout_s: float | None) -> list[bytes]:
+        """Send a request and return its reply's frames."""
+        self._check_open()
+        seconds = self._seconds(timeout_s)
+        assert self._pool is not None
+        try:
+            return await self._pool.exchange(request.body, seconds)
+        except NoAnswer as error:
+            raise RequestTimeout(request.cmd, self.address, seconds, error.reason) from None

@@ -1,0 +1,125 @@
+"""A subscription for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import warnings
+from collections.abc import Generator
+from types import TracebackType
+from typing import Any
+
+from laplace_server.client.asyncio.driver import TaskDriver
+from laplace_server.client.subscription import deadline_of
+from laplace_server.client.updates import Update
+from laplace_server.errors import ClientClosed
+
+__all__ = ["AsyncSubscription"]
+
+
+class AsyncSubscription(TaskDriver):
+    """An asynchronous iterator over a stream's updates; made by ``AsyncClientLHC.subscribe``.
+
+    ``async with`` or ``await`` begins it. It then goes on by itself after a broken connection, and
+    after a restart of the server. It ends when it is closed, and not before. One task takes
+    updates; a cancelled one loses none.
+
+    Beginning it may raise:
+        RequestTimeout, RemoteError, InvalidReply: as a request.
+        ClientClosed: it was closed already.
+    """
+
+    def __init__(self, address: str, name: str, stream: str, **options: Any) -> None:
+        super().__init__(address, name, stream, **options)
+        self._closed = False
+
+    # ---- beginning
+
+    def __await__(self) -> Generator[Any, None, AsyncSubscription]:
+        return self._begin().__await__()
+
+    async def __aenter__(self) -> AsyncSubscription:
+        return await self
+
+    async def _begin(self) -> AsyncSubscription:
+        self._check_process()
+        if self._closed:
+            raise ClientClosed(f"{self!r} is closed.")
+        if self._check is not None:
+            try:
+                self._settle(await self._work(self._is_settled, time.monotonic() + self._timeout_s))
+            except BaseException:
+                await self.close()
+                raise
+        return self
+
+    # ---- updates
+
+    def __aiter__(self) -> AsyncSubscription:
+        return self
+
+    async def __anext__(self) -> Update:
+        try:
+            return await self.next()
+        except ClientClosed:
+            if self._process != os.getpid():
+                raise
+            raise StopAsyncIteration from None
+
+    async def next(self, timeout: float | None = None) -> Update:
+        """Return the next update, waiting for it up to ``timeout`` seconds; None: for ever.
+
+        Raises:
+            TimeoutError: none came in time; its text has the ``trouble``, if there is some.
+            ClientClosed: the subscription is closed, before or meanwhile, or has not begun, or it
+                was made before this process was forked.
+            RemoteError: the server refuses a subscription that it has not granted yet.
+            LaplaceError: the update holds arrays, and NumPy is not installed.
+            TypeError, ValueError: ``timeout`` is no number of seconds.
+            RuntimeError: another task is waiting for one.
+        """
+        deadline = deadline_of(timeout)
+        update = None
+        try:
+            while True:
+                for update in self._protocol.batch:
+                    return update
+                if self._check is not None and not self._closed:
+                    raise ClientClosed(f"{self!r} has not begun: await it, or use `async with`.")
+                # Other tasks have their turn, also where there is always something to read.
+                if not self._waited:
+                    await asyncio.sleep(0)
+                self._waited = False
+                if not await self._work(self._protocol.read, deadline):
+                    raise self._none_in_time()
+        except BaseException:
+            if update is not None:  # and so not returned
+                self._protocol.batch.put_back(update)
+            raise
+
+    # ---- the end
+
+    async def close(self) -> None:
+        """End the subscription; again does nothing.
+
+        A task that waits in ``next`` gets ClientClosed, one that iterates comes to the end.
+        """
+        self._closed = True
+        if self._process != os.getpid():
+            return  # the connection is the parent's
+        self._end()
+        await asyncio.sleep(0)  # for what a loop does by callbacks
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __del__(self) -> None:
+        if not self._closed and self._connection is not None and self._process == os.getpid():
+            warnings.warn(f"{self!r} was not closed.", ResourceWarning, stacklevel=2, source=self)
+            self._end()

@@ -1,0 +1,216 @@
+"""What clients ask and what the answers mean, without a connection."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import math
+import re
+import socket
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from laplace_server import protocol
+from laplace_server.errors import InvalidReply, NotPermitted, RemoteError, VersionMismatch
+from laplace_server.wire import arrays, commands, message_json
+from laplace_server.wire.commands import Command
+
+Answer = TypeVar("Answer")
+
+Frames: TypeAlias = Sequence[bytes]
+"""Of a reply."""
+
+_ADDRESS = re.compile(r"tcp://(\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?\]|[A-Za-z0-9._-]+):([0-9]+)")
+
+# By how a server's words begin.
+_KINDS_OF_ERRORS: dict[str, type[RemoteError]] = {
+    "Protocol version mismatch": VersionMismatch,
+    "not permitted: ": NotPermitted,
+}
+
+
+@dataclass
+class Request(Generic[Answer]):
+    """A request ready to be sent."""
+
+    cmd: str
+    body: bytes
+    read: Callable[[Frames], Answer]
+    """Makes the answer of the reply's frames; raises RemoteError and its kinds."""
+
+
+class Requests:
+    """The requests of one client to one server.
+
+    Raises:
+        TypeError: an argument of the wrong type.
+        ValueError: not a client's address, or an empty name.
+    """
+
+    def __init__(self, address: str, name: str) -> None:
+        check_address(address)
+        if not isinstance(name, str):
+            raise TypeError(f"'name' must be str, not {type(name).__name__}.")
+        if not name:
+            raise ValueError("'name' must not be empty: servers reject requests from nobody.")
+        # Of an enumeration's member its text: how it is formatted depends on Python's version.
+        self.address = str.__str__(address)
+        self.name = str.__str__(name)
+        # These never change, and GET is what most programs do all day.
+        self.ping = self.of(commands.PING)
+        self.info = self._request(
+            protocol.make_info_request(self.name, self.address), self._mapping
+        )
+        self.get = self._request(protocol.make_get_request(self.name, self.address), self._data)
+
+    def get_arrays(self) -> Request[dict[str, Any]]:
+        """Raise LaplaceError where NumPy is not installed."""
+        arrays.numpy()
+        message = protocol.make_get_arrays_request(self.name, self.address)
+        return self._request(message, self._data_with_arrays)
+
+    def of(self, command: Command, value: Any = None) -> Request[Any]:
+        """Ask for a command of the table; raise TypeError where the value is none of its."""
+        if command.converts is not None:
+            value = command.converts(value)
+        return self._plain(protocol.command_request(command, self.name, self.address, value))
+
+    def any(self, cmd: str, payload: Mapping[str, Any] | None) -> Request[Any]:
+        """Raise TypeError or ValueError where that is no request."""
+        if not isinstance(cmd, str):
+            raise TypeError(f"'cmd' must be str, not {type(cmd).__name__}.")
+        if not cmd:
+            raise ValueError("'cmd' must not be empty.")
+        cmd = str.__str__(cmd)
+        if payload is not None and not isinstance(payload, Mapping):
+            raise TypeError(f"'payload' must be a mapping, not {type(payload).__name__}.")
+        message = protocol.make_message(
+            cmd=cmd, sender=self.name, target=self.address, payload=dict(payload or {})
+        )
+        return self._plain(message)
+
+    # ---- requests
+
+    def _request(
+        self, message: protocol.Message, read: Callable[[str, Frames], Answer]
+    ) -> Request[Answer]:
+        cmd = message["cmd"]
+        return Request(cmd, message_json.encoded(message), functools.partial(read, cmd))
+
+    def _plain(self, message: protocol.Message) -> Request[Any]:
+        return self._request(message, self._payload)
+
+    # ---- replies
+
+    def _payload(self, cmd: str, frames: Frames) -> Any:
+        if len(frames) != 1:
+            raise InvalidReply(
+                f"The reply has {len(frames)} frames instead of one.", cmd, self.address
+            )
+        return payload_of(frames[0], cmd, self.address)
+
+    def _mapping(self, cmd: str, frames: Frames) -> dict[str, Any]:
+        payload = self._payload(cmd, frames)
+        if not isinstance(payload, dict):
+            raise InvalidReply(f"The payload of {cmd} is no object.", cmd, self.address)
+        return payload
+
+    def _data(self, cmd: str, frames: Frames) -> dict[str, Any]:
+        # What most programs ask for, over and over: without the steps between.
+        payload = payload_of(frames[0], cmd, self.address) if len(frames) == 1 else None
+        if isinstance(payload, dict):
+            data = payload.get("data")
+            if isinstance(data, dict):
+                return data
+        self._mapping(cmd, frames)
+        raise InvalidReply(f"The reply to {cmd} holds no 'data' object.", cmd, self.address)
+
+    def _data_with_arrays(self, cmd: str, frames: Frames) -> dict[str, Any]:
+        payload = self._mapping(cmd, frames[:1])
+        try:
+            data = arrays.put_at_paths(payload["data"], payload["arrays"], frames[1:])
+        except (LookupError, TypeError, ValueError) as problem:
+            raise InvalidReply(f"The reply's arrays: {problem!r}", cmd, self.address) from problem
+        if not isinstance(data, dict):
+            raise InvalidReply(f"The reply to {cmd} holds no 'data' object.", cmd, self.address)
+        return data
+
+
+def request_numbers() -> Iterator[bytes]:
+    """Return numbers for the routes of requests.
+
+    They come back with the replies: whatever else a connection brings is nobody's.
+    """
+    return map(struct.Struct("<Q").pack, itertools.count())
+
+
+def payload_of(body: bytes, cmd: str, address: str) -> Any:
+    """Return the payload of an encoded reply.
+
+    Raises:
+        RemoteError: the server answered with an error.
+        NotPermitted, VersionMismatch, InvalidReply: kinds of that.
+    """
+    try:
+        reply = message_json.decoded(body)
+    except (ValueError, RecursionError) as error:
+        raise InvalidReply(f"The reply cannot be read as JSON: {error}", cmd, address) from error
+    if not isinstance(reply, dict):
+        raise InvalidReply(f"The reply is {_shown(body)}, not an object.", cmd, address)
+    error_msg = reply.get("error_msg")
+    if error_msg is not None:
+        text = error_msg if isinstance(error_msg, str) else json.dumps(error_msg)
+        for begin, kind in _KINDS_OF_ERRORS.items():
+            if text.startswith(begin):
+                raise kind(text, cmd, address)
+        raise RemoteError(text, cmd, address)
+    if "payload" not in reply:
+        raise InvalidReply(f"The reply has no payload: {_shown(body)}", cmd, address)
+    return reply["payload"]
+
+
+def check_address(address: str) -> None:
+    """Raise TypeError or ValueError where this is no server's address for clients."""
+    if not isinstance(address, str):
+        raise TypeError(f"'address' must be str, not {type(address).__name__}.")
+    match = _ADDRESS.fullmatch(address)
+    if (
+        match is None
+        or not 0 < int(match[2].lstrip("0")[:6] or 0) < 65536
+        or not _can_be_host(match[1])
+    ):
+        hint = ""
+        if "*" in address:
+            hint = " A '*' is for servers; a client needs the server's host and its port."
+        raise ValueError(f"Address must be 'tcp://host:port', got {address!r}.{hint}")
+
+
+def _can_be_host(host: str) -> bool:
+    """Say whether what stands in brackets is a numeric address; any other is a name."""
+    if not host.startswith("["):
+        return True
+    numeric = host[1:-1].partition("%")[0]
+    try:
+        socket.inet_pton(socket.AF_INET6 if ":" in numeric else socket.AF_INET, numeric)
+    except OSError:
+        return False
+    return True
+
+
+def seconds_of(timeout_s: float) -> float:
+    """Return a time-out in seconds; raise TypeError or ValueError where it is none."""
+    try:
+        seconds = float(timeout_s)
+    except (TypeError, ValueError):
+        raise TypeError(f"'timeout_s' must be a number of seconds, not {timeout_s!r}.") from None
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"'timeout_s' must be a positive number of seconds, not {timeout_s!r}.")
+    return seconds
+
+
+def _shown(body: bytes) -> str:
+    text = body.decode(errors="replace")
+    return text if len(text) <= 80 else f"{text[:77]}..."

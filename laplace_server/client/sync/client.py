@@ -1,0 +1,275 @@
+"""Ask a server: one method per command, plain Python values in and out.
+
+    with ClientLHC("tcp://192.168.1.20:5555") as motor:
+        motor.set([1.5, 2.0])
+        print(motor.get()["positions"])
+
+It speaks to any laplace-server with protocol version 0.2.2.
+
+How it works. A request has a connection to itself: it takes an idle one or opens one, and gives it
+back when the answer is there. A connection whose answer did not come is thrown away, so a late
+answer cannot be taken for that of another request. Nothing is sent twice: after a time-out nobody
+knows whether a SET has run, so the caller decides.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from laplace_server.client import forked_clients
+from laplace_server.client.base import Client
+from laplace_server.client.no_answer import NoAnswer
+from laplace_server.client.requests import Answer, Request, seconds_of
+from laplace_server.client.sync.connections import Pool
+from laplace_server.errors import RequestTimeout
+from laplace_server.wire import commands
+
+if TYPE_CHECKING:
+    from laplace_server.client.sync.subscription import Subscription
+    from laplace_server.security import ClientSecurity
+
+__all__ = ["ClientLHC"]
+
+
+class ClientLHC(Client):
+    """A client of one server; threads may share it and ask at the same time.
+
+    It connects at the first request and again by itself when the server was restarted on its
+    port. Of 64 requests at once each has a connection of its own, more wait for one of these, in
+    order. In a forked child it opens connections of its own.
+
+    Args:
+        address: ``tcp://host:port`` of the server, as its ``address_for_client`` gives it.
+        name: who is asking; servers log it.
+        timeout_s: how long a request waits for its answer, in seconds. Each request takes a
+            ``timeout_s`` of its own as well.
+        security: the client's key and the server's, of laplace_server.security. All that is said is
+            encrypted then, and said to nobody but that server; subscriptions have it, too.
+
+    Every request may raise:
+        RequestTimeout: no answer in time. The command may or may not have run; it has not where
+            ``reason`` says why nothing could be sent.
+        RemoteError: the server answered with an error; ``str()`` is its text.
+        NotPermitted: a RemoteError: the role of the client's key does not permit it.
+        VersionMismatch: a RemoteError: the server wants another protocol version.
+        InvalidReply: a RemoteError: the answer is no message of this protocol.
+        ClientClosed: the client was closed, before the request or during it.
+        TypeError, ValueError: a value that JSON cannot carry. Nothing was sent.
+
+    What servers take as data can be sent: NaN, infinities, integers of any size, NumPy scalars and
+    arrays (masked ones with None in the holes), sets (as lists), complex numbers (as [re, im]),
+    dates, enums, dataclasses, decimals, UUIDs, paths.
+
+    Raises:
+        TypeError: an argument of the wrong type.
+        ValueError: not a client's address, an empty name, or a time-out that is not positive.
+        ImportError: with ``security``: there is no libsodium; the text says what to do.
+    """
+
+    _pool: Pool | None = None  # for __del__, where a constructor raises
+
+    def __init__(
+        self,
+        address: str,
+        name: str = "client",
+        timeout_s: float = 2.0,
+        *,
+        security: ClientSecurity | None = None,
+    ) -> None:
+        super().__init__(address, name, timeout_s, security)
+        self._pool = Pool(self.address, self._keys)
+        forked_clients.register(self)
+
+    @property
+    def closed(self) -> bool:
+        """True once ``close()`` has been called."""
+        return self._pool is None or self._pool.closed
+
+    # -- requests
+
+    def ping(self, *, timeout_s: float | None = None) -> float:
+        """Return the round trip of a PING in seconds.
+
+        A request that has to open a connection counts that in, so the first takes longer.
+        """
+        request = self._requests.ping
+        start = time.perf_counter()
+        frames = self._exchange(request, timeout_s)
+        round_trip = time.perf_counter() - start
+        request.read(frames)
+        return round_trip
+
+    def info(self, *, timeout_s: float | None = None) -> dict[str, Any]:
+        """Return what the server says of itself.
+
+        Keys: device, freedom (number of axes), name, capabilities, name_list, plottables_list.
+        """
+        return self._ask(self._requests.info, timeout_s)
+
+    def get(self, *, arrays: bool = False, timeout_s: float | None = None) -> dict[str, Any]:
+        """Return the device's present data; which keys, and in which units, the device says.
+
+        With ``arrays``, NumPy arrays stay what they are, read-only, and cross as bytes instead of
+        as text: quick for large ones. It takes NumPy here and laplace-server 1.0 there.
+
+        Raises, with ``arrays``:
+            LaplaceError: NumPy is not installed. Nothing was sent.
+            RemoteError: also from a server that does not know the command.
+        """
+        requests = self._requests
+        return self._ask(requests.get_arrays() if arrays else requests.get, timeout_s)
+
+    def set(self, positions: Any, *, timeout_s: float | None = None) -> None:
+        """Ask the device to move, in its own units.
+
+        ``positions`` is a list in axis order or a dict from axis index to position, such as
+        ``{"0": 1.5}``. The device's callback has returned when this does; it may still move.
+        """
+        self._ask(self._requests.of(commands.SET, positions), timeout_s)
+
+    def save(self, path: str | os.PathLike[str], *, timeout_s: float | None = None) -> None:
+        """Tell the device where to save; the path is one of the server's machine."""
+        self._ask(self._requests.of(commands.SAVE, path), timeout_s)
+
+    def opt(self, data: Any, *, timeout_s: float | None = None) -> None:
+        """Send an optimiser's data."""
+        self._ask(self._requests.of(commands.OPT, data), timeout_s)
+
+    def scan(self, data: Any, *, timeout_s: float | None = None) -> None:
+        """Send the state of a scan; the device's callback gets the whole message."""
+        self._ask(self._requests.of(commands.SCAN, data), timeout_s)
+
+    def set_actuators(self, actuators: Any, *, timeout_s: float | None = None) -> None:
+        """Tell a scanner which actuators it may move."""
+        self._ask(self._requests.of(commands.SET_ACT, actuators), timeout_s)
+
+    def set_diagnostics(self, diagnostics: Any, *, timeout_s: float | None = None) -> None:
+        """Tell a scanner which diagnostics it may read."""
+        self._ask(self._requests.of(commands.SET_DIAG, diagnostics), timeout_s)
+
+    def update_actuator_positions(self, actuators: Any, *, timeout_s: float | None = None) -> None:
+        """Tell a scanner where its actuators are now."""
+        self._ask(self._requests.of(commands.UPDATE_ACTUATORS_POS, actuators), timeout_s)
+
+    def toggle_saving(self, on: bool, *, timeout_s: float | None = None) -> None:
+        """Switch saving on (True) or off (False)."""
+        self._ask(self._requests.of(commands.TOGGLE_SAVING, on), timeout_s)
+
+    def stop_server(self, *, timeout_s: float | None = None) -> None:
+        """Ask the server to end. A server that does not permit it answers with a RemoteError."""
+        self._ask(self._requests.of(commands.STOP), timeout_s)
+        # They lead to a server that is gone.
+        if self._pool is not None:
+            self._pool.drop_idle()
+
+    def request(
+        self,
+        cmd: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float | None = None,
+    ) -> Any:
+        """Send any command, such as one the server registered, and return the reply's payload."""
+        return self._ask(self._requests.any(cmd, payload), timeout_s)
+
+    # -- streams
+
+    def subscribe(
+        self,
+        stream: str = "data",
+        *,
+        start: str | int = "latest",
+        latest_only: bool = False,
+        credit_bytes: int = 16 << 20,
+        timeout_s: float | None = None,
+    ) -> Subscription:
+        """Follow a stream: an iterator of its updates, with a connection of its own.
+
+        ``start``: "latest", only what is published from now on; "oldest", all that the server
+        still has; or the number of the first update wanted. ``latest_only``: the newest update
+        each time, for displays. ``credit_bytes``: how much may be on the way, and so in memory
+        here; one update always may.
+
+        Where the server or the stream is not there yet, it returns within the client's time-out all
+        the same, and ``next`` waits; a stream declared after this call is followed from its first
+        update on. With a ``timeout_s`` of its own it raises RequestTimeout instead.
+
+        Raises:
+            RemoteError: the server refuses it, for a reason that does not go away: a ``start``
+                beyond its next update, no streams at all, too many subscriptions.
+            NotPermitted, VersionMismatch, InvalidReply: kinds of that.
+            RequestTimeout: ``timeout_s`` was given, and it is not followed within that time.
+            ClientClosed: the client is closed, or closed before the server has answered. Closing
+                it later leaves its subscriptions alone.
+            TypeError, ValueError: ``start`` or ``credit_bytes`` is none of these.
+        """
+        from laplace_server.client.sync.subscription import Subscription
+
+        self._check_open()
+        return Subscription(
+            self.address,
+            self.name,
+            stream,
+            start=start,
+            latest_only=latest_only,
+            credit_bytes=credit_bytes,
+            timeout_s=self._seconds(timeout_s),
+            must=timeout_s is not None,
+            check=self._check_open,
+            keys=self._keys,
+        )
+
+    # -- the end
+
+    def close(self) -> None:
+        """Close all connections. Any thread may call it, also a signal handler, also twice.
+
+        It waits for nothing: requests under way in other threads raise ClientClosed at once.
+        """
+        if self._pool is not None:
+            self._pool.close()
+
+    def __enter__(self) -> ClientLHC:
+        self._check_open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        pool = self._pool
+        if pool is not None and not pool.closed:
+            # Nobody can be waiting for an answer here: a request holds a reference.
+            warnings.warn(f"{self!r} was not closed.", ResourceWarning, stacklevel=2, source=self)
+            pool.close()
+
+    # -- inside
+
+    def _after_fork(self) -> None:
+        pool = self._pool
+        if pool is not None and not pool.closed:
+            pool.leave()
+            self._pool = Pool(self.address, self._keys)
+
+    def _ask(self, request: Request[Answer], timeout_s: float | None) -> Answer:
+        return request.read(self._exchange(request, timeout_s))
+
+    def _exchange(self, request: Request[Any], timeout_s: float | None) -> list[bytes]:
+        """Send a request and return its reply's frames."""
+        seconds = self._timeout_s if timeout_s is None else seconds_of(timeout_s)
+        pool = self._pool
+        assert pool is not None
+        try:
+            return pool.exchange(request.body, seconds)
+        except NoAnswer as error:
+            raise RequestTimeout(request.cmd, self.address, seconds, error.reason) from None

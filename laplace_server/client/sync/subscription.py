@@ -1,0 +1,127 @@
+"""A subscription for threads."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import time
+import warnings
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+from laplace_server.client.subscription import deadline_of
+from laplace_server.client.sync.driver import ThreadDriver
+from laplace_server.client.updates import Update
+from laplace_server.errors import ClientClosed
+
+__all__ = ["Subscription"]
+
+
+class Subscription(ThreadDriver):
+    """An iterator over a stream's updates; made by ``ClientLHC.subscribe``.
+
+    It goes on by itself after a broken connection, from the next update on, and after a restart of
+    the server, with whatever its history holds. It ends when it is closed, and not before.
+
+    One thread takes updates; any thread may ``close`` it and look at its properties. An exception
+    out of a signal handler, such as Ctrl-C, leaves it usable, and loses no update.
+    """
+
+    def __init__(self, address: str, name: str, stream: str, **options: Any) -> None:
+        super().__init__(address, name, stream, **options)
+        self._closed = False
+        try:
+            self._settle(self._work(self._is_settled, time.monotonic() + self._timeout_s))
+        except BaseException:
+            self.close()
+            raise
+
+    # ---- updates
+
+    def __iter__(self) -> Iterator[Update]:
+        # Whatever iterators there are share one batch, so none takes what another has taken.
+        return itertools.chain.from_iterable(self._batches())
+
+    def __next__(self) -> Update:
+        update = None
+        try:
+            for update in self._protocol.batch:
+                return update
+            for update in self:
+                return update
+        except BaseException:
+            if update is not None:  # and so not returned
+                self._protocol.batch.put_back(update)
+            raise
+        raise StopIteration
+
+    def next(self, timeout: float | None = None) -> Update:
+        """Return the next update, waiting for it up to ``timeout`` seconds; None: for ever.
+
+        Raises:
+            TimeoutError: none came in time; its text has the ``trouble``, if there is some.
+            ClientClosed: the subscription is closed, before or meanwhile, or it was made before
+                this process was forked.
+            RemoteError: the server refuses a subscription that it has not granted yet.
+            LaplaceError: the update holds arrays, and NumPy is not installed.
+            TypeError, ValueError: ``timeout`` is no number of seconds.
+            RuntimeError: another thread is waiting for one.
+        """
+        deadline = deadline_of(timeout)
+        update = None
+        try:
+            while True:
+                for update in self._protocol.batch:
+                    return update
+                self._fill(deadline)
+        except BaseException:
+            if update is not None:  # and so not returned
+                self._protocol.batch.put_back(update)
+            raise
+
+    def _fill(self, deadline: float) -> None:
+        """Wait until the batch holds an update."""
+        if not self._work(self._protocol.read, deadline):
+            raise self._none_in_time()
+
+    def _batches(self) -> Iterator[Iterator[Update]]:
+        while True:
+            try:
+                self._fill(math.inf)
+            except ClientClosed:
+                if self._process != os.getpid():
+                    raise
+                return
+            yield self._protocol.batch
+
+    # ---- the end
+
+    def close(self) -> None:
+        """End the subscription, from any thread, also in a signal handler; again does nothing.
+
+        A thread that waits in ``next`` gets ClientClosed, one that iterates comes to the end; what
+        it has not taken yet, it does not get any more.
+        """
+        self._closed = True
+        if self._process != os.getpid():
+            return  # the connection is the parent's
+        self._protocol.drop()
+        self._end_or_wake()
+
+    def __enter__(self) -> Subscription:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if not self._closed and self._process == os.getpid():
+            warnings.warn(f"{self!r} was not closed.", ResourceWarning, stacklevel=2, source=self)
+            self.close()
