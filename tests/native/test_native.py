@@ -70,6 +70,7 @@ REQUESTS = [
     SCANNER,
 ]
 STREAM = CORE / "streams" / "stream.cpp"
+LOOP = [CORE / "server" / "loop.cpp", CORE / "base" / "crash_notes.cpp"]
 SENDER = [*READER, STREAM, CORE / "streams" / "stream_sender.cpp"]
 FAILING_MEMORY = NATIVE / "support" / "failing_memory.cpp"
 CLIENT = sorted((CORE / "client").glob("*.cpp"))
@@ -106,7 +107,7 @@ PROGRAMS: list[tuple[str, list[Path], int]] = [
     ("stream_alone_test", SENDER, 80),
     ("stream_silence_test", SENDER, 3_000),
     ("stream_accounts_test", [*SENDER, FAILING_MEMORY], 200_000),
-    ("in_place_test", [*{*REQUESTS, *SENDER, CORE / "server" / "loop.cpp"}], 1_000),
+    ("in_place_test", [*{*REQUESTS, *SENDER, *LOOP}], 1_000),
 ]
 RECORDINGS = [
     ("zmtp_recordings_test", ZMTP, 3_000),
