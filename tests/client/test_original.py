@@ -108,3 +108,16 @@ def test_original_killed_and_restarted(
         assert client.ping() > 0
         client.set([1])
         assert client.get() == {"seen": [[1]]}
+
+
+def test_it_has_no_statistics_and_can_be_checked_all_the_same(
+    kind: Kind, start_original: Callable[[str], subprocess.Popen[str]]
+) -> None:
+    address = unused_address()
+    start_original(address)
+    with kind.make(address, timeout_s=PATIENCE_S) as client:
+        with pytest.raises(errors.RemoteError, match="does not know STATS"):
+            client.stats()
+    done = run("check", address, "--timeout", str(PATIENCE_S))
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.startswith("LAPLACE OK - original (")
