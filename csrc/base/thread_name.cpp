@@ -3,8 +3,6 @@
 #ifdef _WIN32
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
-
-#include <string>
 #else
 #include <pthread.h>
 #endif

@@ -22,7 +22,7 @@ constexpr uint64_t calm_ns = 10 * ns_per_ms;
 Loop::Loop(Shared& shared, Router& router)
     : shared_(shared),
       router_(router),
-      note_(shared.config.address, shared.counters),
+      note_(router.endpoint(), shared.counters),
       responder_({shared.table, shared.take_after_get, shared.log_answers}, shared.documents, shared.jobs,
                  shared.counters,
                  [&shared] {

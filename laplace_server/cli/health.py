@@ -138,7 +138,8 @@ def _judge(stats: Mapping[str, Any], limits: Limits, health: Health) -> None:
         what = "" if running is None else str(running["what"])
         raised = sum(errors.values())
         lost = sum(each["lost"] for each in stats["subscribers"])
-        waiting, connections = int(stats["queue_depth"]), int(stats["connections"])
+        waiting = max(0, int(stats["queue_depth"]) - 1)  # this request is one itself
+        connections = int(stats["connections"])
         uptime, problem = float(stats["uptime_s"]), stats["data_error"]
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         health.tell(State.UNKNOWN, f"its statistics cannot be read: {error!r}")

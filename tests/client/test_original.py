@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support.both_clients import Kind
+from support.command_line import run
 from support.peers import PATIENCE_S
 from support.serving import unused_address
 
@@ -115,9 +116,11 @@ def test_it_has_no_statistics_and_can_be_checked_all_the_same(
 ) -> None:
     address = unused_address()
     start_original(address)
-    with kind.make(address, timeout_s=PATIENCE_S) as client:
-        with pytest.raises(errors.RemoteError, match="does not know STATS"):
-            client.stats()
+    with (
+        kind(address, timeout_s=PATIENCE_S) as client,
+        pytest.raises(errors.RemoteError, match="does not know STATS"),
+    ):
+        client.stats()
     done = run("check", address, "--timeout", str(PATIENCE_S))
     assert done.returncode == 0, done.stdout
     assert done.stdout.startswith("LAPLACE OK - original (")

@@ -80,6 +80,7 @@ TCP = [*sorted((CORE / "tcp").glob("*.cpp")), CORE / "base" / "interfaces.cpp"]
 PROGRAMS: list[tuple[str, list[Path], int]] = [
     ("scan_test", [SCANNER], 100_000),
     ("spin_test", [], 1000),
+    ("crash_notes_test", [CORE / "base" / "crash_notes.cpp"], 100),
     ("turn_test", [], 10_000),
     ("poller_threads_test", TCP, 30_000),
     ("zmtp_test", ZMTP, 1_500),
