@@ -1,6 +1,7 @@
 #include "base/crash_notes.h"
 
 #include <cerrno>
+#include <utility>
 
 #ifndef _WIN32
 #include <csignal>
@@ -106,18 +107,18 @@ void write_note(const CrashSlot& slot, const Counters& counters, int descriptor)
     const auto step = static_cast<size_t>(slot.step.load(std::memory_order_relaxed));
     line.add(": its loop was ");
     line.add(step < step_names.size() ? step_names[step] : "lost");
-    line.add("; connections ");
-    line.add(value_of(counters.connections));
-    line.add(", requests that wait ");
-    line.add(value_of(counters.pending));
-    line.add(", answers without Python ");
-    line.add(native);
-    line.add(", with Python ");
-    line.add(python);
-    line.add(", bytes in ");
-    line.add(value_of(counters.bytes_in));
-    line.add(", bytes out ");
-    line.add(value_of(counters.bytes_out));
+    const std::array<std::pair<const char*, uint64_t>, 6> figures{{
+        {"; connections ", value_of(counters.connections)},
+        {", requests that wait ", value_of(counters.pending)},
+        {", answers without Python ", native},
+        {", with Python ", python},
+        {", bytes in ", value_of(counters.bytes_in)},
+        {", bytes out ", value_of(counters.bytes_out)},
+    }};
+    for (const auto& [name, value] : figures) {
+        line.add(name);
+        line.add(value);
+    }
     line.add('\n');
     line.write_to(descriptor);
 }
