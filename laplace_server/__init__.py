@@ -21,18 +21,11 @@ if not TYPE_CHECKING:  # a checker would take any name for one of the module
 
             return ServerLHC
         if name == "__version__":
-            return _version()
+            from laplace_server.wire.version import package_version
+
+            return package_version()
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("laplace-server")
-    except PackageNotFoundError:  # imported from a source tree that is not installed
-        return "unknown"

@@ -55,6 +55,7 @@ CMD_UPDATE_ACTUATORS_POS = commands.UPDATE_ACTUATORS_POS.name
 CMD_TOGGLE_SAVING = commands.TOGGLE_SAVING.name
 CMD_GET_ARRAYS = commands.GET_ARRAYS.name
 CMD_SUBSCRIBE = commands.SUBSCRIBE.name
+CMD_STATS = commands.STATS.name
 
 
 def make_message(
@@ -320,3 +321,13 @@ def make_subscribe_reply(
         "age_s": age_s,
     }
     return command_reply(commands.SUBSCRIBE, sender, target, payload)
+
+
+def make_stats_request(sender: Any, target: Any) -> Message:
+    """Ask what the server has counted, and what it is doing."""
+    return command_request(commands.STATS, sender, target)
+
+
+def make_stats_reply(sender: Any, target: Any, *, stats: Mapping[str, Any]) -> Message:
+    """Answer STATS; the payload is ``ServerStats.as_json()`` and who the server is."""
+    return command_reply(commands.STATS, sender, target, stats)

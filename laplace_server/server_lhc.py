@@ -245,8 +245,10 @@ class ServerLHC(CallbackAttributes):
             self,
             ServerLHC,
             name=str(self.name),
+            device=shown["device"],
             address=address,
             handlers=table,
+            take_stats=ServerStats.of,
             **settings,
         )
         try:
@@ -460,15 +462,7 @@ class ServerLHC(CallbackAttributes):
         Raises:
             ForkedServerError: in a forked child.
         """
-        engine = self.__laplace_engine
-        return ServerStats.from_counters(
-            engine.core.counters(),
-            engine.command_names,
-            engine.core.streams.ledgers(),
-            engine.documents.data_error(),
-            engine.callback_errors,
-            engine.denials(),
-        )
+        return ServerStats.of(self.__laplace_engine)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Protocol
 
+from laplace_server.server._core import Core
 from laplace_server.server._core import ErrorKind as ErrorKind
 from laplace_server.server._core import Refusal as Refusal
 
@@ -42,6 +43,15 @@ class LatencyHistogram:
                 return upper_bound(bucket)
         return 0.0
 
+    def as_json(self) -> dict[str, Any]:
+        """What JSON can say: the counts, their total, and the quantiles that most ask for, in s."""
+        return {
+            "counts": list(self.counts),
+            "total": self.total,
+            "p50_s": self.quantile(0.5),
+            "p99_s": self.quantile(0.99),
+        }
+
 
 def upper_bound(bucket: int) -> float:
     """Upper bound (s) of a bucket of ``LatencyHistogram.counts``."""
@@ -56,8 +66,8 @@ class CommandStats:
     native: int
     """Answered in the loop, without Python."""
     python: int
-    """Answered by way of Python: in the ServerLHC thread, or, GET ARRAYS and SUBSCRIBE, in the
-    refresher."""
+    """Answered by way of Python: in the ServerLHC thread, or, GET ARRAYS, SUBSCRIBE and STATS, in
+    the refresher."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +109,28 @@ class SubscriberStats:
             confirmed=ledger["confirmed"],
             waited_for=ledger["waited_for"],
         )
+
+
+@dataclass(frozen=True)
+class Running:
+    """What runs in the ServerLHC thread; others that ask for Python wait for it."""
+
+    what: str
+    """A command, in parentheses the callback that it has called."""
+    seconds: float
+    """For how long its request has been handled."""
+
+
+class Counting(Protocol):
+    """What counts: the engine of a server."""
+
+    command_names: list[Any]
+    callback_errors: dict[str, int]
+    core: Core
+
+    def denials(self) -> dict[str, dict[str, int]]: ...
+    def uptime_s(self) -> float: ...
+    def at_work(self) -> tuple[str, float] | None: ...
 
 
 @dataclass(frozen=True)
@@ -144,6 +176,38 @@ class ServerStats:
     """Requests refused because of the role of who asked, by role and command; only those that were.
     The role "anonymous" is that of clients without a key, the command "" any unknown one. Requests
     that waited when the key of who had asked was removed are among them."""
+    uptime_s: float = 0.0
+    """Seconds since the server was started; 0.0 before."""
+    running: Running | None = None
+    """The request that the ServerLHC thread is at; None while it waits for one."""
+
+    @classmethod
+    def of(cls, counting: Counting) -> ServerStats:
+        """Take a snapshot of what a server's engine counts."""
+        running = counting.at_work()
+        return cls.from_counters(
+            counting.core.counters(),
+            counting.command_names,
+            counting.core.streams.ledgers(),
+            counting.core.documents.data_error(),
+            counting.callback_errors,
+            counting.denials(),
+            counting.uptime_s(),
+            None if running is None else Running(*running),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain dicts, lists, texts and numbers; kinds and reasons by their names."""
+        return {
+            **{each.name: getattr(self, each.name) for each in fields(self)},
+            "commands": {str(name): asdict(counts) for name, counts in self.commands.items()},
+            "errors": {kind.name: count for kind, count in self.errors.items()},
+            "refused": {reason.name: count for reason, count in self.refused.items()},
+            "native_latency": self.native_latency.as_json(),
+            "python_latency": self.python_latency.as_json(),
+            "subscribers": [asdict(each) for each in self.subscribers],
+            "running": None if self.running is None else asdict(self.running),
+        }
 
     @classmethod
     def from_counters(
@@ -154,6 +218,8 @@ class ServerStats:
         data_error: str | None = None,
         callback_errors: Mapping[str, int] | None = None,
         not_permitted: Mapping[str, Mapping[str, int]] | None = None,
+        uptime_s: float = 0.0,
+        running: Running | None = None,
     ) -> ServerStats:
         """Name what the core counted by number; ``command_names[i]`` belongs to index i."""
         return cls(
@@ -182,4 +248,6 @@ class ServerStats:
             data_error=data_error,
             callback_errors=dict(callback_errors or {}),
             not_permitted=dict(not_permitted or {}),
+            uptime_s=uptime_s,
+            running=running,
         )

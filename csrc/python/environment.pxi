@@ -2,8 +2,10 @@
 
 from libcpp.vector cimport vector
 
+from base.crash_notes cimport native_write_crash_notes_at_signals
 from base.interfaces cimport InterfaceAddress, list_interfaces
 from base.real_time cimport native_may_be_real_time
+from base.thread_name cimport native_name_this_thread
 from transport.zmq_api cimport load_status, native_load_zmq, zmq, zmq_identity
 
 
@@ -35,6 +37,17 @@ def libzmq_version():
 def may_be_real_time():
     """Whether the system permits threads that get a core before whatever computes."""
     return native_may_be_real_time()
+
+
+def name_this_thread(str name):
+    """Name the calling thread for debuggers and top; Linux shows 15 characters of it."""
+    encoded = name.encode()
+    native_name_this_thread(encoded)
+
+
+def write_crash_notes_at_signals(int descriptor):
+    """At a fatal signal, write there what each server was doing: see `_core.pyi`."""
+    return native_write_crash_notes_at_signals(descriptor)
 
 
 def interface_addresses():

@@ -22,6 +22,7 @@ constexpr uint64_t calm_ns = 10 * ns_per_ms;
 Loop::Loop(Shared& shared, Router& router)
     : shared_(shared),
       router_(router),
+      note_(router.endpoint(), shared.counters),
       responder_({shared.table, shared.take_after_get, shared.log_answers}, shared.documents, shared.jobs,
                  shared.counters,
                  [&shared] {
@@ -59,6 +60,7 @@ bool Loop::step(Received& message, int& error) {
     if (!peers_.empty() || !streams_.empty() || stopping_) {
         const uint64_t now = now_ns();
         send_updates(now);
+        note_.at(LoopStep::answering);
         peers_.work(now);
         if (stopping_ && stopped(now)) return false;
         wait_ms = milliseconds_to_wait(now);
@@ -68,6 +70,7 @@ bool Loop::step(Received& message, int& error) {
 }
 
 Got Loop::receive(Received& message, int wait_ms, int& error) {
+    note_.at(LoopStep::waiting);
     // With several requests in Python's hands, the cores have better things to do than to spin.
     return router_.receive(message, wait_ms, peers_.jobs() < 2, error);
 }
@@ -87,6 +90,7 @@ void Loop::on_receipt(Got got, Received& message) {
 }
 
 void Loop::on_message(Received& message) {
+    note_.at(LoopStep::answering);
     if (streams_.take_control(message)) {
         router_.spin().interrupted();
         return;
@@ -99,6 +103,7 @@ void Loop::on_message(Received& message) {
 }
 
 void Loop::on_wake_up() {
+    note_.at(LoopStep::results);
     const uint64_t now = now_ns();
     router_.review();  // before what waits behind a result is begun
     finish_results(now);
@@ -151,6 +156,7 @@ bool Loop::begin(const Route& route, Result& result, uint64_t now) {
 }
 
 void Loop::send_updates(uint64_t now) {
+    note_.at(LoopStep::updates);
     const bool calm = now - last_request_ > calm_ns;
     router_.set_calm(calm);
     const auto rest = streams_.send(now);
@@ -209,6 +215,7 @@ void Loop::begin_stop(uint64_t now) {
 // True when all that could be answered has been, or its time is over.
 bool Loop::stopped(uint64_t now) {
     if (peers_.jobs() > 0 && now < callback_deadline_) return false;
+    note_.at(LoopStep::ending);
     peers_.give_up_begun(now);  // a callback that does not return: its client is told
     if (flush_deadline_ == 0) {
         flush_deadline_ = now + ns_of_ms(shared_.config.flush_ms);

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "base/crash_notes.h"
 #include "requests/peer_queues.h"
 #include "requests/responder.h"
 #include "server/direct_sends.h"
@@ -56,6 +57,7 @@ private:
 
     Shared& shared_;
     Router& router_;
+    CrashNote note_;
     Responder responder_;
     PeerQueues peers_;
     StreamSender streams_;

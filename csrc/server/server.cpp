@@ -11,6 +11,7 @@
 
 #include "base/real_time.h"
 #include "base/signals.h"
+#include "base/thread_name.h"
 #include "server/loop.h"
 #include "transport/tcp_router.h"
 #include "transport/zmq_router.h"
@@ -107,6 +108,7 @@ int Server::start() noexcept {
 }
 
 void Server::run() noexcept {
+    name_this_thread("ls-loop");
     int fault = ENOMEM;
     int linger = 0;
     // In real time, waiting without sleeping would keep others from the core.

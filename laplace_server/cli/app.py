@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from laplace_server.cli import demo, keys, requests, serve, stream
+from laplace_server.cli import check, demo, keys, requests, serve, stream
 
 app = typer.Typer(
     add_completion=False,
@@ -39,4 +39,5 @@ app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
 requests.add_commands(app)
 app.command("stream")(stream.stream)
+app.command("check", cls=check.CheckCommand)(check.check)
 app.add_typer(keys.app, name="keys")

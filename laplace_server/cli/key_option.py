@@ -22,12 +22,13 @@ KeyOption = Annotated[
 ]
 
 
-def client_of(address: str, timeout_s: float, key: str | None) -> ClientLHC:
-    """Make a command's client, with the keys for that server; exit where there is no libsodium.
+def make_client(address: str, timeout_s: float, key: str | None) -> ClientLHC:
+    """Make a command's client, with the keys for that server.
 
     Raises:
         ValueError: an argument is wrong.
         KeyFileError: a key is not as it has to be, or a wanted one is missing.
+        ImportError: there is no libsodium.
     """
     from laplace_server.client import ClientLHC
     from laplace_server.security import ClientSecurity
@@ -35,7 +36,12 @@ def client_of(address: str, timeout_s: float, key: str | None) -> ClientLHC:
     check_seconds("--timeout", timeout_s)
     where = full_address(address)
     security = ClientSecurity.find(where, key)
+    return ClientLHC(where, name="laplace-server", timeout_s=timeout_s, security=security)
+
+
+def client_of(address: str, timeout_s: float, key: str | None) -> ClientLHC:
+    """Make a command's client as ``make_client`` does; exit where there is no libsodium."""
     try:
-        return ClientLHC(where, name="laplace-server", timeout_s=timeout_s, security=security)
+        return make_client(address, timeout_s, key)
     except ImportError as error:
         fail(str(error))

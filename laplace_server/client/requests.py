@@ -25,6 +25,9 @@ Frames: TypeAlias = Sequence[bytes]
 
 _ADDRESS = re.compile(r"tcp://(\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?\]|[A-Za-z0-9._-]+):([0-9]+)")
 
+# What servers say of a command that they do not have.
+_UNKNOWN_COMMAND = "Unknown command"
+
 # By how a server's words begin.
 _KINDS_OF_ERRORS: dict[str, type[RemoteError]] = {
     "Protocol version mismatch": VersionMismatch,
@@ -65,6 +68,9 @@ class Requests:
             protocol.make_info_request(self.name, self.address), self._mapping
         )
         self.get = self._request(protocol.make_get_request(self.name, self.address), self._data)
+        self.stats = self._request(
+            protocol.make_stats_request(self.name, self.address), self._statistics
+        )
 
     def get_arrays(self) -> Request[dict[str, Any]]:
         """Raise LaplaceError where NumPy is not installed."""
@@ -117,6 +123,15 @@ class Requests:
         if not isinstance(payload, dict):
             raise InvalidReply(f"The payload of {cmd} is no object.", cmd, self.address)
         return payload
+
+    def _statistics(self, cmd: str, frames: Frames) -> dict[str, Any]:
+        try:
+            return self._mapping(cmd, frames)
+        except RemoteError as error:
+            if error.error_msg != _UNKNOWN_COMMAND:
+                raise
+            text = f"The server does not know {cmd}: it is older than laplace-server 1.0."
+            raise RemoteError(text, cmd, self.address) from None
 
     def _data(self, cmd: str, frames: Frames) -> dict[str, Any]:
         # What most programs ask for, over and over: without the steps between.

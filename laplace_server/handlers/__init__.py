@@ -16,6 +16,7 @@ from laplace_server.handlers.handler_scan import handle_scan
 from laplace_server.handlers.handler_set import handle_set
 from laplace_server.handlers.handler_set_actuators import handle_set_actuators
 from laplace_server.handlers.handler_set_diagnostics import handle_set_diagnostics
+from laplace_server.handlers.handler_stats import handle_stats
 from laplace_server.handlers.handler_stop import handle_stop
 from laplace_server.handlers.handler_subscribe import handle_subscribe
 from laplace_server.handlers.handler_toggle_saving import handle_toggle_saving_status
@@ -37,6 +38,7 @@ __all__ = [
     "handle_set",
     "handle_set_actuators",
     "handle_set_diagnostics",
+    "handle_stats",
     "handle_stop",
     "handle_subscribe",
     "handle_toggle_saving_status",
@@ -51,6 +53,7 @@ _WRITTEN: dict[commands.Command, Handler] = {
     commands.STOP: handle_stop,
     commands.GET_ARRAYS: handle_get_arrays,
     commands.SUBSCRIBE: handle_subscribe,
+    commands.STATS: handle_stats,
 }
 
 

@@ -219,6 +219,15 @@ def scan_envelope(data: bytes) -> tuple[int, dict[str, _Member | None]]:
 def may_be_real_time() -> bool:
     """Whether the system permits threads that get a core before whatever computes."""
 
+def name_this_thread(name: str) -> None:
+    """Name the calling thread for debuggers and top; Linux shows 15 characters of it."""
+
+def write_crash_notes_at_signals(descriptor: int) -> int:
+    """At a fatal signal, write to a descriptor what each server was doing; -1: write nothing more.
+
+    Then happens what would have happened without. Returns 0 or an errno: ENOSYS on Windows.
+    """
+
 def interface_addresses() -> list[tuple[str, bytes, bool, bool, bool]]:
     """The addresses of this machine's network interfaces, in the system's order.
 

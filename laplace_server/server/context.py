@@ -13,6 +13,7 @@ from laplace_server.server._core import Core
 from laplace_server.server.handler_table import HandlerTable
 from laplace_server.server.publisher import Publisher
 from laplace_server.server.reply_socket import ReplySocket
+from laplace_server.server.transports import Transport
 
 # Where a ServerLHC keeps its engine: what ``self.__laplace_engine`` is called outside its class.
 ENGINE = "_ServerLHC__laplace_engine"
@@ -48,6 +49,8 @@ class Context(Protocol):
 
     name: str
     """What replies are signed with."""
+    device: Any
+    """Kind of device, as INFO shows it."""
     epoch: int
     """Of the server's life, see ``ServerLHC.epoch``."""
     remote_stop: bool
@@ -59,9 +62,14 @@ class Context(Protocol):
     streams: Publisher
     limits: dict[str, int]
     """Of connections, by the name of their arguments."""
+    transport: Transport
+    """Who carries the messages."""
 
     def has_own_data(self, server: Server) -> bool:
         """Whether the server's class has a ``data`` of its own, which the core does not know."""
+
+    def stats_as_json(self) -> dict[str, Any]:
+        """What is counted, as plain values."""
 
     def request_stop(self) -> None:
         """Have the server end; waits for nothing."""
@@ -74,6 +82,8 @@ class WorkerContext(Context, Protocol):
     accepted_versions: tuple[str, ...]
     running_code: Any
     """What runs in the ServerLHC thread now, for people."""
+    running_since: float
+    """When that began, of ``time.monotonic()``."""
 
     def permits(self, role: int, key: int, cmd: Any) -> bool:
         """Whether who asks may use a command; role and key by their numbers."""

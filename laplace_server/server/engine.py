@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from laplace_server.protocol import (
     CMD_GET,
     CMD_GET_ARRAYS,
     CMD_INFO,
     CMD_PING,
+    CMD_STATS,
     CMD_SUBSCRIBE,
     LOGGER_NAME,
 )
@@ -52,7 +54,14 @@ _ACTIONS = {
     CMD_GET: Action.GET,
     CMD_GET_ARRAYS: Action.BUILTIN,
     CMD_SUBSCRIBE: Action.BUILTIN,
+    CMD_STATS: Action.BUILTIN,
 }
+
+
+class Stats(Protocol):
+    """A snapshot of what is counted."""
+
+    def as_json(self) -> dict[str, Any]: ...
 
 
 def engine_of(server: Server) -> Engine:
@@ -69,8 +78,10 @@ class Engine:
             port with it.
         facade: the class ServerLHC.
         name: what replies are signed with.
+        device: kind of device.
         address: where to listen.
         handlers: what answers each command.
+        take_stats: makes a snapshot of what the engine counts.
         accepted_versions: protocol versions served.
         remote_stop: whether STOP is permitted.
         replies_failures: whether a callback that raises makes an error reply.
@@ -90,8 +101,10 @@ class Engine:
         facade: type,
         *,
         name: str,
+        device: Any,
         address: str,
         handlers: HandlerTable,
+        take_stats: Callable[[Engine], Stats],
         accepted_versions: tuple[str, ...],
         remote_stop: bool,
         replies_failures: bool,
@@ -104,6 +117,7 @@ class Engine:
         self._server: weakref.ref[Any] = weakref.ref(server)
         self.facade = facade
         self.name = name
+        self.device = device
         self.accepted_versions = accepted_versions
         self.remote_stop = remote_stop
         self.replies_failures = replies_failures
@@ -112,6 +126,7 @@ class Engine:
         self.limits = limits
         self.access = access
         self.epoch = secrets.randbits(63) or 1
+        self._take_stats = take_stats
 
         # Attributes and handlers are changed by several threads and read as a whole.
         self.lock = threading.RLock()
@@ -126,6 +141,8 @@ class Engine:
         self.thread: int | None = None  # the identity of the ServerLHC thread while it runs
         # What runs in the ServerLHC thread now: a command and perhaps its callback.
         self.running_code: Any = None
+        self.running_since = 0.0  # when its request came to be handled, of time.monotonic()
+        self.begun_at: float | None = None  # of time.monotonic()
         self._in_callback = False
 
         self.core = bound_core(
@@ -168,6 +185,8 @@ class Engine:
         # A new dict: one that a refresh is just copying stays as it is.
         with self.lock:
             self.documents.set_info({**self.documents.read_info(), key: value})
+            if key == "device":
+                self.device = value
 
     def _show(self, key: str, value: Any) -> None:
         """Show what JSON can say, also while something else in INFO has become what it cannot."""
@@ -362,6 +381,21 @@ class Engine:
             self.callback_errors[name] = self.callback_errors.get(name, 0) + 1
             if not self.core.forked:
                 self._show("callback_errors", dict(self.callback_errors))
+
+    # ---- what is counted
+
+    def uptime_s(self) -> float:
+        """Seconds since the server was started; 0.0 before."""
+        return 0.0 if self.begun_at is None else time.monotonic() - self.begun_at
+
+    def at_work(self) -> tuple[str, float] | None:
+        """What the ServerLHC thread runs, and for how many seconds."""
+        since, what = self.running_since, self.running_code
+        return None if what is None else (str(what), time.monotonic() - since)
+
+    def stats_as_json(self) -> dict[str, Any]:
+        """What is counted, as plain values."""
+        return self._take_stats(self).as_json()
 
     # ---- life
 

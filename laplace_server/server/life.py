@@ -34,6 +34,7 @@ def run(engine: Engine, server: Server) -> None:
     """Serve until stopped, in the ServerLHC thread."""
     core = engine.core
     engine.thread = threading.get_ident()
+    _core.name_this_thread("ls-server")
     refresher = threading.Thread(
         target=_refresh, args=(engine,), name=f"{engine.name} refresher", daemon=True
     )
@@ -47,6 +48,7 @@ def run(engine: Engine, server: Server) -> None:
         engine.access.end(engine)
         engine.thread = None
         return
+    engine.begun_at = time.monotonic()
     _running_cores.add(core)
     try:
         with large_stacks():
@@ -144,6 +146,7 @@ def _refresh(engine: Engine) -> None:
 
     In a thread of its own, so that a callback that takes its time holds up neither.
     """
+    _core.name_this_thread("ls-refresher")
     documents, jobs = engine.core.documents, engine.core.jobs
     socket = ReplySocket(engine)
     while (task := documents.wait_refresh()) is not None:

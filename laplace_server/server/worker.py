@@ -6,12 +6,14 @@ Most are handled by the ServerLHC thread; those that run no code of the program'
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 import orjson
 
 from laplace_server.protocol import (
     CMD_GET_ARRAYS,
+    CMD_STATS,
     CMD_SUBSCRIBE,
     LOGGER_NAME,
     PROTOCOL_VERSION,
@@ -22,6 +24,7 @@ from laplace_server.server.callbacks import refuse_coroutine, text_of
 from laplace_server.server.context import Server, WorkerContext
 from laplace_server.server.granting import grant
 from laplace_server.server.reply_socket import UNKNOWN, ReplySocket
+from laplace_server.server.reporting import send_stats
 from laplace_server.validations import validate_message
 from laplace_server.wire import json_text
 from laplace_server.wire.commands import COMMANDS
@@ -93,7 +96,7 @@ def serve_builtin(
     key: int,
     address: str,
 ) -> None:
-    """Answer one request that runs no code of the program's: SUBSCRIBE, or GET ARRAYS.
+    """Answer one request that runs no code of the program's: SUBSCRIBE, STATS, or GET ARRAYS.
 
     In a thread that no callback holds up, with a socket of its own.
     """
@@ -110,6 +113,8 @@ def serve_builtin(
         _log_received(context, socket)
         if socket.cmd == CMD_SUBSCRIBE:
             grant(context, socket, message, socket.target)
+        elif socket.cmd == CMD_STATS:
+            send_stats(context, socket, socket.target)
         else:
             socket.send_data()
     except BaseException as problem:  # no memory, most likely
@@ -186,6 +191,7 @@ def _check_and_handle(server: Server, context: WorkerContext, message: dict[str,
         socket.send_error("Unknown command", ErrorKind.UNKNOWN_COMMAND)
         return
     _log_received(context, socket)
+    context.running_since = time.monotonic()
     context.running_code = cmd
     try:
         payload = handler(server, message, target)

@@ -132,6 +132,15 @@ GET_ARRAYS = _row(
     )
 )
 SUBSCRIBE = _row(Command("SUBSCRIBE", None, "Subscribed.", least_role="view"))
+STATS = _row(
+    Command(
+        "STATS",
+        "Statistics required.",
+        "Statistics transmitted.",
+        polled=True,
+        least_role="view",
+    )
+)
 
 
 def least_role(cmd: Any) -> str:

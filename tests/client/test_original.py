@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support.both_clients import Kind
+from support.command_line import run
 from support.peers import PATIENCE_S
 from support.serving import unused_address
 
@@ -108,3 +109,18 @@ def test_original_killed_and_restarted(
         assert client.ping() > 0
         client.set([1])
         assert client.get() == {"seen": [[1]]}
+
+
+def test_it_has_no_statistics_and_can_be_checked_all_the_same(
+    kind: Kind, start_original: Callable[[str], subprocess.Popen[str]]
+) -> None:
+    address = unused_address()
+    start_original(address)
+    with (
+        kind(address, timeout_s=PATIENCE_S) as client,
+        pytest.raises(errors.RemoteError, match="does not know STATS"),
+    ):
+        client.stats()
+    done = run("check", address, "--timeout", str(PATIENCE_S))
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.startswith("LAPLACE OK - original (")

@@ -97,7 +97,7 @@ def _toggle_saving(request: Request, theirs: Answer, ours: Answer) -> Answer | N
     return _checked(request, sender, "saving status", reply, "on_saving_status_toggled")
 
 
-NEW_COMMANDS = ("TOGGLE SAVING", "GET ARRAYS", "SUBSCRIBE")
+NEW_COMMANDS = ("TOGGLE SAVING", "GET ARRAYS", "SUBSCRIBE", "STATS")
 
 
 def _capabilities(request: Request, theirs: Answer, ours: Answer) -> Answer | None:
@@ -136,7 +136,7 @@ DIFFERENCES = [
         _toggle_saving,
     ),
     Difference(
-        "INFO's capabilities name TOGGLE SAVING, GET ARRAYS and SUBSCRIBE",
+        "INFO's capabilities name TOGGLE SAVING, GET ARRAYS, SUBSCRIBE and STATS",
         "they are served",
         _capabilities,
     ),

@@ -70,6 +70,7 @@ REQUESTS = [
     SCANNER,
 ]
 STREAM = CORE / "streams" / "stream.cpp"
+LOOP = [CORE / "server" / "loop.cpp", CORE / "base" / "crash_notes.cpp"]
 SENDER = [*READER, STREAM, CORE / "streams" / "stream_sender.cpp"]
 FAILING_MEMORY = NATIVE / "support" / "failing_memory.cpp"
 CLIENT = sorted((CORE / "client").glob("*.cpp"))
@@ -79,6 +80,7 @@ TCP = [*sorted((CORE / "tcp").glob("*.cpp")), CORE / "base" / "interfaces.cpp"]
 PROGRAMS: list[tuple[str, list[Path], int]] = [
     ("scan_test", [SCANNER], 100_000),
     ("spin_test", [], 1000),
+    ("crash_notes_test", [CORE / "base" / "crash_notes.cpp"], 100),
     ("turn_test", [], 10_000),
     ("poller_threads_test", TCP, 30_000),
     ("zmtp_test", ZMTP, 1_500),
@@ -106,7 +108,7 @@ PROGRAMS: list[tuple[str, list[Path], int]] = [
     ("stream_alone_test", SENDER, 80),
     ("stream_silence_test", SENDER, 3_000),
     ("stream_accounts_test", [*SENDER, FAILING_MEMORY], 200_000),
-    ("in_place_test", [*{*REQUESTS, *SENDER, CORE / "server" / "loop.cpp"}], 1_000),
+    ("in_place_test", [*{*REQUESTS, *SENDER, *LOOP}], 1_000),
 ]
 RECORDINGS = [
     ("zmtp_recordings_test", ZMTP, 3_000),

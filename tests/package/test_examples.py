@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -395,3 +396,26 @@ def test_recorder_finds_a_log_that_does_not_add_up(run: Run, tmp_path: Path) -> 
     checking = run("recorder.py", "--stream", "s", "--folder", ".", "--check")
     assert checking.end() == 1
     assert checking.printed[-1] == "recorder: 1 faults in the log"
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("prometheus_client") is None,
+    reason="prometheus-client is not installed",
+)
+@pytest.mark.skipif(os.name == "nt", reason="no SIGINT for a single process on Windows")
+def test_metrics_follow_the_server(run: Run) -> None:
+    example = run("metrics.py", "--seconds", str(2 * PATIENCE_S))
+    report = Path(example.wait_for("a crash would be told in").partition(" in ")[2])
+    assert report.exists()
+    with ClientLHC(f"tcp://127.0.0.1:{port_of(example)}", name="test") as client:
+        client.set([2.5])
+        assert client.get() == {"positions": [2.5]}
+    page = example.wait_for("metrics at").rpartition(" ")[2]
+    with urllib.request.urlopen(page, timeout=PATIENCE_S) as answer:
+        assert 'laplace_answers_total{by="native",command="GET",server="stage"} 1.0' in str(
+            answer.read()
+        )
+    example.send_signal(signal.SIGINT)
+    assert example.end() == 0, example.printed
+    assert example.printed[-1] == "stage: stopped"
+    assert not report.exists()

@@ -28,7 +28,7 @@ FLOORS = [
     {"get_ip", "handlers", "stats", "stream", "server_controller"},
     {"server_lhc"},
     {""},
-    {"sim", "qt"},
+    {"sim", "qt", "metrics", "crash_report"},
     {"testing", "cli"},
     {"__main__"},
 ]

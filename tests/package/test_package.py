@@ -24,6 +24,10 @@ from laplace_server.client import ClientLHC
 
 PACKAGE = Path(laplace_server.__file__).parent
 
+needs_prometheus = pytest.mark.skipif(
+    importlib.util.find_spec("prometheus_client") is None,
+    reason="prometheus-client is not installed",
+)
 needs_pyqt6 = pytest.mark.skipif(
     importlib.util.find_spec("PyQt6") is None, reason="PyQt6 is not installed"
 )
@@ -62,6 +66,8 @@ def test_public_names() -> None:
         ("security", "ServerSecurity"),
         ("security", "ClientSecurity"),
         ("stats", "ServerStats"),
+        ("crash_report", "enable"),
+        pytest.param("metrics", "serve_metrics", marks=needs_prometheus),
         ("sim", "make_device"),
         ("testing", "make_lhc_server"),
         ("cli", "main"),
@@ -99,7 +105,7 @@ def test_runtime_requirements() -> None:
 
 def test_extras() -> None:
     extras = importlib.metadata.metadata("laplace-server").get_all("Provides-Extra")
-    assert set(extras or []) >= {"qt", "cli", "test", "bench", "dev"}
+    assert set(extras or []) >= {"qt", "cli", "metrics", "test", "bench", "dev"}
 
 
 def test_types_are_installed_and_sources_are_not() -> None:

@@ -205,6 +205,7 @@ def test_clients_ask_for_each_command() -> None:
         "TOGGLE SAVING": "toggle_saving",
         "GET ARRAYS": "get",
         "SUBSCRIBE": "subscribe",
+        "STATS": "stats",
     }
     assert list(methods) == list(COMMANDS)
     for kind in (ClientLHC, AsyncClientLHC):
@@ -215,7 +216,7 @@ def test_what_clients_make_of_values() -> None:
     assert commands.SAVE.converts is os.fspath
     assert commands.TOGGLE_SAVING.converts is bool
     polled = {row.name for row in COMMANDS.values() if row.polled}
-    assert polled == {"INFO", "PING", "GET", "GET ARRAYS"}
+    assert polled == {"INFO", "PING", "GET", "GET ARRAYS", "STATS"}
 
 
 def test_replies_of_callbacks_are_signed_and_addressed_by_each_request(

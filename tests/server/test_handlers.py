@@ -33,6 +33,7 @@ BUILT_IN = [
     "TOGGLE SAVING",
     "GET ARRAYS",
     "SUBSCRIBE",
+    "STATS",
 ]
 
 

@@ -59,8 +59,8 @@ def at_info(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixtu
 
 
 MAY = {
-    None: ["GET", "GET ARRAYS", "INFO", "PING", "SUBSCRIBE"],
-    "anna": ["GET", "GET ARRAYS", "INFO", "PING", "SUBSCRIBE"],
+    None: ["GET", "GET ARRAYS", "INFO", "PING", "STATS", "SUBSCRIBE"],
+    "anna": ["GET", "GET ARRAYS", "INFO", "PING", "STATS", "SUBSCRIBE"],
     "bert": [*sorted({*COMMANDS} - {"STOP"}), "MINE"],
     "carl": [*sorted(COMMANDS), "MINE"],
     "robot": ["GET ARRAYS", "MINE", "SCAN"],

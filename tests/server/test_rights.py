@@ -19,7 +19,7 @@ from laplace_server.server.rights import RoleTable
 from laplace_server.server.rights_log import is_loopback
 from laplace_server.wire.commands import COMMANDS, ROLES
 
-VIEW = {"INFO", "PING", "GET", "GET ARRAYS", "SUBSCRIBE"}
+VIEW = {"INFO", "PING", "GET", "GET ARRAYS", "SUBSCRIBE", "STATS"}
 ADMIN = {"STOP"}
 
 

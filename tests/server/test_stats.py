@@ -57,7 +57,8 @@ def test_a_new_server_has_counted_nothing(make_server: MakeServer) -> None:
     del numbers["callback_errors"], numbers["refused"], numbers["not_permitted"]
     for name in ("commands", "errors", "native_latency", "python_latency", "subscribers"):
         del numbers[name]
-    del numbers["data_error"]
+    assert stats.running is None
+    del numbers["data_error"], numbers["running"]
     assert set(numbers.values()) == {0}
     assert stats.native_latency.total == stats.python_latency.total == 0
     assert stats.native_latency.quantile(0.5) == 0.0

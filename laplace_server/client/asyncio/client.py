@@ -132,6 +132,10 @@ class AsyncClientLHC(Client):
             self._pool.drop_idle()
 
     @_as_of_client
+    async def stats(self, *, timeout_s: float | None = None) -> dict[str, Any]:
+        return await self._ask(self._requests.stats, timeout_s)
+
+    @_as_of_client
     async def request(
         self,
         cmd: str,

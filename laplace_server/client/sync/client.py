@@ -167,6 +167,17 @@ class ClientLHC(Client):
         if self._pool is not None:
             self._pool.drop_idle()
 
+    def stats(self, *, timeout_s: float | None = None) -> dict[str, Any]:
+        """Return what the server has counted: name, device, version, transport, epoch and stats().
+
+        What ``ServerLHC.stats()`` has is there as plain values, ``running`` and ``uptime_s`` among
+        them: docs/monitoring.md. It is answered while a callback hangs.
+
+        Raises:
+            RemoteError: also where the server does not know the command, such as 0.2.0.
+        """
+        return self._ask(self._requests.stats, timeout_s)
+
     def request(
         self,
         cmd: str,

@@ -1,0 +1,105 @@
+"""check: are servers well? One line and an exit status, for monitoring systems."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from laplace_server.cli.failures import USAGE
+from laplace_server.cli.key_option import KeyOption, make_client
+from laplace_server.cli.requests import Timeout
+
+if TYPE_CHECKING:
+    from laplace_server.cli.health import Health, Limits
+
+_AT_ONCE = 16
+_UNKNOWN = 3
+
+Addresses = Annotated[
+    list[str], typer.Argument(metavar="ADDRESS...", help="Servers' tcp://host:port, or host:port.")
+]
+
+
+def _limit(option: str, what: str, metavar: str) -> Any:
+    return typer.Option(option, metavar=metavar, min=0.0, help=f"{what} from this on.")
+
+
+_ROUND_TRIP, _RUNNING = "a round trip takes that long", "a request runs that long"
+_ERRORS, _LOST = "callbacks have raised that often", "subscribers have lost that many updates"
+Number = float | None
+WarnMs = Annotated[Number, _limit("--warn-ms", f"Warn where {_ROUND_TRIP},", "MS")]
+CriticalMs = Annotated[Number, _limit("--critical-ms", f"Critical where {_ROUND_TRIP},", "MS")]
+WarnRunning = Annotated[Number, _limit("--warn-running", f"Warn where {_RUNNING},", "SECONDS")]
+CriticalRunning = Annotated[
+    Number, _limit("--critical-running", f"Critical where {_RUNNING},", "SECONDS")
+]
+WarnErrors = Annotated[Number, _limit("--warn-callback-errors", f"Warn where {_ERRORS},", "N")]
+CriticalErrors = Annotated[
+    Number, _limit("--critical-callback-errors", f"Critical where {_ERRORS},", "N")
+]
+WarnLost = Annotated[Number, _limit("--warn-lost", f"Warn where {_LOST},", "N")]
+CriticalLost = Annotated[Number, _limit("--critical-lost", f"Critical where {_LOST},", "N")]
+
+
+class CheckCommand(TyperCommand):
+    """Ends with 3 where its arguments are wrong: 2 would say that a server is critical."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if getattr(error, "exit_code", None) == USAGE:
+                vars(error)["exit_code"] = _UNKNOWN
+            raise
+
+
+def check(
+    addresses: Addresses,
+    timeout: Timeout = 2.0,
+    key: KeyOption = None,
+    warn_ms: WarnMs = None,
+    critical_ms: CriticalMs = None,
+    warn_running: WarnRunning = 30.0,
+    critical_running: CriticalRunning = None,
+    warn_callback_errors: WarnErrors = None,
+    critical_callback_errors: CriticalErrors = None,
+    warn_lost: WarnLost = None,
+    critical_lost: CriticalLost = None,
+) -> None:
+    """Say in one line whether servers are well.
+
+    For Nagios, Icinga and others that run its plugins: status 0 OK, 1 WARNING, 2 CRITICAL,
+    3 UNKNOWN, and performance data behind a bar. Of several servers the worst counts. A server
+    that does not answer is critical.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from laplace_server.cli.health import Limit, Limits, line_of, worst_of
+
+    limits = Limits(
+        round_trip_ms=Limit(warn_ms, critical_ms),
+        running_s=Limit(warn_running, critical_running),
+        callback_errors=Limit(warn_callback_errors, critical_callback_errors),
+        lost_updates=Limit(warn_lost, critical_lost),
+    )
+    # At once: of many, those that do not answer would take their time one after the other.
+    with ThreadPoolExecutor(min(len(addresses), _AT_ONCE)) as threads:
+        found = list(threads.map(lambda each: _examined(each, timeout, key, limits), addresses))
+    typer.echo(line_of(found))
+    raise typer.Exit(int(worst_of(found)))
+
+
+def _examined(address: str, timeout: float, key: str | None, limits: Limits) -> Health:
+    from laplace_server.cli.health import Health, State, examine
+    from laplace_server.cli.values import full_address
+
+    try:
+        with make_client(address, timeout, key) as client:
+            return examine(client, limits)
+    except Exception as error:  # a wrong argument or key, no descriptors: nothing about the server
+        health = Health(full_address(address))
+        health.tell(State.UNKNOWN, str(error))
+        return health

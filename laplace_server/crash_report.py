@@ -1,0 +1,136 @@
+"""A report of a crash, in a file that a user can send.
+
+    from laplace_server import crash_report
+    crash_report.enable("motor-crash.txt")
+
+Where native code fails, of whatever package, Python ends without a word. With this, the file then
+has what each thread of Python was running, what each server was doing, and which versions there
+are. It costs nothing until then: docs/monitoring.md.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import faulthandler
+import importlib.metadata
+import io
+import os
+import platform
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from laplace_server.protocol import LOGGER_NAME
+from laplace_server.server import _core
+from laplace_server.wire.logs import Log
+from laplace_server.wire.version import package_version
+
+__all__ = ["disable", "enable"]
+
+log = Log(LOGGER_NAME)
+
+_PACKAGES = ("pyzmq", "orjson", "numpy", "PyQt6")
+
+_lock = threading.Lock()
+
+
+class _Report:
+    """The file that is being written to, if something happens."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._process = os.getpid()
+        # Not through a link that somebody else has put there, and for nobody else to read: what a
+        # program was doing is its user's affair.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
+        descriptor = os.open(path, flags, 0o600)
+        self._file = io.FileIO(descriptor, "w")
+        try:
+            self._header_bytes = self._file.write(_header().encode("utf-8", "backslashreplace"))
+        except BaseException:
+            self._file.close()
+            raise
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def close(self) -> None:
+        """Remove the file of a process in which nothing has happened."""
+        if self._file.closed:
+            return
+        with contextlib.suppress(OSError):
+            nothing = os.fstat(self.fileno()).st_size == self._header_bytes
+            self._file.close()
+            if nothing and os.getpid() == self._process:  # a forked child's end is not the end
+                self.path.unlink()
+
+
+_report: _Report | None = None
+
+
+def enable(path: str | os.PathLike[str] | None = None) -> Path:
+    """Have a crash of this process reported to a file from now on, and return its path.
+
+    Without ``path`` it is ``laplace-crash-PID.txt`` in the system's folder for temporary files. A
+    file that is there is replaced, and an earlier call counts no more. Where nothing happens, the
+    file is removed at the end of the program.
+
+    It takes Python's ``faulthandler``, whose output goes to this file then. On Windows, what
+    servers were doing is not told.
+
+    Raises:
+        TypeError: ``path`` is no path.
+        OSError: the file cannot be made.
+    """
+    global _report
+    chosen = Path(tempfile.gettempdir(), f"laplace-crash-{os.getpid()}.txt")
+    where = (chosen if path is None else Path(path)).absolute()
+    with _lock:
+        _disable()
+        report = _Report(where)
+        # The core's first: faulthandler puts its own on top, and gives way to them when it is done.
+        error = _core.write_crash_notes_at_signals(report.fileno())
+        faulthandler.enable(report, all_threads=True)
+        _report = report
+    if error and sys.platform != "win32":
+        log.warning("A crash report will not tell what servers did: %s.", os.strerror(error))
+    return where
+
+
+def disable() -> None:
+    """Report nothing any more; the file is removed. Without ``enable``, nothing happens."""
+    with _lock:
+        _disable()
+
+
+def _disable() -> None:
+    global _report
+    if _report is None:
+        return
+    faulthandler.disable()
+    _core.write_crash_notes_at_signals(-1)
+    _report.close()
+    _report = None
+
+
+def _header() -> str:
+    versions = [f"laplace-server {package_version()}"]
+    for name in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+    implementation = f"{platform.python_implementation()} {platform.python_version()}"
+    lines = [
+        "Crash report of laplace-server",
+        f"begun: {time.strftime('%Y-%m-%d %H:%M:%S %z')}",
+        f"process: {os.getpid()}, {' '.join(sys.orig_argv)}",
+        f"python: {implementation}, {sys.executable}",
+        f"platform: {platform.platform()}",
+        f"packages: {', '.join(versions)}",
+    ]
+    return "\n".join(lines) + "\n\n"
+
+
+atexit.register(disable)

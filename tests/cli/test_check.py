@@ -1,0 +1,215 @@
+"""laplace-server check: one line and a status, of servers that are well or not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.command_line import nobody, run
+from support.peers import Connect, address_of
+from support.scripted_server import ScriptedServer, answering, reply_to
+from support.serving import Gate, MakeServer, client_of, unused_address
+from support.waiting import eventually
+
+from laplace_server import ServerLHC
+from laplace_server.cli.health import Figure, Limit, State
+from laplace_server.security import ServerSecurity, own_keys
+
+OK, WARNING, CRITICAL, UNKNOWN = range(4)
+
+
+def check(*arguments: str) -> tuple[int, str]:
+    """The exit status and the line."""
+    done = run("check", *arguments)
+    assert done.stderr == ""
+    assert done.stdout.endswith("\n")
+    (line,) = done.stdout.splitlines()
+    return done.returncode, line
+
+
+def performance(line: str) -> dict[str, str]:
+    data = line.partition(" | ")[2]
+    return dict(re.findall(r"((?:'[^']*')|(?:[a-z_]+))=(\S+)", data))
+
+
+def test_a_server_that_is_well(server: ServerLHC) -> None:
+    status, line = check(address_of(server))
+    assert status == OK
+    host = address_of(server).removeprefix("tcp://")
+    assert re.fullmatch(
+        rf"LAPLACE OK - {server.name} \({host}\) answers in [0-9.]+ ms \| "
+        r"round_trip=[0-9.]+ms;;;0 running=0s;30;;0 callback_errors=0c;;;0 lost_updates=0;;;0 "
+        r"waiting=0;;;0 connections=1;;;0 uptime=[0-9.]+s;;;0",
+        line,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted", "words"),
+    [
+        (["--warn-ms", "0"], WARNING, "answers in"),
+        (["--critical-ms", "0"], CRITICAL, "answers in"),
+        (["--warn-ms", "60000", "--critical-ms", "90000"], OK, "answers in"),
+        (["--warn-callback-errors", "1"], WARNING, "callbacks have raised: on_position_changed 2"),
+        (["--warn-callback-errors", "3"], OK, "answers in"),
+        (["--critical-callback-errors", "2"], CRITICAL, "callbacks have raised"),
+        (["--warn-callback-errors", "1", "--critical-ms", "0"], CRITICAL, "ms, callbacks have"),
+    ],
+)
+def test_limits(server: ServerLHC, arguments: list[str], wanted: int, words: str) -> None:
+    server.set_on_position_changed(lambda _: 1 / 0)
+    with client_of(server) as client:
+        client.set([1])
+        client.set([1])
+    status, line = check(address_of(server), *arguments)
+    assert (status, line.split()[1]) == (wanted, State(wanted).name)
+    assert words in line
+    assert performance(line)["callback_errors"].startswith("2c;")
+
+
+def test_lost_updates(server: ServerLHC) -> None:
+    server.declare_stream("shots", history_count=1)
+    with client_of(server) as client, client.subscribe("shots", credit_bytes=1) as shots:
+        for n in range(2000):
+            server.publish("shots", {"n": n})
+        while shots.next().seq < 2000:
+            pass
+        assert eventually(lambda: server.stats().subscribers[0].lost == shots.lost)
+        lost = shots.lost
+        status, line = check(address_of(server), "--critical-lost", "1")
+    assert lost > 0
+    assert status == CRITICAL
+    assert f"its subscribers have lost {lost} updates" in line
+
+
+def test_a_callback_that_hangs(server: ServerLHC, connect: Connect) -> None:
+    gate = Gate()
+    server.set_on_position_changed(gate)
+    peer = connect(server)
+    peer.send("SET", {"positions": [1]})
+    gate.wait_begun()
+    assert check(address_of(server))[0] == OK
+    status, line = check(address_of(server), "--warn-running", "0.001")
+    assert status == WARNING
+    assert re.search(r"SET \(on_position_changed\) has been running for [0-9.]+ s", line)
+    assert check(address_of(server), "--critical-running", "0.001")[0] == CRITICAL
+    gate.open()
+    peer.receive()
+
+
+def test_data_that_cannot_be_sent(server: ServerLHC) -> None:
+    server.set_data({"a|b": object()})
+    status, line = check(address_of(server))
+    assert status == WARNING
+    assert "its data cannot be sent: " in line
+    assert "a/b" in line
+    assert line.count("|") == 1
+
+
+def test_nobody_there() -> None:
+    address = unused_address()
+    status, line = check(address, "--timeout", "0.5")
+    assert status == CRITICAL
+    host = address.removeprefix("tcp://")
+    assert line.startswith(f"LAPLACE CRITICAL - {host}: no answer to PING within 0.5 s: ")
+    assert " | " not in line
+    with nobody() as silent:
+        assert check(silent, "--timeout", "0.5")[0] == CRITICAL
+
+
+def test_of_several_the_worst_counts(make_server: MakeServer) -> None:
+    names = ["stage", "camera", "odd\n|name"]
+    servers = [make_server(name=name) for name in names]
+    addresses = [address_of(each) for each in servers]
+    status, line = check(*addresses)
+    assert status == OK
+    assert line.index("stage") < line.index("camera") < line.index(r"odd\n/name")
+    hosts = [each.removeprefix("tcp://") for each in addresses]
+    assert {f"'{host} round_trip'" for host in hosts} <= set(performance(line))
+    servers[2].set_data({"x": object()})
+    missing = unused_address()
+    status, line = check(*addresses, missing, "--timeout", "2")
+    assert status == CRITICAL
+    assert line.index(missing.removeprefix("tcp://")) < line.index(r"odd\n/name")
+    assert "(2 of 4 servers are well)" in line
+
+
+def test_certain_trouble_counts_for_more_than_what_is_not_known(server: ServerLHC) -> None:
+    status, line = check("nonsense", unused_address(), "--timeout", "0.5")
+    assert (status, line.split()[1]) == (CRITICAL, "CRITICAL")
+    status, line = check(address_of(server), "nonsense")
+    assert (status, line.split()[1]) == (UNKNOWN, "UNKNOWN")
+
+
+@pytest.mark.parametrize("timeout", ["0", "-1", "nan"])
+def test_a_wrong_time_out_is_unknown(timeout: str) -> None:
+    status, line = check("127.0.0.1:1", "--timeout", timeout)
+    assert status == UNKNOWN
+    assert "--timeout must be a positive number of seconds" in line
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["127.0.0.1:1", "--warn-ms", "x"], ["127.0.0.1:1", "--nonsense"]]
+)
+def test_wrong_arguments_are_unknown(arguments: list[str]) -> None:
+    done = run("check", *arguments)
+    assert (done.returncode, done.stdout) == (UNKNOWN, "")
+    assert "Traceback" not in done.stderr
+    assert done.stderr
+
+
+def old_server(message: dict[str, Any]) -> list[Any]:
+    """Answers as 0.2.0 does."""
+    payloads = {"PING": {"PING": "PONG"}, "INFO": {"name": "old", "capabilities": ["PING", "INFO"]}}
+    return [reply_to(message, payloads[message["cmd"]])]
+
+
+def test_a_server_without_stats() -> None:
+    with ScriptedServer(answering(old_server)) as server:
+        status, line = check(server.address)
+    assert status == OK
+    assert set(performance(line)) == {"round_trip"}
+
+
+@pytest.mark.parametrize("payload", [{}, {"running": 1}, {"running": None, "callback_errors": []}])
+def test_statistics_that_are_none(payload: dict[str, Any]) -> None:
+    def answer(message: dict[str, Any]) -> list[Any]:
+        if message["cmd"] == "STATS":
+            return [reply_to(message, payload)]
+        return [reply_to(message, {"name": "odd", "capabilities": ["STATS"]})]
+
+    with ScriptedServer(answering(answer)) as server:
+        status, line = check(server.address)
+    assert status == UNKNOWN
+    assert "its statistics cannot be read" in line
+
+
+@pytest.mark.transports("tcp")
+def test_a_server_with_keys(home: Path, make_server: MakeServer) -> None:
+    run("keys", "new", "stage", "--folder", "keys")
+    for name, role in (("anna", "view"), ("bert", "pings")):
+        run("keys", "new", name)
+        public_key = own_keys.keys_folder() / f"{name}.key"
+        if role == "pings":
+            (home / "keys/allowed/pings").mkdir(mode=0o700)
+            (home / "keys/allowed/pings/commands.txt").write_text("PING\n")
+        run("keys", "allow", str(public_key), "--role", role, "--folder", "keys")
+    server = make_server(security=ServerSecurity.from_folder("keys"))
+    run("keys", "trust", address_of(server), "keys/stage.key")
+    status, line = check(address_of(server), "--key", "anna")
+    assert (status, line.split()[1]) == (OK, "OK"), line
+    status, line = check(address_of(server), "--key", "bert")
+    assert status == UNKNOWN
+    assert "INFO is not permitted: " in line
+    status, line = check(address_of(server), "--key", "nobody")
+    assert status == UNKNOWN
+    assert "nobody" in line
+
+
+def test_figures() -> None:
+    assert Figure("a", 1.23456, "ms", Limit(2)).as_performance_data("") == "a=1.235ms;2;;0"
+    assert Figure("a", 10, "", Limit(0.5, 7)).as_performance_data("h:1 ") == "'h:1 a'=10;0.5;7;0"
+    assert Figure("a", 100.0, "s").as_performance_data("") == "a=100s;;;0"
+    assert [Limit(1, 2).judge(value) for value in (0.5, 1, 2)] == [0, 1, 2]
