@@ -1,4 +1,4 @@
-"""Updates that a ``take`` had already, and could not return."""
+"""Updates that a ``take`` has already, and could not return."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from laplace_server.client.updates import Update
 
 
 class Leftovers:
-    """They come before all others. Whoever iterates takes them: there is one iterator, of C, so no
-    exception out of a signal handler comes between taking one and having it.
-    """
+    """They come before all others; whoever iterates takes them, in C as those of a message."""
 
-    def __init__(self, updates: list[Update]) -> None:
-        self._updates = iter(updates)
+    def __init__(self) -> None:
+        self.updates: list[Update] = []
+        """For a ``take`` to add to, before anybody iterates."""
+        self._untaken = iter(self.updates)
 
     def __iter__(self) -> Iterator[Update]:
-        return self._updates
+        return self._untaken
 
     def count(self) -> int:
         """Return how many are left."""
-        return operator.length_hint(self._updates)
+        return operator.length_hint(self._untaken)
 
     def put_back(self, update: Update) -> None:
         """Take back the one that was taken last."""
-        self._updates = iter([update, *self._updates])
+        self._untaken = iter([update, *self._untaken])
 
     def drop(self) -> None:
         """Come to the end: what is left is not taken any more."""
-        collections.deque(self._updates, 0)
+        collections.deque(self._untaken, 0)

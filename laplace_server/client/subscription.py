@@ -18,7 +18,6 @@ from laplace_server.client.not_copied import NotCopied
 from laplace_server.client.stream_connection import BaseStreamConnection
 from laplace_server.client.subscription_protocol import SubscriptionProtocol
 from laplace_server.client.subscription_steps import Connect, Search, Send, State
-from laplace_server.client.updates import Update
 from laplace_server.errors import ClientClosed, RemoteError, RequestTimeout
 
 
@@ -121,13 +120,6 @@ class BaseSubscription(NotCopied):
         return f"<{type(self).__name__} to {self.stream!r} of {self._protocol.address}{state}>"
 
     # ---- for those who drive it
-
-    def _keep(self, taken: list[Update]) -> None:
-        """Have what a ``take`` cannot return be the next that is taken."""
-        if taken:
-            self._left = Leftovers(taken)
-        if self._closed:
-            self._left = None
 
     def _drop(self) -> None:
         """Take nothing more; whoever iterates comes to the end."""

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from laplace_server.client.asyncio.driver import TaskDriver
+from laplace_server.client.leftovers import Leftovers
 from laplace_server.client.subscription import deadline_of
 from laplace_server.client.updates import Update
 from laplace_server.errors import ClientClosed
@@ -98,10 +99,10 @@ class AsyncSubscription(TaskDriver):
         As ``Subscription.take``.
         """
         deadline = deadline_of(timeout)
-        taken: list[Update] = []
-        followed = self._protocol
+        followed, left, kept = self._protocol, self._left, Leftovers()
+        taken = kept.updates
         try:
-            taken.extend(self._left or ())
+            taken.extend(left or ())
             taken.extend(followed.batch)
             while not taken:
                 await self._fill(deadline)
@@ -112,7 +113,9 @@ class AsyncSubscription(TaskDriver):
             self._left = None
             return taken
         except BaseException:
-            self._keep(taken)
+            # Without a call, where the next exception out of a signal handler could come.
+            if taken and not self._closed:
+                self._left = kept
             raise
 
     async def _fill(self, deadline: float) -> None:

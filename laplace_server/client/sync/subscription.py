@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
+from laplace_server.client.leftovers import Leftovers
 from laplace_server.client.subscription import deadline_of
 from laplace_server.client.sync.driver import ThreadDriver
 from laplace_server.client.updates import Update
@@ -94,10 +95,10 @@ class Subscription(ThreadDriver):
                 takes next begins with it.
         """
         deadline = deadline_of(timeout)
-        taken: list[Update] = []
-        followed = self._protocol
+        followed, left, kept = self._protocol, self._left, Leftovers()
+        taken = kept.updates
         try:
-            taken.extend(self._left or ())
+            taken.extend(left or ())
             taken.extend(followed.batch)
             while not taken:
                 self._fill(deadline)
@@ -108,7 +109,9 @@ class Subscription(ThreadDriver):
             self._left = None
             return taken
         except BaseException:
-            self._keep(taken)
+            # Without a call, where the next exception out of a signal handler could come.
+            if taken and not self._closed:
+                self._left = kept
             raise
 
     def _fill(self, deadline: float) -> None:
