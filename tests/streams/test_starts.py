@@ -192,19 +192,18 @@ def test_a_server_that_comes_later_and_goes(make_server: MakeServer, kind: Kind)
                 assert taken(subscription, 4) == [(n, 0) for n in range(1, 5)]
                 epochs.append(server.epoch)
                 server.stop()
-            wait_until(lambda: not _next_is_there(subscription) and subscription.server_ended, "END")
+            wait_until(lambda: has_ended(subscription), "the end is heard")
             assert subscription.ended == (
                 EndedEpoch(epoch, 4, 0, 0, 3, False),
                 *(EndedEpoch(each, 1, 4, 0, 4, True) for each in epochs),
             )
 
 
-def _next_is_there(subscription: Any) -> bool:
-    try:
+def has_ended(subscription: Any) -> Any:
+    """Whether the server has said so, by now; there is no update."""
+    with pytest.raises(TimeoutError):
         subscription.next(0.01)
-    except TimeoutError:
-        return False
-    return True
+    return subscription.server_ended
 
 
 def test_a_number_that_was_never_published_in_that_life_is_refused(
