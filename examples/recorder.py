@@ -78,8 +78,6 @@ class Recording:
             if self.epoch:
                 self._write_restart(update.epoch, ended)
             self.epoch, self.last = update.epoch, 0
-        if update.seq <= self.last:
-            return  # recorded before this start
         self._write_gap(update.seq)
         arrays: list[dict[str, Any]] = []
         line = {
@@ -132,6 +130,11 @@ class Recording:
     def _write(self, line: dict[str, Any]) -> None:
         line["raw"] = self.size
         self._log.write(json.dumps(line).encode() + b"\n")
+
+    @property
+    def start(self) -> str | tuple[int, int]:
+        """Where to go on."""
+        return (self.epoch, self.last) if self.epoch else "oldest"
 
     def flush(self) -> None:
         self._log.flush()
@@ -253,7 +256,7 @@ def main() -> int:
             with (
                 ClientLHC(options.address, name="recorder", security=security) as client,
                 # It waits for a server, or a stream, that is not there yet, and the log says so.
-                client.subscribe(options.stream, start="oldest") as subscription,
+                client.subscribe(options.stream, start=recording.start) as subscription,
             ):
                 say(f"recording {options.stream} of {options.address} into {options.folder}")
                 record(subscription, recording, ending, options.seconds)

@@ -279,12 +279,13 @@ def make_subscribe(
     messages: int,
     allowed_bytes: int,
     latest_only: bool = False,
+    epoch: int | None = None,
 ) -> Message:
     """Ask for a stream's updates.
 
-    ``subscription`` is the sender's number for it, ``start`` "latest", "oldest" or the number of
-    the first update wanted; ``messages`` and ``allowed_bytes`` may be sent before the sender allows
-    more.
+    ``subscription`` is the sender's number for it, ``start`` "latest", "newest", "oldest" or the
+    number of the first update wanted, of that ``epoch`` if there is one; ``messages`` and
+    ``allowed_bytes`` may be sent before the sender allows more.
     """
     payload = {
         "stream": stream,
@@ -294,6 +295,8 @@ def make_subscribe(
         "bytes": allowed_bytes,
         "latest_only": latest_only,
     }
+    if epoch is not None:
+        payload["epoch"] = epoch
     return make_message(cmd=CMD_SUBSCRIBE, sender=sender, target=target, payload=payload)
 
 

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 
 from laplace_server.client import ClientLHC
 from laplace_server.client.not_copied import NotCopied
+from laplace_server.client.starts import Start, begin_of
 from laplace_server.client.stream_relay import Delivery, Relay
-from laplace_server.client.subscription_protocol import checked_start
 from laplace_server.wire.extras import how_to_install
 from laplace_server.wire.whole_numbers import INT64_MAX, INT_MAX, whole_number
 
@@ -90,10 +90,10 @@ class StreamBridge(QObject):
         stream: str = "data",
         *,
         latest_only: bool = True,
-        start: str | int = "latest",
+        start: Start = "latest",
         credit_bytes: int = 16 << 20,
         interval_ms: int = 16,
-        name: str = "window",
+        name: str | None = None,
         timeout_s: float = 2.0,
         security: ClientSecurity | None = None,
         parent: QObject | None = None,
@@ -281,9 +281,9 @@ class _Life:
             relay.end()
 
 
-def _check(stream: str, start: str | int, credit_bytes: int, interval_ms: int) -> None:
+def _check(stream: str, start: Start, credit_bytes: int, interval_ms: int) -> None:
     if not isinstance(stream, str) or not stream:
         raise TypeError(f"'stream' must be a non-empty str, not {stream!r}.")
-    checked_start(start)
+    begin_of(start)
     whole_number("credit_bytes", credit_bytes, 1, INT64_MAX)
     whole_number("interval_ms", interval_ms, 0, INT_MAX)

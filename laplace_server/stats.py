@@ -76,7 +76,7 @@ class SubscriberStats:
 
     stream: str
     who: Any
-    """The name the client gave itself."""
+    """What the subscriber calls itself: as its client, unless it was given a name of its own."""
     first: int
     """Number of the update it began with."""
     sent: int

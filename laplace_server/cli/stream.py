@@ -36,8 +36,8 @@ def stream(
     start: Annotated[
         str,
         typer.Option(
-            metavar="latest|oldest|N",
-            help="Begin with the next update, with the oldest there is, or with number N.",
+            metavar="latest|newest|oldest|N",
+            help="Begin with the next update, the newest or the oldest there is, or number N.",
         ),
     ] = "latest",
     latest_only: Annotated[
@@ -98,10 +98,13 @@ def _keep_from_the_log() -> None:
 
 
 def _begin(start: str) -> str | int:
-    if start in ("latest", "oldest"):
+    from laplace_server.client.starts import WORDS
+
+    if start in WORDS:
         return start
     if not (start.isascii() and start.isdigit() and int(start[:20]) > 0):
-        raise ValueError(f"--start is 'latest', 'oldest' or a number from 1 on, not {start!r}.")
+        words = ", ".join(map(repr, WORDS))
+        raise ValueError(f"--start is {words} or a number from 1 on, not {start!r}.")
     return int(start[:20])
 
 

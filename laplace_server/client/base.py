@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from laplace_server.client.keys import client_keys
 from laplace_server.client.not_copied import NotCopied
+from laplace_server.client.program_name import program_name
 from laplace_server.client.requests import Requests, seconds_of
 from laplace_server.errors import ClientClosed
 
@@ -17,9 +18,13 @@ class Client(NotCopied):
     """One server's client; how it waits is the derived class's affair."""
 
     def __init__(
-        self, address: str, name: str, timeout_s: float, security: ClientSecurity | None
+        self,
+        address: str,
+        name: str | None,
+        timeout_s: float,
+        security: ClientSecurity | None,
     ) -> None:
-        self._requests = Requests(address, name)
+        self._requests = Requests(address, program_name() if name is None else name)
         self._timeout_s = seconds_of(timeout_s)
         self._security = security
         self._keys = client_keys(security)

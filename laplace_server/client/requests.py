@@ -55,13 +55,9 @@ class Requests:
 
     def __init__(self, address: str, name: str) -> None:
         check_address(address)
-        if not isinstance(name, str):
-            raise TypeError(f"'name' must be str, not {type(name).__name__}.")
-        if not name:
-            raise ValueError("'name' must not be empty: servers reject requests from nobody.")
         # Of an enumeration's member its text: how it is formatted depends on Python's version.
         self.address = str.__str__(address)
-        self.name = str.__str__(name)
+        self.name = checked_name(name)
         # These never change, and GET is what most programs do all day.
         self.ping = self.of(commands.PING)
         self.info = self._request(
@@ -185,6 +181,15 @@ def payload_of(body: bytes, cmd: str, address: str) -> Any:
     if "payload" not in reply:
         raise InvalidReply(f"The reply has no payload: {_shown(body)}", cmd, address)
     return reply["payload"]
+
+
+def checked_name(name: str) -> str:
+    """Return what a client calls itself; raise TypeError or ValueError where that is no name."""
+    if not isinstance(name, str):
+        raise TypeError(f"'name' must be str, not {type(name).__name__}.")
+    if not name:
+        raise ValueError("'name' must not be empty: servers reject requests from nobody.")
+    return str.__str__(name)
 
 
 def check_address(address: str) -> None:

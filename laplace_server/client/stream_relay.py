@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import zmq
 
+from laplace_server.client.starts import Start
 from laplace_server.client.sync.client import ClientLHC
 from laplace_server.client.sync.subscription import Subscription
 from laplace_server.client.updates import Update
@@ -65,7 +66,7 @@ class Relay(threading.Thread):
         stream: str,
         *,
         own_client: bool,
-        start: str | int,
+        start: Start,
         latest_only: bool,
         credit_bytes: int,
         ring: Callable[[], None],

@@ -12,6 +12,7 @@ from laplace_server import protocol
 from laplace_server.client import forked_clients
 from laplace_server.client._frames import ClientKeys
 from laplace_server.client.ledger import EndedEpoch
+from laplace_server.client.leftovers import Leftovers
 from laplace_server.client.names import Found
 from laplace_server.client.not_copied import NotCopied
 from laplace_server.client.stream_connection import BaseStreamConnection
@@ -59,6 +60,8 @@ class BaseSubscription(NotCopied):
         self._timeout_s, self._must = timeout_s, must
         self._check: Callable[[], None] | None = check  # until it has begun: it keeps the client
         self._keys = keys
+        self._name = name
+        self._left: Leftovers | None = None
         self._process = os.getpid()
         self._connection = None
         forked_clients.register(self)
@@ -67,6 +70,11 @@ class BaseSubscription(NotCopied):
     def stream(self) -> str:
         """Its name."""
         return self._protocol.stream
+
+    @property
+    def name(self) -> str:
+        """What the subscriber is called in the server's ``stats()``."""
+        return self._name
 
     @property
     def epoch(self) -> int:
@@ -84,7 +92,8 @@ class BaseSubscription(NotCopied):
     @property
     def lag(self) -> int:
         """Updates that were published but not taken from here, as of the last message."""
-        return self._protocol.ledger.lag
+        left = self._left
+        return self._protocol.ledger.lag + (0 if left is None else left.count())
 
     @property
     def ended(self) -> tuple[EndedEpoch, ...]:
@@ -111,6 +120,13 @@ class BaseSubscription(NotCopied):
         return f"<{type(self).__name__} to {self.stream!r} of {self._protocol.address}{state}>"
 
     # ---- for those who drive it
+
+    def _drop(self) -> None:
+        """Take nothing more; whoever iterates comes to the end."""
+        left, self._left = self._left, None
+        if left is not None:
+            left.drop()
+        self._protocol.drop()
 
     def _none_in_time(self) -> TimeoutError:
         why = self.trouble

@@ -23,6 +23,7 @@ from laplace_server import protocol
 from laplace_server.client import _frames
 from laplace_server.client.credit_window import FEW, Window
 from laplace_server.client.no_answer import SHORT_S
+from laplace_server.client.starts import Start, begin_of
 from laplace_server.client.subscription_reader import SubscriptionReader
 from laplace_server.client.subscription_steps import (
     SEARCH,
@@ -53,21 +54,22 @@ class SubscriptionProtocol(SubscriptionReader):
         name: str,
         stream: str,
         *,
-        start: str | int,
+        start: Start,
         latest_only: bool,
         credit_bytes: int,
         now: float,
     ) -> None:
-        start = checked_start(start)
+        begin = begin_of(start)
         credit_bytes = whole_number("credit_bytes", credit_bytes, 1, INT64_MAX)
-        super().__init__(address, stream, start, now)
+        super().__init__(address, stream, begin, now)
         self._request = _request(
             protocol.make_subscribe(
                 name,
                 address,
                 stream=self.stream,
                 subscription=0,
-                start=start,
+                start=begin.start,
+                epoch=begin.epoch,
                 messages=1 if latest_only else FEW,
                 allowed_bytes=credit_bytes,
                 latest_only=latest_only,
@@ -174,6 +176,19 @@ class SubscriptionProtocol(SubscriptionReader):
         credit.session.window = credit.window
         credit.session.must_answer = False
 
+    @property
+    def on_the_way(self) -> tuple[int, int]:
+        """Up to where the messages reach that may be on their way by now.
+
+        Number of the last, and bytes in all, as the ledger counts them.
+        """
+        messages, size = self._session.granted
+        return self._ledger.read + messages - self._ledger.messages, size
+
+    def is_within(self, reach: tuple[int, int]) -> bool:
+        """Say whether what was taken does not reach so far yet."""
+        return self._ledger.read < reach[0] and self._ledger.size < reach[1]
+
     def leave(self) -> bytes | None:
         """Return the last word, if anybody is there to take it."""
         session = self._session
@@ -241,19 +256,6 @@ class SubscriptionProtocol(SubscriptionReader):
             self._apart(now, 0.0)
         else:
             self._nobody(now)
-
-
-def checked_start(start: str | int) -> str | int:
-    """Return where to begin; raise TypeError or ValueError where that is nowhere.
-
-    Whether a number is beyond the last update only the server knows.
-    """
-    if isinstance(start, str):
-        if start in ("latest", "oldest"):
-            return str.__str__(start)
-        text = f"'start' must be 'latest', 'oldest' or a number from 1 on, not {start!r}."
-        raise ValueError(text)
-    return whole_number("start", start, 1, INT64_MAX)
 
 
 def _request(message: protocol.Message) -> protocol.Message:

@@ -18,6 +18,7 @@ from laplace_server.client.credit_window import Window
 from laplace_server.client.ledger import Ledger, Life
 from laplace_server.client.names import Found, Place
 from laplace_server.client.requests import payload_of
+from laplace_server.client.starts import Begin
 from laplace_server.client.subscription_steps import FIRST_RETRY_S, Session, State
 from laplace_server.client.updates import Batch, Header, Update, datas_of, no_updates
 from laplace_server.errors import InvalidReply, LaplaceError, RemoteError
@@ -47,14 +48,15 @@ class SubscriptionReader:
     """Reads ``incoming`` into the ledger, and knows whether the server has granted anything.
 
     Args:
-        address, stream, start: as for ``ClientLHC.subscribe``.
+        address, stream: as for ``ClientLHC.subscribe``.
+        begin: where it begins.
         now: when it begins.
     """
 
-    def __init__(self, address: str, stream: str, start: str | int, now: float) -> None:
+    def __init__(self, address: str, stream: str, begin: Begin, now: float) -> None:
         self.address = address
         self.stream = str.__str__(stream) if isinstance(stream, str) else stream
-        self._start = start
+        self._begin = begin
         self._begun_at = now
         self._patient = False
         self.place = Place(address)
@@ -218,11 +220,11 @@ class SubscriptionReader:
             raise
         session, ledger = self._session, self._ledger
         if not ledger.life.epoch:
-            younger = self._start == "latest" and self._is_younger(age_s)
+            younger = self._begin.is_now and self._is_younger(age_s)
             if younger and following > 1:
                 self._apart(now, 0.0)  # and ask for it from its first update on
                 following = 1
-            self._ledger = ledger.begin(epoch, following)
+            self._commit(self._begun(epoch, following))
         else:
             present = self._of_life(epoch)
             if present is None:
@@ -292,6 +294,14 @@ class SubscriptionReader:
         self._apart(now, AGAIN_S)
 
     # ---- the ledger
+
+    def _begun(self, epoch: int, following: int) -> Ledger:
+        """Return the first ledger; another life of the server than the wanted one is a restart."""
+        begin, ledger = self._begin, self._ledger
+        if begin.epoch is None or begin.epoch == epoch:
+            return ledger.begin(epoch, following)
+        assert isinstance(begin.start, int)
+        return ledger.begin(begin.epoch, begin.start).begin(epoch, 1)
 
     def _of_life(self, epoch: int) -> Ledger | None:
         """Return the ledger of the life that something belongs to; None: of one that is over."""

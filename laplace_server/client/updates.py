@@ -25,6 +25,18 @@ class Update(NamedTuple):
     lost_before: int
     """Updates right before this one that are lost; with ``latest_only``, that were skipped."""
 
+    @property
+    def following(self) -> tuple[int, int]:
+        """The ``start`` of a subscription that goes on behind this update: epoch and number."""
+        return self.epoch, self.seq
+
+    def copy(self) -> Update:
+        """Return one whose data is the program's own: its arrays may be written to.
+
+        It keeps nothing of the received message in memory.
+        """
+        return self._replace(data=arrays.own_copy(self.data))
+
 
 Header: TypeAlias = tuple[int, int, int, int, int, int, int]
 """What ``stream_header`` returns: kind, arrays, subscription, updates, epoch, first, last."""

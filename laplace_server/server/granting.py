@@ -56,6 +56,8 @@ def _begin(start: str | int, first: int, last: int) -> int:
     """Return the number of the first update wanted."""
     if start == "oldest":
         return first
+    if start == "newest":
+        return max(first, last)  # where there is none, the next
     if start == "latest":
         return last + 1
     assert isinstance(start, int)
@@ -78,14 +80,15 @@ def _problem_of(context: Context, payload: Any) -> str | None:
     if payload["stream"] not in names:
         return f"No such stream: {payload['stream']!r}. There are: {', '.join(names) or 'none'}."
     start = payload["start"]
-    if start in ("latest", "oldest"):
+    if start in ("latest", "newest", "oldest"):
         return None
     if payload.get("epoch", context.epoch) != context.epoch:
         return None  # of another life of the server: what there is now is sent
     last = context.core.streams.range_of(payload["stream"])[1]
     if not _is_count(start, 64) or not 1 <= start <= last + 1:
         return (
-            f"'start' must be 'latest', 'oldest' or a number from 1 to {last + 1}, not {start!r}."
+            "'start' must be 'latest', 'newest', 'oldest' or a number from 1 to "
+            f"{last + 1}, not {start!r}."
         )
     return None
 

@@ -12,6 +12,7 @@ from laplace_server.wire.extras import how_to_install
 _DTYPE = re.compile(r"[<>|=][biufc][0-9]{1,2}")
 
 _CONTAINERS = (dict, list)
+_VALUES = (str, int, float, bool, type(None))  # of JSON; all else is an array
 
 # A small one is a part of what was received with others, all of which it would keep in memory.
 _SMALL_BUFFER = 4096  # bytes
@@ -51,6 +52,21 @@ def array_of(buffer: Any, dtype: str, shape: Sequence[int]) -> Any:
         array = array.copy()
         array.flags.writeable = False
     return array
+
+
+def own_copy(data: Any) -> Any:
+    """Return decoded data with containers and arrays of its own; the arrays may be written to."""
+    top = [data]
+    unfinished: list[Any] = [top]
+    while unfinished:  # JSON may be nested more deeply than calls
+        container = unfinished.pop()
+        for key, value in container.items() if type(container) is dict else enumerate(container):
+            if type(value) in _CONTAINERS:
+                container[key] = own = value.copy()
+                unfinished.append(own)
+            elif type(value) not in _VALUES:
+                container[key] = value.copy()
+    return top[0]
 
 
 def put_at_paths(data: Any, described: Sequence[Any], buffers: Sequence[Any]) -> Any:

@@ -72,6 +72,15 @@ def test_json_of_arrays_and_of_what_json_lacks(server: ServerLHC) -> None:
     assert json_default(date(2024, 2, 29)) == "2024-02-29"
 
 
+def test_the_newest_comes_at_once(server: ServerLHC) -> None:
+    for n in range(1, 11):
+        server.publish("s", {"n": n})
+    done = run(address_of(server), "s", "--start", "newest", "--count", "1", "--json")
+    assert (done.stderr, done.returncode) == ("", 0)
+    (line,) = map(json.loads, done.stdout.splitlines())
+    assert (line["seq"], line["lost_before"]) == (10, 0)
+
+
 def test_json_comes_at_once(server: ServerLHC, follow: Follow, eventually: Any) -> None:
     server.declare_stream("s")
     following = follow(address_of(server), "s", "--json")

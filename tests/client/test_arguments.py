@@ -16,6 +16,7 @@ from support.scripted_server import ScriptedServer, answering, echo
 from support.serving import serving, unused_address
 
 from laplace_server import errors
+from laplace_server.stream import Update
 
 # -- arguments
 
@@ -87,14 +88,30 @@ def test_wrong_timeouts(kind: Kind, client: Any, seconds: float) -> None:
 
 @pytest.mark.parametrize(
     ("start", "error"),
-    [("foo", ValueError), ("", ValueError), (0, ValueError), (1 << 63, ValueError)]
-    + [(each, TypeError) for each in (1.5, True, None, ["oldest"])],
+    [(each, ValueError) for each in ("foo", "", 0, 1 << 63, ["oldest"], (), (1, 2, 3))]
+    + [(each, ValueError) for each in ((0, 1), (1 << 64, 1), (1, -1), (1, (1 << 63) - 1))]
+    + [(each, TypeError) for each in (1.5, True, None, b"ab", {1, 2}, (1, 2.0), (None, 1))],
 )
 def test_where_a_subscription_begins(kind: Kind, start: Any, error: type[Exception]) -> None:
     """It is told at once, where there is no server either."""
     with kind(unused_address()) as client:
-        with pytest.raises(error, match="'start' must be "):
+        with pytest.raises(error, match=r"'start(\[[01]\])?' must be "):
             client.subscribe("s", start=start)
+
+
+def test_an_update_is_no_start_but_says_which_is(kind: Kind) -> None:
+    update = Update(3, 7, 1.5, {}, 0)
+    with kind(unused_address()) as client:
+        with pytest.raises(ValueError, match=r"as update\.following gives it, not 5 items"):
+            client.subscribe("s", start=update)
+    assert update.following == (7, 3)
+
+
+@pytest.mark.parametrize(("name", "error"), [("", ValueError), (3, TypeError)])
+def test_wrong_names_of_subscribers(kind: Kind, name: Any, error: type[Exception]) -> None:
+    with kind(unused_address()) as client:
+        with pytest.raises(error, match="'name' must"):
+            client.subscribe("s", name=name)
 
 
 def test_a_wait_for_an_update_is_a_number_of_seconds(kind: Kind) -> None:
@@ -105,6 +122,8 @@ def test_a_wait_for_an_update_is_a_number_of_seconds(kind: Kind) -> None:
                 updates.next(timeout="soon")  # type: ignore[arg-type]
             with pytest.raises(ValueError, match="'timeout' must be a number of seconds or None"):
                 updates.next(timeout=math.nan)
+            with pytest.raises(ValueError, match="'timeout' must be a number of seconds or None"):
+                updates.take(timeout=math.nan)
             server.publish("s", {"n": 1})
             assert updates.next(timeout=PATIENCE_S).data == {"n": 1}
 

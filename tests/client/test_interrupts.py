@@ -121,13 +121,19 @@ UPDATES = (
     async def take():
         got.append(await updates.next(5.0))
 
+    async def take_all():
+        got.extend(await updates.take(5.0))
+
     WAYS = {
         "asyncio": lambda: loop.run_until_complete(take()),
+        "asyncio take": lambda: loop.run_until_complete(take_all()),
         "next": lambda: got.extend(map(updates.next, (5.0,))),
+        "take": lambda: deque(map(got.extend, map(updates.take, (5.0,))), 0),
         "__next__": lambda: got.extend(map(next, (updates,))),
         "for": one,
     }
     import asyncio
+    from collections import deque
     from laplace_server.client import AsyncClientLHC
 
     kind, how = sys.argv[1:]
@@ -137,7 +143,7 @@ UPDATES = (
     with ServerLHC("device", "tcp://127.0.0.1:*", 1, "MOTOR") as server:
         server.declare_stream("s")
         address = f"tcp://127.0.0.1:{server.server_port}"
-        loop = asyncio.new_event_loop() if how == "asyncio" else None
+        loop = asyncio.new_event_loop() if how.startswith("asyncio") else None
         if loop is None:
             with ClientLHC(address, timeout_s=10) as client:
                 updates = client.subscribe("s")
@@ -173,7 +179,7 @@ UPDATES = (
 
 
 @pytest.mark.timeout(200)
-@pytest.mark.parametrize("how", ["next", "__next__", "for", "asyncio"])
+@pytest.mark.parametrize("how", ["next", "take", "__next__", "for", "asyncio", "asyncio take"])
 @pytest.mark.parametrize("kind", ["line", "opcode"])
 def test_no_update_is_lost_by_an_interrupt_anywhere(kind: str, how: str) -> None:
     assert run_script(UPDATES, kind, how, timeout_s=180).endswith(" places\n")
@@ -182,6 +188,7 @@ def test_no_update_is_lost_by_an_interrupt_anywhere(kind: str, how: str) -> None
 # Signals at random moments, thousands of which hit the package's own code.
 STORM = """
     import faulthandler, os, random, signal, sys, threading, time
+    from collections import deque
     from laplace_server import ServerLHC
     from laplace_server.client import ClientLHC
 
@@ -228,6 +235,7 @@ STORM = """
     # Each appends by a call that no handler interrupts: what was returned is the caller's.
     WAYS = {
         "next": lambda: got.extend(map(updates.next, (1.0,))),
+        "take": lambda: deque(map(got.extend, map(updates.take, (1.0,))), 0),
         "for": lambda: got.extend(updates),
         "get": lambda: got.extend(map(ClientLHC.get, (client,))),
         "subscribe": lambda: got.extend(map(client.subscribe, ("s",))),
@@ -254,7 +262,7 @@ STORM = """
         signal.setitimer(signal.ITIMER_REAL, 0)
         done.set()
         publishing.join()
-        if what in ("next", "for"):
+        if what in ("next", "take", "for"):
             while not got or got[-1].data["n"]:
                 got.append(updates.next(20))
             assert [each.seq for each in got] == list(range(1, len(got) + 1))
@@ -269,7 +277,7 @@ STORM = """
 
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize("longest_us", [200, 2000])
-@pytest.mark.parametrize("what", ["next", "for", "get", "subscribe"])
+@pytest.mark.parametrize("what", ["next", "take", "for", "get", "subscribe"])
 def test_thousands_of_random_signals(what: str, longest_us: int) -> None:
     # What Python cannot raise, such as out of a destructor, it writes to standard error.
     assert run_script(STORM, what, str(longest_us), timeout_s=180).endswith(" hits\n")

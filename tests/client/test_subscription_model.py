@@ -27,6 +27,7 @@ from hypothesis.stateful import (
 )
 from support.stream_messages import ALIVE, CREDIT, END, UNKNOWN, answer, control_of, updates, word
 
+from laplace_server.client.starts import WORDS, Start
 from laplace_server.client.subscription_protocol import ANSWER_S, DOUBT_S, SubscriptionProtocol
 from laplace_server.client.subscription_reader import AGAIN_S, SILENCE_S
 from laplace_server.client.subscription_steps import Connect, Send, State
@@ -90,17 +91,11 @@ class World(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = BEGIN
-        self.protocol = SubscriptionProtocol(
-            "tcp://10.0.0.1:1",
-            "me",
-            "s",
-            start="latest",
-            latest_only=False,
-            credit_bytes=1 << 20,
-            now=self.now,
-        )
+        self.start: Start = "latest"
+        self.protocol: SubscriptionProtocol
         self.life: Life | None = Life(7)
         self.lives = {7: self.life}
+        self.offered: set[tuple[int, int]] = set()  # epoch and number that answers began with
         self.connected = False  # one that is there and not broken
         self.grant: Grant | None = None
         self.wire: deque[list[bytes]] = deque()  # what the server has sent
@@ -108,9 +103,36 @@ class World(RuleBasedStateMachine):
         self.chance = random.Random(0)
         self.got: dict[int, list[tuple[int, int]]] = {}
 
-    @initialize(seed=st.integers(0, 1 << 20))
-    def begin(self, seed: int) -> None:
+    @initialize(
+        seed=st.integers(0, 1 << 20),
+        start=st.sampled_from([*WORDS, 1, "this life", "another life"]),
+        published=st.integers(0, 40),
+        forgotten=st.integers(0, 40),
+    )
+    def begin(self, seed: int, start: str | int, published: int, forgotten: int) -> None:
+        """The stream was there before, perhaps, and so was the subscriber."""
         self.chance = random.Random(seed)
+        life = self.lives[7]
+        if published:
+            life.declared_at = BEGIN - 1
+            life.published, life.kept = published, 1 + min(forgotten, published)
+        if start == "this life":
+            self.start = 7, self.chance.randint(0, published)
+        elif start == "another life":
+            self.start = 6, self.chance.randint(0, 40)
+            former = self.lives[6] = Life(6)
+            former.published = self.start[1]
+        else:
+            self.start = start
+        self.protocol = SubscriptionProtocol(
+            "tcp://10.0.0.1:1",
+            "me",
+            "s",
+            start=self.start,
+            latest_only=False,
+            credit_bytes=1 << 20,
+            now=self.now,
+        )
 
     # ---- the server
 
@@ -228,8 +250,14 @@ class World(RuleBasedStateMachine):
             return
         start = asked["start"]
         if asked.get("epoch", life.epoch) != life.epoch:
-            start = life.kept
-        following = life.published + 1 if start == "latest" else start
+            start = "oldest"
+        words = {
+            "latest": life.published + 1,
+            "newest": max(life.kept, life.published),
+            "oldest": life.kept,
+        }
+        following = words.get(start, start)
+        self.offered.add((life.epoch, following))
         self.grant = Grant(asked["subscription"], following, asked["messages"])
         fields = {"epoch": life.epoch, "first": life.kept, "last": life.published}
         age_s = self.now - life.declared_at
@@ -284,10 +312,15 @@ class World(RuleBasedStateMachine):
         assert (ledger.life.epoch, ledger.position) == (life.epoch, life.published + 1)
         ended = ledger.life.ended
         firsts = {each.epoch: each.first for each in ended} | {life.epoch: ledger.life.first}
-        # The first life that it followed: from the first update on, if that is younger than it.
         begin = next(iter(firsts))
-        if self.lives[begin].declared_at > BEGIN:
+        if isinstance(self.start, tuple):
+            # It goes on in that life, or that counts as one that was followed and is over.
+            assert (begin, firsts[begin]) == (self.start[0], self.start[1] + 1)
+        elif self.start in ("latest", "newest") and self.lives[begin].declared_at > BEGIN:
+            # From the first update on: the stream is younger than the subscription.
             assert firsts[begin] == 1
+        else:
+            assert (begin, firsts[begin]) in self.offered
         for epoch, got in self.got.items():
             position = firsts[epoch]
             for number, lost_before in got:

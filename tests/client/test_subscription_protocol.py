@@ -21,6 +21,7 @@ from support.stream_messages import (
     word,
 )
 
+from laplace_server.client.ledger import EndedEpoch
 from laplace_server.client.names import SILENT
 from laplace_server.client.no_answer import SHORT_S
 from laplace_server.client.subscription_protocol import ANSWER_S, DOUBT_S
@@ -51,6 +52,40 @@ def test_the_first_question() -> None:
         scene.protocol.ledger.following,
         scene.protocol.ledger.lag,
     ) == (7, 5, 5)
+
+
+def test_a_position_asks_for_what_follows_it_in_its_life() -> None:
+    scene = Scene(granted=False, start=(7, 41))
+    asked = scene.ask()
+    assert (asked["start"], asked["epoch"]) == (42, 7)
+    scene.take(answer(next=42, first=50, last=60))
+    ledger = scene.protocol.ledger
+    assert (ledger.life.first, ledger.lag, scene.ended) == (42, 19, ())
+    assert scene.got(updates(50, 60)) == [(50, 8), *((n, 0) for n in range(51, 61))]
+    scene.gone()
+    asked = scene.ask()
+    assert (asked["start"], asked["epoch"]) == (61, 7)
+
+
+def test_a_position_of_another_life_is_a_restart() -> None:
+    scene = Scene(granted=False, start=[6, 41])
+    assert scene.ask()["epoch"] == 6
+    scene.take(answer(next=3, first=3, last=4))
+    assert scene.ended == (EndedEpoch(6, 42, 0, 0, 41, False),)
+    assert scene.got(updates(3, 4)) == [(3, 2), (4, 0)]
+    assert scene.protocol.ledger.lost_in_all == 2
+
+
+@pytest.mark.parametrize("start", ["latest", "newest"])
+def test_all_of_a_younger_stream_is_asked_for(start: str) -> None:
+    scene = Scene(granted=False, start=start)
+    scene.ask()
+    scene.take(answer(error="No such stream: 's'. There are: none."))
+    scene.now += FIRST_RETRY_S
+    assert scene.ask()["start"] == start
+    scene.take(answer(next=5, first=1, last=5))
+    asked = scene.ask()
+    assert (asked["start"], asked["epoch"]) == (1, 7)
 
 
 @pytest.mark.parametrize(

@@ -376,6 +376,74 @@ def test_recorder_goes_on_after_crashes_and_tells_what_is_lost(
     ]
 
 
+def test_what_goes_on_goes_on_exactly(
+    run: Run, make_server: Any, eventually: Any, tmp_path: Path
+) -> None:
+    log = tmp_path / "shots.jsonl"
+
+    def publish(first: int, last: int) -> None:
+        for n in range(first, last + 1):
+            assert server.publish("shots", {"n": n, "a": np.full(3, n)}) == n
+
+    def recorded(count: int) -> bool:
+        return bool(eventually(lambda: len(lines_of(log)) >= count, PATIENCE_S))
+
+    server = make_server()
+    address = f"tcp://127.0.0.1:{server.server_port}"
+    epochs = [server.epoch]
+    publish(1, 10)
+    example = run("goes_on.py", "--address", address)
+    example.wait_for("from the oldest update on")
+    assert recorded(10)
+    assert [seen.who for seen in server.stats().subscribers] == ["goes_on.py"]
+    for n in range(11, 60, 10):  # killed at any moment, also while it writes
+        publish(n, n + 9)
+        example.kill()
+        example = run("goes_on.py", "--address", address)
+        example.wait_for(f"after ({server.epoch}, ")
+    assert recorded(60)
+    example.kill()
+
+    # What a crash may leave behind; and more is published than the history holds.
+    with log.open("ab") as file:
+        file.write(b'{"seq": 61, "ep')
+    server.declare_stream("shots", history_count=10)
+    publish(61, 90)
+    example = run("goes_on.py", "--address", address)
+    example.wait_for(f"after ({server.epoch}, 60)")
+    assert recorded(70)
+    example.kill()
+
+    # The server is restarted meanwhile.
+    server.stop()
+    server = make_server(address=address)
+    epochs.append(server.epoch)
+    publish(1, 5)
+    example = run("goes_on.py", "--address", address, "--seconds", "2")
+    assert example.end() == 0
+    assert example.printed[-1] == "5 updates recorded, 0 lost"
+
+    lines = lines_of(log)
+    wanted = [*range(1, 61), *range(81, 91), *range(1, 6)]
+    assert [line["seq"] for line in lines] == wanted
+    assert [line["data"] for line in lines] == [{"n": n, "a": [n, n, n]} for n in wanted]
+    assert [line["epoch"] for line in lines] == [epochs[0]] * 70 + [epochs[1]] * 5
+    lost = [(line["seq"], line["lost_before"]) for line in lines if line["lost_before"]]
+    assert lost == [(81, 20)]
+
+
+def test_what_goes_on_says_that_its_position_is_wrong(
+    run: Run, make_server: Any, tmp_path: Path
+) -> None:
+    server = make_server()
+    server.publish("shots", {"n": 1})
+    line = {"seq": 7, "epoch": server.epoch, "timestamp": 0, "data": {}, "lost_before": 0}
+    (tmp_path / "shots.jsonl").write_text(json.dumps(line) + "\n")
+    example = run("goes_on.py", "--address", f"tcp://127.0.0.1:{server.server_port}")
+    assert example.end() == 1
+    assert example.printed[-1].startswith("not recorded: 'start' must be")
+
+
 def test_recorder_waits_for_the_server_and_ends(run: Run, make_server: Any) -> None:
     server = make_server()
     address = f"tcp://127.0.0.1:{server.server_port}"

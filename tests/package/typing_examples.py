@@ -116,6 +116,10 @@ def stream_use(client: ClientLHC) -> None:
             assert_type(update, Update)
             assert_type(update.seq, int)
             assert_type(update.timestamp, float)
+            assert_type(update.copy(), Update)
+            assert_type(update.following, tuple[int, int])
+            with client.subscribe("images", start=update.following, name="again") as again:
+                assert_type(again.take(timeout=1.0), list[Update])
         assert_type(images.next(timeout=0.5).data, dict[str, Any])
         assert_type(images.ended, tuple[EndedEpoch, ...])
         assert_type(images.server_ended, bool)
@@ -129,6 +133,7 @@ async def asynchronous_use() -> None:
         async with client.subscribe("images", latest_only=True) as images:
             async for update in images:
                 assert_type(update, Update)
+            assert_type(await images.take(), list[Update])
         other = await client.subscribe("data")
         assert_type((await other.next(timeout=0.5)).lost_before, int)
 

@@ -55,6 +55,35 @@ def test_a_server_that_comes_late_is_followed_from_its_first_update(
     assert [each.seq for each in got] == [1]
 
 
+def test_a_window_shows_the_newest_at_once(server: ServerLHC, make_bridge: Any) -> None:
+    for n in (1, 2, 3):
+        server.publish("s", {"n": n})
+    bridge = make_bridge(server, begin=False, start="newest", name="display")
+    got: list[Update] = []
+    bridge.update_received.connect(got.append)
+    bridge.start()
+    spin(lambda: got)
+    assert [(each.seq, each.lost_before) for each in got] == [(3, 0)]
+    assert [seen.who for seen in server.stats().subscribers] == ["display"]
+    server.publish("s", {"n": 4})
+    spin(lambda: len(got) == 2)
+    assert (bridge.shown, bridge.skipped) == (2, 0)
+
+
+def test_a_bridge_goes_on_where_one_has_stopped(server: ServerLHC, make_bridge: Any) -> None:
+    for n in range(1, 11):
+        server.publish("s", {"n": n})
+    got: list[Update] = []
+    bridge = make_bridge(server, begin=False, start=(server.epoch, 4), latest_only=False)
+    bridge.updates_received.connect(got.extend)
+    bridge.start()
+    spin(lambda: len(got) == 6)
+    assert [each.seq for each in got] == [5, 6, 7, 8, 9, 10]
+    assert bridge.lost == 0
+    with pytest.raises(ValueError, match="'start' must be"):
+        make_bridge(server, start="last")
+
+
 def test_what_came_before_a_break_is_delivered(
     make_server: MakeServer, make_bridge: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

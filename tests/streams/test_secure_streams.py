@@ -110,6 +110,25 @@ def test_a_restart_is_followed(kind: Kind, lab: Lab) -> None:
             assert (ended.received, ended.lost, ended.complete) == (5, 0, True)
 
 
+def test_the_newest_and_going_on(kind: Kind, lab: Lab, secure: ServerLHC) -> None:
+    publish(secure, 1, 50)
+    security = lab.client("view")
+    with kind(address_of(secure), timeout_s=PATIENCE_S, security=security) as client:
+        with client.subscribe("s", start="newest", name="display") as subscription:
+            (seen,) = secure.stats().subscribers
+            assert (seen.who, seen.first) == ("display", 50)
+            update = subscription.next(PATIENCE_S)
+            assert (update.seq, update.lost_before) == (50, 0)
+        publish(secure, 51, 80)
+    with kind(address_of(secure), timeout_s=PATIENCE_S, security=security) as client:
+        with client.subscribe("s", start=update.following) as subscription:
+            found: list[int] = []
+            while not found or found[-1] < 80:
+                found += [each.seq for each in subscription.take(PATIENCE_S)]
+            assert found == list(range(51, 81))
+            assert (subscription.lost, subscription.ended) == (0, ())
+
+
 def test_a_key_that_comes_and_goes(kind: Kind, lab: Lab, secure: ServerLHC) -> None:
     late = new_pair()
     client = kind(address_of(secure), timeout_s=0.5, security=lab.of(late))

@@ -149,7 +149,7 @@ class Program(RuleBasedStateMachine):
         peer=peers,
         number=numbers,
         stream=streams,
-        start=st.one_of(st.sampled_from(["latest", "oldest"]), st.floats(0, 1)),
+        start=st.one_of(st.sampled_from(["latest", "newest", "oldest"]), st.floats(0, 1)),
         latest_only=st.booleans(),
         messages=amounts,
         size=sizes,
@@ -180,7 +180,8 @@ class Program(RuleBasedStateMachine):
         )
         if before is not None:
             self.left.append(before)
-        wanted = {"latest": last + 1, "oldest": first}.get(str(asked), asked)
+        words = {"latest": last + 1, "newest": max(first, last), "oldest": first}
+        wanted = words.get(str(asked), asked)
         assert subscriber.answer == {
             "stream": stream,
             "epoch": self.server.epoch,
@@ -344,7 +345,7 @@ class Crowd:
                         me.subscribe(
                             chance.choice(STREAMS),
                             number=slot,
-                            start=chance.choice(("latest", "oldest")),
+                            start=chance.choice(("latest", "newest", "oldest")),
                             latest_only=chance.random() < 0.3,
                             messages=chance.choice((0, 1, 16, PLENTY)),
                             size=chance.choice((1, 5000, PLENTY)),

@@ -153,7 +153,7 @@ def test_a_wrong_start_is_refused(server: ServerLHC, client: ClientLHC, start: A
 
 def test_a_start_beyond_the_next_update_is_refused(server: ServerLHC, client: ClientLHC) -> None:
     server.publish("s", {})
-    with pytest.raises(RemoteError, match="'start' must be 'latest', 'oldest' or a number from 1"):
+    with pytest.raises(RemoteError, match="'newest', 'oldest' or a number from 1"):
         client.subscribe("s", start=3)
 
 
@@ -215,7 +215,7 @@ def test_the_statistics_tell_of_each_subscriber(server: ServerLHC, client: Clien
     server.publish("s", {})
     with client.subscribe("s", credit_bytes=1000) as subscription:
         (seen,) = server.stats().subscribers
-        assert (seen.stream, seen.who, seen.first, seen.sent) == ("s", "client", 2, 0)
+        assert (seen.stream, seen.who, seen.first, seen.sent) == ("s", client.name, 2, 0)
         assert (seen.lag, seen.credit_messages, seen.credit_bytes) == (0, 16, 1000)
         for _ in range(3):
             server.publish("s", {"pad": "p" * 1000})

@@ -25,7 +25,8 @@ from laplace_server.client.asyncio.connections import AsyncPool
 from laplace_server.client.asyncio.subscription import AsyncSubscription
 from laplace_server.client.base import Client
 from laplace_server.client.no_answer import NoAnswer
-from laplace_server.client.requests import Answer, Request
+from laplace_server.client.requests import Answer, Request, checked_name
+from laplace_server.client.starts import Start
 from laplace_server.client.sync.client import ClientLHC
 from laplace_server.errors import RequestTimeout
 from laplace_server.wire import commands
@@ -57,7 +58,7 @@ class AsyncClientLHC(Client):
     def __init__(
         self,
         address: str,
-        name: str = "client",
+        name: str | None = None,
         timeout_s: float = 2.0,
         *,
         security: ClientSecurity | None = None,
@@ -151,10 +152,11 @@ class AsyncClientLHC(Client):
         self,
         stream: str = "data",
         *,
-        start: str | int = "latest",
+        start: Start = "latest",
         latest_only: bool = False,
         credit_bytes: int = 16 << 20,
         timeout_s: float | None = None,
+        name: str | None = None,
     ) -> AsyncSubscription:
         """Follow a stream: ``async with client.subscribe(...) as updates:``, or await it.
 
@@ -163,12 +165,12 @@ class AsyncClientLHC(Client):
 
         Raises:
             ClientClosed: the client is closed.
-            TypeError, ValueError: ``credit_bytes`` is no positive whole number.
+            TypeError, ValueError: ``start``, ``credit_bytes`` or ``name`` is none of these.
         """
         self._check_open()
         return AsyncSubscription(
             self.address,
-            self.name,
+            self.name if name is None else checked_name(name),
             stream,
             start=start,
             latest_only=latest_only,

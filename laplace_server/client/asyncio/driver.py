@@ -103,7 +103,7 @@ class TaskDriver(BaseSubscription):
 
     def _end(self) -> None:
         """Close it, and wake who waits for it."""
-        self._protocol.drop()
+        self._drop()
         connection = self._connection
         if connection is not None:
             connection.close(self._protocol.leave())
@@ -113,7 +113,7 @@ class TaskDriver(BaseSubscription):
 
     def _after_fork(self) -> None:
         """Let go of the parent's connection in a child."""
-        self._protocol.drop()
+        self._drop()
         if self._connection is not None:
             self._connection.close()
             self._connection = None

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from laplace_server.client.asyncio.driver import TaskDriver
+from laplace_server.client.leftovers import Leftovers
 from laplace_server.client.subscription import deadline_of
 from laplace_server.client.updates import Update
 from laplace_server.errors import ClientClosed
@@ -80,23 +81,53 @@ class AsyncSubscription(TaskDriver):
             RuntimeError: another task is waiting for one.
         """
         deadline = deadline_of(timeout)
-        update = None
+        update, left = None, self._left
         try:
             while True:
-                for update in self._protocol.batch:
+                for update in left or self._protocol.batch:
                     return update
-                if self._check is not None and not self._closed:
-                    raise ClientClosed(f"{self!r} has not begun: await it, or use `async with`.")
-                # Other tasks have their turn, also where there is always something to read.
-                if not self._waited:
-                    await asyncio.sleep(0)
-                self._waited = False
-                if not await self._work(self._protocol.read, deadline):
-                    raise self._none_in_time()
+                left = self._left = None
+                await self._fill(deadline)
         except BaseException:
             if update is not None:  # and so not returned
-                self._protocol.batch.put_back(update)
+                (left or self._protocol.batch).put_back(update)
             raise
+
+    async def take(self, timeout: float | None = None) -> list[Update]:
+        """Return all updates that are there, in order; wait for one up to ``timeout`` seconds.
+
+        As ``Subscription.take``.
+        """
+        deadline = deadline_of(timeout)
+        followed, left, kept = self._protocol, self._left, Leftovers()
+        taken = kept.updates
+        try:
+            taken.extend(left or ())
+            taken.extend(followed.batch)
+            while not taken:
+                await self._fill(deadline)
+                taken.extend(followed.batch)
+            reach, now = followed.on_the_way, time.monotonic()
+            while followed.is_within(reach) and await self._work(followed.read, now):
+                taken.extend(followed.batch)
+            self._left = None
+            return taken
+        except BaseException:
+            # Without a call, where the next exception out of a signal handler could come.
+            if taken and not self._closed:
+                self._left = kept
+            raise
+
+    async def _fill(self, deadline: float) -> None:
+        """Wait until the batch holds an update."""
+        if self._check is not None and not self._closed:
+            raise ClientClosed(f"{self!r} has not begun: await it, or use `async with`.")
+        # Other tasks have their turn, also where there is always something to read.
+        if not self._waited:
+            await asyncio.sleep(0)
+        self._waited = False
+        if not await self._work(self._protocol.read, deadline):
+            raise self._none_in_time()
 
     # ---- the end
 

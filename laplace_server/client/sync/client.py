@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 from laplace_server.client import forked_clients
 from laplace_server.client.base import Client
 from laplace_server.client.no_answer import NoAnswer
-from laplace_server.client.requests import Answer, Request, seconds_of
+from laplace_server.client.requests import Answer, Request, checked_name, seconds_of
+from laplace_server.client.starts import Start
 from laplace_server.client.sync.connections import Pool
 from laplace_server.errors import RequestTimeout
 from laplace_server.wire import commands
@@ -45,7 +46,8 @@ class ClientLHC(Client):
 
     Args:
         address: ``tcp://host:port`` of the server, as its ``address_for_client`` gives it.
-        name: who is asking; servers log it.
+        name: who is asking; servers log it, and ``stats()`` has it of subscribers. Unless told, it
+            is the program's: the name of its file.
         timeout_s: how long a request waits for its answer, in seconds. Each request takes a
             ``timeout_s`` of its own as well.
         security: the client's key and the server's, of laplace_server.security. All that is said is
@@ -76,7 +78,7 @@ class ClientLHC(Client):
     def __init__(
         self,
         address: str,
-        name: str = "client",
+        name: str | None = None,
         timeout_s: float = 2.0,
         *,
         security: ClientSecurity | None = None,
@@ -194,17 +196,21 @@ class ClientLHC(Client):
         self,
         stream: str = "data",
         *,
-        start: str | int = "latest",
+        start: Start = "latest",
         latest_only: bool = False,
         credit_bytes: int = 16 << 20,
         timeout_s: float | None = None,
+        name: str | None = None,
     ) -> Subscription:
         """Follow a stream: an iterator of its updates, with a connection of its own.
 
-        ``start``: "latest", only what is published from now on; "oldest", all that the server
-        still has; or the number of the first update wanted. ``latest_only``: the newest update
-        each time, for displays. ``credit_bytes``: how much may be on the way, and so in memory
-        here; one update always may.
+        ``start``: "latest", only what is published from now on; "newest", the newest update there
+        is, at once, and all that follow; "oldest", all that the server still has; the number of
+        the first update wanted; or (epoch, number), ``update.following`` of the last update that
+        was handled: it goes on behind that, exactly, also when this program was started anew.
+        ``latest_only``: the newest update each time, for displays. ``credit_bytes``: how much may
+        be on the way, and so in memory here; one update always may. ``name``: what the subscriber
+        is called in the server's ``stats()``; unless told, as the client.
 
         Where the server or the stream is not there yet, it returns within the client's time-out all
         the same, and ``next`` waits; a stream declared after this call is followed from its first
@@ -217,14 +223,14 @@ class ClientLHC(Client):
             RequestTimeout: ``timeout_s`` was given, and it is not followed within that time.
             ClientClosed: the client is closed, or closed before the server has answered. Closing
                 it later leaves its subscriptions alone.
-            TypeError, ValueError: ``start`` or ``credit_bytes`` is none of these.
+            TypeError, ValueError: ``start``, ``credit_bytes`` or ``name`` is none of these.
         """
         from laplace_server.client.sync.subscription import Subscription
 
         self._check_open()
         return Subscription(
             self.address,
-            self.name,
+            self.name if name is None else checked_name(name),
             stream,
             start=start,
             latest_only=latest_only,

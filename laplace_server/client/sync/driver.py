@@ -46,7 +46,7 @@ class ThreadDriver(BaseSubscription):
             while True:
                 connection = self._connection
                 if self._closed:
-                    self._protocol.drop()  # what came meanwhile
+                    self._drop()  # what came meanwhile
                     raise ClientClosed(f"{self!r} is closed.")
                 # Most often this is all, and then Python's code is not in the processor's caches.
                 if connection is not None and self._check is None:
@@ -129,7 +129,7 @@ class ThreadDriver(BaseSubscription):
 
     def _after_fork(self) -> None:
         """Let go of the parent's connection in a child."""
-        self._protocol.drop()
+        self._drop()
         if self._connection is not None:
             self._connection.let_go()
             self._connection = None

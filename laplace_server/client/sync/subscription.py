@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
+from laplace_server.client.leftovers import Leftovers
 from laplace_server.client.subscription import deadline_of
 from laplace_server.client.sync.driver import ThreadDriver
 from laplace_server.client.updates import Update
@@ -45,15 +46,16 @@ class Subscription(ThreadDriver):
         return itertools.chain.from_iterable(self._batches())
 
     def __next__(self) -> Update:
-        update = None
+        update, left = None, self._left
         try:
-            for update in self._protocol.batch:
+            for update in left or self._protocol.batch:
                 return update
+            left = self._left = None
             for update in self:
                 return update
         except BaseException:
             if update is not None:  # and so not returned
-                self._protocol.batch.put_back(update)
+                (left or self._protocol.batch).put_back(update)
             raise
         raise StopIteration
 
@@ -70,15 +72,46 @@ class Subscription(ThreadDriver):
             RuntimeError: another thread is waiting for one.
         """
         deadline = deadline_of(timeout)
-        update = None
+        update, left = None, self._left
         try:
             while True:
-                for update in self._protocol.batch:
+                for update in left or self._protocol.batch:
                     return update
+                left = self._left = None
                 self._fill(deadline)
         except BaseException:
             if update is not None:  # and so not returned
-                self._protocol.batch.put_back(update)
+                (left or self._protocol.batch).put_back(update)
+            raise
+
+    def take(self, timeout: float | None = None) -> list[Update]:
+        """Return all updates that are there, in order; wait for one up to ``timeout`` seconds.
+
+        There is one at least, and never more than ``credit_bytes`` and one update: what is left is
+        for the next time.
+
+        Raises:
+            TimeoutError, and all others: as ``next``. What it had by then is not lost: whatever
+                takes next begins with it.
+        """
+        deadline = deadline_of(timeout)
+        followed, left, kept = self._protocol, self._left, Leftovers()
+        taken = kept.updates
+        try:
+            taken.extend(left or ())
+            taken.extend(followed.batch)
+            while not taken:
+                self._fill(deadline)
+                taken.extend(followed.batch)
+            reach, now = followed.on_the_way, time.monotonic()
+            while followed.is_within(reach) and self._work(followed.read, now):
+                taken.extend(followed.batch)
+            self._left = None
+            return taken
+        except BaseException:
+            # Without a call, where the next exception out of a signal handler could come.
+            if taken and not self._closed:
+                self._left = kept
             raise
 
     def _fill(self, deadline: float) -> None:
@@ -88,6 +121,11 @@ class Subscription(ThreadDriver):
 
     def _batches(self) -> Iterator[Iterator[Update]]:
         while True:
+            left = self._left
+            if left is not None and left.count():
+                yield iter(left)
+                continue
+            self._left = None
             try:
                 self._fill(math.inf)
             except ClientClosed:
@@ -107,7 +145,7 @@ class Subscription(ThreadDriver):
         self._closed = True
         if self._process != os.getpid():
             return  # the connection is the parent's
-        self._protocol.drop()
+        self._drop()
         self._end_or_wake()
 
     def __enter__(self) -> Subscription:
