@@ -14,7 +14,14 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from laplace_server import protocol
-from laplace_server.errors import InvalidReply, NotPermitted, RemoteError, VersionMismatch
+from laplace_server.errors import (
+    Busy,
+    InvalidReply,
+    NotPermitted,
+    OutsideLimits,
+    RemoteError,
+    VersionMismatch,
+)
 from laplace_server.wire import arrays, commands, message_json
 from laplace_server.wire.commands import Command
 
@@ -29,6 +36,8 @@ _ADDRESS = re.compile(r"tcp://(\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?\]|[A-Za-z0-
 _KINDS_OF_ERRORS: dict[str, type[RemoteError]] = {
     "Protocol version mismatch": VersionMismatch,
     "not permitted: ": NotPermitted,
+    "outside limits: ": OutsideLimits,
+    "busy: ": Busy,
 }
 
 
@@ -92,6 +101,11 @@ class Requests:
         )
         return self._plain(message)
 
+    def call(self, cmd: str, arguments: Mapping[str, Any]) -> Request[Any]:
+        """Ask for a method; raise TypeError or ValueError where that is no request."""
+        request = self.any(cmd, arguments)
+        return Request(request.cmd, request.body, functools.partial(self._result, request.cmd))
+
     # ---- requests
 
     def _request(
@@ -117,6 +131,16 @@ class Requests:
         if not isinstance(payload, dict):
             raise InvalidReply(f"The payload of {cmd} is no object.", cmd, self.address)
         return payload
+
+    def _result(self, cmd: str, frames: Frames) -> Any:
+        payload = self._mapping(cmd, frames)
+        if "result" not in payload:
+            raise InvalidReply(
+                f"{cmd} is answered, but is no method; request({cmd!r}) returns the payload.",
+                cmd,
+                self.address,
+            )
+        return payload["result"]
 
     def _data(self, cmd: str, frames: Frames) -> dict[str, Any]:
         # What most programs ask for, over and over: without the steps between.

@@ -22,7 +22,7 @@ CYTHON = CHECKOUT / "csrc" / "python"
 FLOORS = [
     {"errors"},
     {"wire"},
-    {"protocol", "security"},
+    {"description", "protocol", "security"},
     {"validations"},
     {"client", "server"},
     {"get_ip", "handlers", "stats", "stream", "server_controller"},
