@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +10,8 @@ from support.both_clients import Kind
 from support.isolated import Child
 from support.original import require_original
 from support.peers import PATIENCE_S, address_of
-from support.serving import serving
+from support.scripted_server import JsonAnswer, reply_to
+from support.serving import serving, unused_address
 
 from laplace_server import errors
 from laplace_server.description import ArgumentDescription, KeyDescription
@@ -54,21 +54,28 @@ import sys
 sys.path.insert(0, sys.argv[1])
 from laplace_server import ServerLHC
 data = {
-    "positions": [0.0, 1], "moving": False, "n": 1, "x": 1.5, "name": "s", "image": [[1, 2], [3, 4]],
-    "ragged": [[1], [2, 3]], "mixed": [1, "a"], "none": None, "nothing": [], "dict": {"a": 1},
+    "positions": [0.0, 1], "moving": False, "n": 1, "x": 1.5, "name": "s",
+    "image": [[1, 2], [3, 4]], "ragged": [[1], [2, 3]], "mixed": [1, "a"],
+    "none": None, "nothing": [], "dict": {"a": 1},
 }
-server = ServerLHC("original", "tcp://127.0.0.1:*", 2, "MOTOR", data)
+server = ServerLHC("original", sys.argv[2], 2, "MOTOR", data)
 server.start()
-print(server.address.rpartition(":")[2], flush=True)
+print("ready", flush=True)
 sys.stdin.read()
 server.stop()
 """
 
 
 @pytest.fixture
-def stage(make_child: Any) -> Iterator[str]:
+def stage(make_child: Any) -> str:
     child: Child = make_child(SCRIPT)
-    yield f"tcp://127.0.0.1:{child.hear()}"
+    return f"tcp://127.0.0.1:{child.hear()}"
+
+
+def telling(**info: Any) -> JsonAnswer:
+    """What answers INFO so."""
+    whole = {"name": "odd", "device": "GAS", "freedom": 1, **info}
+    return lambda message: [reply_to(message, whole)]
 
 
 def test_a_description_is_typed_objects(kind: Kind, stage: str) -> None:
@@ -149,8 +156,10 @@ def test_an_argument_may_have_any_name(kind: Kind) -> None:
 
 
 def test_what_the_data_looks_like_where_nothing_is_described(kind: Kind, make_child: Any) -> None:
-    child = make_child(ORIGINAL, str(require_original()))
-    with kind(f"tcp://127.0.0.1:{child.hear()}", timeout_s=PATIENCE_S) as client:
+    address = unused_address()
+    child = make_child(ORIGINAL, str(require_original()), address)
+    assert child.hear() == "ready"
+    with kind(address, timeout_s=PATIENCE_S) as client:
         device = client.describe()
         with pytest.raises(errors.RemoteError, match="Unknown command"):
             client.call("HOME", axis=0)
@@ -197,22 +206,14 @@ def test_what_is_read_only_is_not_taken_for_writable(kind: Kind) -> None:
     ids=str,
 )
 def test_what_is_no_description_is_an_invalid_reply(talking: Any, told: dict[str, Any]) -> None:
-    def answer(request: dict[str, Any]) -> dict[str, Any]:
-        payload = {"name": "odd", "device": "GAS", "freedom": 1, **told}
-        return {**request, "payload": payload, "error_msg": None}
-
-    with talking(answer) as (_, client):
+    with talking(telling(**told)) as (_, client):
         with pytest.raises(errors.InvalidReply, match="What INFO describes is no description"):
             client.describe()
 
 
 def test_what_a_later_version_tells_is_left_out(talking: Any) -> None:
-    def answer(request: dict[str, Any]) -> dict[str, Any]:
-        description = {"keys": {"x": {"unit": "mm", "colour": "red"}}, "when_moving": "queue"}
-        payload = {"name": "later", "device": "GAS", "freedom": 1, "description": description}
-        return {**request, "payload": payload, "error_msg": None}
-
-    with talking(answer) as (_, client):
+    described = {"keys": {"x": {"unit": "mm", "colour": "red"}}, "when_moving": "queue"}
+    with talking(telling(description=described)) as (_, client):
         device = client.describe()
     assert device.keys == {"x": KeyDescription(unit="mm")}
     assert (device.when_moving, device.inferred) == ("follow", False)
