@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Literal, NoReturn, TypeVar
 
-from laplace_server.description import KeyDescription, WhenMoving
+from laplace_server.description import WhenMoving
 from laplace_server.errors import ForkedServerError
 from laplace_server.handlers import builtin_handlers
 from laplace_server.protocol import PROTOCOL_VERSION
@@ -416,7 +416,15 @@ class ServerLHC(CallbackAttributes):
                 said before stays.
             ForkedServerError: in a forked child.
         """
-        fields = KeyDescription(dtype, shape, unit, limits, writable, text, moving)
+        fields = {
+            "dtype": dtype,
+            "shape": shape,
+            "unit": unit,
+            "limits": limits,
+            "writable": writable,
+            "text": text,
+            "moving": moving,
+        }
         self.__laplace_engine.describe(stream, key, fields)
 
     # ---- callbacks and handlers
@@ -471,10 +479,12 @@ class ServerLHC(CallbackAttributes):
             ValueError: there is a command of this name.
         """
         engine = self.__laplace_engine
-        checked = methods.checked_name(name, engine.handlers)
+        methods.check_name(name, engine.handlers)
 
         def add(function: Function) -> Function:
-            engine.handlers[checked] = methods.Method(checked, function)
+            method = methods.Method(name, function)
+            methods.check_name(name, engine.handlers)
+            engine.handlers[name] = method
             return function
 
         return add

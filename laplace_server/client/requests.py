@@ -134,13 +134,13 @@ class Requests:
 
     def _result(self, cmd: str, frames: Frames) -> Any:
         payload = self._mapping(cmd, frames)
-        if "result" not in payload:
+        if commands.METHOD_RESULT not in payload:
             raise InvalidReply(
                 f"{cmd} is answered, but is no method; request({cmd!r}) returns the payload.",
                 cmd,
                 self.address,
             )
-        return payload["result"]
+        return payload[commands.METHOD_RESULT]
 
     def _data(self, cmd: str, frames: Frames) -> dict[str, Any]:
         # What most programs ask for, over and over: without the steps between.

@@ -30,6 +30,8 @@ class Described:
     def __init__(self, keys: Any, check_limits: Any, when_moving: Any) -> None:
         if when_moving not in ("follow", "busy"):
             raise ValueError(f"'when_moving' must be 'follow' or 'busy', not {when_moving!r}.")
+        self.moved: KeyDescription | None = None
+        """Of the key that SET moves."""
         self._streams: dict[str, dict[str, KeyDescription]] = {}
         self._check_limits = bool(check_limits)
         self._when_moving: WhenMoving = when_moving
@@ -61,6 +63,8 @@ class Described:
         keys = self._streams.get(stream, {})
         # New ones: somebody may be reading the old.
         self._streams = {**self._streams, stream: {**keys, key: described}}
+        of_data = self._streams.get(DATA, {}).values()
+        self.moved = next((each for each in of_data if each.writable), None)
 
     def as_json(self) -> dict[str, Any]:
         """As INFO tells it; empty where nothing is described. Nobody else has what is returned."""
@@ -76,12 +80,6 @@ class Described:
             "check_limits": self._check_limits,
             "when_moving": self._when_moving,
         }
-
-    @property
-    def moved(self) -> KeyDescription | None:
-        """Of the key that SET moves."""
-        keys = self._streams.get(DATA, {}).values()
-        return next((each for each in keys if each.writable), None)
 
     @property
     def checks_moves(self) -> bool:

@@ -12,13 +12,10 @@ from laplace_server.server._core import ErrorKind
 from laplace_server.server.annotations import arguments_of, checked_arguments
 from laplace_server.server.callbacks import checked_handler, refuse_coroutine, text_of
 from laplace_server.server.context import Server, context_of
-from laplace_server.wire.commands import COMMANDS
+from laplace_server.wire.commands import COMMANDS, METHOD_RESULT
 from laplace_server.wire.logs import Log
 
 log = Log(LOGGER_NAME)
-
-RESULT = "result"
-"""Where in the reply's payload the value stands that the function has returned."""
 
 
 class Method:
@@ -52,13 +49,14 @@ class Method:
         except BaseException as problem:  # nothing that it raises may end the server
             log.exception("[Server %s] %s raised.", context.name, name)
             context.count_failure(name)
-            context.socket.send_error(text_of(problem))
+            if not context.socket.answered:
+                context.socket.send_error(text_of(problem))
             return None
-        return {RESULT: result}
+        return {METHOD_RESULT: result}
 
 
-def checked_name(name: Any, taken: Mapping[Any, Any]) -> str:
-    """Return the name of a new method.
+def check_name(name: Any, taken: Mapping[Any, Any]) -> None:
+    """Check the name of a new method.
 
     Raises:
         TypeError: it is no non-empty str.
@@ -73,7 +71,6 @@ def checked_name(name: Any, taken: Mapping[Any, Any]) -> str:
         )
     if name in taken:
         raise ValueError(f"there is a command {name!r} already; give the method another name")
-    return name
 
 
 def shown(handlers: Mapping[Any, Any]) -> dict[str, Any]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import threading
 from typing import Any
 
 import numpy as np
 import pytest
+from support.forked import Forked
 from support.peers import Connect
 from support.rights import logged
 from support.serving import Gate, MakeServer
@@ -16,6 +18,7 @@ from support.waiting import eventually
 
 from laplace_server import ServerLHC
 from laplace_server.description import KeyDescription
+from laplace_server.errors import ForkedServerError
 from laplace_server.stats import ErrorKind
 
 POSITIONS = {"unit": "mm", "limits": [(-5, 5), (0, None)], "writable": True, "moving": "moving"}
@@ -105,7 +108,7 @@ def test_a_wrong_description_changes_nothing(make_server: MakeServer, connect: C
     before = connect(server).info()
     with pytest.raises(ValueError, match="writable already"):
         server.describe("y", writable=True)
-    with pytest.raises(TypeError, match="'unit' must be str"):
+    with pytest.raises(TypeError, match="The description of 'x': 'unit' must be str"):
         server.describe("x", unit=5)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="unexpected keyword argument 'units'"):
         server.describe("x", units="mm")  # type: ignore[call-arg]
@@ -294,3 +297,16 @@ def test_threads_describe_at_once(make_server: MakeServer, connect: Connect) -> 
         thread.join()
     keys = connect(server).info()["description"]["keys"]
     assert keys == {f"key {n}": {"unit": str(n)} for n in range(200)}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_describes_nothing(make_server: MakeServer, connect: Connect) -> None:
+    server = make_server(describe={"x": {}})
+
+    def describe() -> None:
+        with pytest.raises(ForkedServerError):
+            server.describe("y")
+
+    with Forked(describe):
+        pass
+    assert list(connect(server).info()["description"]["keys"]) == ["x"]

@@ -263,6 +263,21 @@ def test_what_a_method_raises_is_logged_counted_and_told(
     assert client.ask("PING")["error_msg"] is None
 
 
+def test_a_method_that_has_answered_by_itself(make_server: MakeServer, connect: Connect) -> None:
+    server = make_server()
+
+    @server.command("OWN")
+    def own(fails: bool) -> None:
+        server.socket.send_json({"mine": 1})
+        if fails:
+            raise ValueError("after the reply")
+
+    client = connect(server)
+    for fails in (False, True):
+        assert client.ask("OWN", {"fails": fails}) == {"mine": 1}
+    assert server.stats().callback_errors == {"OWN": 1}
+
+
 def test_what_cannot_be_sent_is_an_error(make_server: MakeServer, connect: Connect) -> None:
     server = make_server()
     server.command("OBJECT")(object)
@@ -308,7 +323,10 @@ def test_names_are_texts_and_taken_once(make_server: MakeServer) -> None:
             server.command(name)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="as in command\\('HOME'\\)"):
         server.command(lambda: 1)  # type: ignore[arg-type]
-    server.command("HOME")(lambda: 1)
+    first, second = server.command("HOME"), server.command("HOME")
+    first(lambda: 1)
+    with pytest.raises(ValueError, match="there is a command 'HOME' already"):
+        second(lambda: 2)
     server.register_handler("OWN", lambda *_: None)
     for name in ("HOME", "OWN"):
         with pytest.raises(ValueError, match=f"there is a command '{name}' already"):

@@ -110,7 +110,8 @@ class ClientLHC(Client):
     def info(self, *, timeout_s: float | None = None) -> dict[str, Any]:
         """Return what the server says of itself.
 
-        Keys: device, freedom (number of axes), name, capabilities, name_list, plottables_list.
+        Keys: device, freedom (number of axes), name, capabilities, name_list, plottables_list, and
+        more where there is more to say; ``describe`` has what it says of its data and methods.
         """
         return self._ask(self._requests.info, timeout_s)
 
