@@ -66,6 +66,17 @@ class NotPermitted(RemoteError):
     """
 
 
+class OutsideLimits(RemoteError):
+    """A SET goes beyond what the device allows: the text names axis, value and limits.
+
+    The device has done nothing of it.
+    """
+
+
+class Busy(RemoteError):
+    """A SET on an axis that moves; the device takes another one when it has arrived."""
+
+
 class InvalidReply(RemoteError):
     """What came back is no reply of this protocol; ``error_msg`` says what is wrong with it."""
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, TypeVar
 
+from laplace_server.description import WhenMoving
 from laplace_server.errors import ForkedServerError
 from laplace_server.handlers import builtin_handlers
 from laplace_server.protocol import PROTOCOL_VERSION
 from laplace_server.security.server import ServerSecurity
-from laplace_server.server import _core, libzmq, life
+from laplace_server.server import _core, libzmq, life, methods
 from laplace_server.server._core import publishing
 from laplace_server.server.attributes import Attribute, Fixed, Known, View, engine_if_made
 from laplace_server.server.callback_attributes import CallbackAttributes
@@ -34,6 +35,8 @@ from laplace_server.wire.stacks import large_stacks
 LIBZMQ_PATH = libzmq.load(_core.load_libzmq)
 
 Handler = Callable[["ServerLHC", dict[str, Any], Any], "dict[str, Any] | None"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def _host_of(server: Any, engine: Engine) -> str:
@@ -88,6 +91,13 @@ class ServerLHC(CallbackAttributes):
         callback_errors: what a client is told when a callback raises: ``"log"``, the normal reply,
             and the exception is logged; ``"reply"``, an error reply with its type and text as well.
             Both are counted in ``stats().callback_errors`` and shown by INFO.
+        describe: what the keys of the data are: ``{"positions": {"unit": "mm", "limits": (0, 50),
+            "writable": True, "moving": "moving"}}``, by key, or by ``(stream, key)``; the fields
+            are those of ``description.KeyDescription``. INFO tells it (docs/devices.md).
+        check_limits: refuse a SET outside of the limits of the key that is described as writable,
+            before any callback: the reply is an error that names axis, value and limits.
+        when_moving: a SET on an axis that moves, as the described ``moving`` key of the data says:
+            ``"follow"``, it is taken like any other; ``"busy"``, it is refused with an error.
 
     Raises:
         TypeError, ValueError: an argument is wrong. (Data that cannot be sent is no reason, as in
@@ -188,6 +198,9 @@ class ServerLHC(CallbackAttributes):
         stream_history_bytes: int = 64 << 20,
         callback_errors: Literal["log", "reply"] = "log",
         security: ServerSecurity | None = None,
+        describe: Mapping[Any, Any] | None = None,
+        check_limits: bool = False,
+        when_moving: WhenMoving = "follow",
     ) -> None:
         validate_address(address)
         validate_port(address)
@@ -211,6 +224,9 @@ class ServerLHC(CallbackAttributes):
             stream_history_bytes=stream_history_bytes,
             callback_errors=callback_errors,
             security=security,
+            describe=describe,
+            check_limits=check_limits,
+            when_moving=when_moving,
         )
         super().__init__(name=name)
 
@@ -253,7 +269,7 @@ class ServerLHC(CallbackAttributes):
         )
         try:
             engine.core.set_take_after_get(bool(self.empty_data_after_get))
-            engine.documents.set_info(shown)
+            engine.documents.set_info({**shown, **engine.added_info()})
             self.socket = engine.socket
             # As 0.2.0 has them; a program that sets the last one corrects what clients are told.
             self._running = engine.running
@@ -377,6 +393,42 @@ class ServerLHC(CallbackAttributes):
             validate_timestamp(timestamp)
         return self.__laplace_engine.streams.publish(stream, data, timestamp, copy)
 
+    # ---- what it is
+
+    def describe(
+        self,
+        key: str,
+        *,
+        stream: str = "data",
+        dtype: Any = None,
+        shape: tuple[int | None, ...] | None = None,
+        unit: str | None = None,
+        limits: Any = None,
+        writable: bool = False,
+        text: str = "",
+        moving: str | None = None,
+    ) -> None:
+        """Say what a key of the data is, or of another stream; from any thread, also while serving.
+
+        The fields are those of ``description.KeyDescription``; they take the place of all that was
+        said of the key before. INFO shows them from now on.
+
+        Raises:
+            TypeError, ValueError: one of them is wrong, or a second key is ``writable``; what was
+                said before stays.
+            ForkedServerError: in a forked child.
+        """
+        fields = {
+            "dtype": dtype,
+            "shape": shape,
+            "unit": unit,
+            "limits": limits,
+            "writable": writable,
+            "text": text,
+            "moving": moving,
+        }
+        self.__laplace_engine.describe(stream, key, fields)
+
     # ---- callbacks and handlers
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -410,6 +462,34 @@ class ServerLHC(CallbackAttributes):
         if not isinstance(cmd, str) or not cmd:
             raise TypeError(f"a command is a non-empty str, not {cmd!r}")
         self.__laplace_engine.handlers[cmd] = handler
+
+    def command(self, name: str) -> Callable[[Function], Function]:
+        """Decorate a function that clients call by this name: a method (docs/devices.md).
+
+            @server.command("HOME")
+            def home(axis: int, speed: float = 5.0) -> float: ...
+
+        A client's ``call("HOME", axis=0)`` returns what the function does. The payload is checked
+        against its annotations: bool, int, float, str, list, dict, of these with types in brackets,
+        Any, None, unions, Literal and enums, whose values travel. It runs in the ServerLHC thread;
+        what it raises is logged, counted under the method's name in ``stats().callback_errors``,
+        and the error that the client gets. INFO shows names, arguments and docstrings.
+
+        Raises:
+            TypeError: ``name`` is no non-empty str; the function is async, or has an argument
+                that is not annotated, or with what JSON has nothing like.
+            ValueError: there is a command of this name.
+        """
+        engine = self.__laplace_engine
+        methods.check_name(name, engine.handlers)
+
+        def add(function: Function) -> Function:
+            method = methods.Method(name, function)
+            methods.check_name(name, engine.handlers)
+            engine.handlers[name] = method
+            return function
+
+        return add
 
     # ---- life
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from laplace_server.cli.described import described_lines
 from laplace_server.cli.failures import failures_told
 from laplace_server.cli.key_option import KeyOption, client_of
 from laplace_server.cli.values import as_lines, read_positions
@@ -31,6 +32,8 @@ Positions = Annotated[
     ),
 ]
 Path = Annotated[str, typer.Argument(metavar="PATH", help="A path on the server's machine.")]
+
+_IN_TABLES = ("description", "methods")
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -64,10 +67,14 @@ def ping(
 def info(
     address: Address, as_json: AsJson = False, timeout: Timeout = 2.0, key: KeyOption = None
 ) -> None:
-    """Show what a server is: name, device, axes, commands."""
+    """Show what a server is: name, device, axes, commands, keys and methods."""
+    from laplace_server.client.describing import description_of
+
     with _client(address, timeout, key) as client:
         payload = client.info()
-        _print(as_json, payload, as_lines(payload))
+        lines = [] if as_json else described_lines(description_of(payload, None, client.address))
+        shown = {name: value for name, value in payload.items() if name not in _IN_TABLES}
+        _print(as_json, payload, "\n".join([as_lines(shown), *lines]))
 
 
 def get(

@@ -43,6 +43,33 @@ def read_positions(words: list[str]) -> Any:
     return [_number(word) for word in words]
 
 
+def read_arguments(words: list[str]) -> dict[str, Any]:
+    """Read NAME=VALUE words: a value is JSON, or else the text that it is.
+
+    Raises:
+        ValueError: a word has no "=", or a name is given twice.
+    """
+    arguments: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not name or not equals:
+            raise ValueError(f"{word!r} is no argument: give NAME=VALUE.")
+        if name in arguments:
+            raise ValueError(f"Argument {name!r} is given twice.")
+        if name == "timeout_s":  # of the client's own; no method has it
+            raise ValueError("How long to wait is told by --timeout.")
+        try:
+            arguments[name] = json.loads(text, parse_constant=_refuse_constant)
+        except ValueError:
+            arguments[name] = text
+    return arguments
+
+
+def _refuse_constant(text: str) -> None:
+    # No device should get NaN or an infinity through a slip of the keyboard.
+    raise ValueError(text)
+
+
 def _axis(text: str) -> str:
     if not (text.isascii() and text.isdigit()):
         raise ValueError(f"{text!r} is not the index of an axis.")

@@ -14,7 +14,14 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from laplace_server import protocol
-from laplace_server.errors import InvalidReply, NotPermitted, RemoteError, VersionMismatch
+from laplace_server.errors import (
+    Busy,
+    InvalidReply,
+    NotPermitted,
+    OutsideLimits,
+    RemoteError,
+    VersionMismatch,
+)
 from laplace_server.wire import arrays, commands, message_json
 from laplace_server.wire.commands import Command
 
@@ -32,6 +39,8 @@ _UNKNOWN_COMMAND = "Unknown command"
 _KINDS_OF_ERRORS: dict[str, type[RemoteError]] = {
     "Protocol version mismatch": VersionMismatch,
     "not permitted: ": NotPermitted,
+    "outside limits: ": OutsideLimits,
+    "busy: ": Busy,
 }
 
 
@@ -94,6 +103,11 @@ class Requests:
         )
         return self._plain(message)
 
+    def call(self, cmd: str, arguments: Mapping[str, Any]) -> Request[Any]:
+        """Ask for a method; raise TypeError or ValueError where that is no request."""
+        request = self.any(cmd, arguments)
+        return Request(request.cmd, request.body, functools.partial(self._result, request.cmd))
+
     # ---- requests
 
     def _request(
@@ -128,6 +142,16 @@ class Requests:
                 raise
             text = f"The server does not know {cmd}: it is older than laplace-server 1.0."
             raise RemoteError(text, cmd, self.address) from None
+
+    def _result(self, cmd: str, frames: Frames) -> Any:
+        payload = self._mapping(cmd, frames)
+        if commands.METHOD_RESULT not in payload:
+            raise InvalidReply(
+                f"{cmd} is answered, but is no method; request({cmd!r}) returns the payload.",
+                cmd,
+                self.address,
+            )
+        return payload[commands.METHOD_RESULT]
 
     def _data(self, cmd: str, frames: Frames) -> dict[str, Any]:
         # What most programs ask for, over and over: without the steps between.

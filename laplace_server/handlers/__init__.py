@@ -50,6 +50,7 @@ _WRITTEN: dict[commands.Command, Handler] = {
     commands.INFO: handle_info,
     commands.PING: handle_ping,
     commands.GET: handle_get,
+    commands.SET: handle_set,
     commands.STOP: handle_stop,
     commands.GET_ARRAYS: handle_get_arrays,
     commands.SUBSCRIBE: handle_subscribe,

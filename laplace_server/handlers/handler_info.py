@@ -21,8 +21,7 @@ def handle_info(server: Server, message: Message, target: Any) -> None:
         name_list=server.name_list,
         plottables_list=server.plottables_list,
     )
-    if context.callback_errors:
-        reply["payload"]["callback_errors"] = dict(context.callback_errors)
+    reply["payload"] |= context.added_info()
     core = context.core
     streams = {}
     for name in core.streams.names():

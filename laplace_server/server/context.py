@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from laplace_server.protocol import Message
 from laplace_server.server._core import Core
+from laplace_server.server.described import Described
 from laplace_server.server.handler_table import HandlerTable
 from laplace_server.server.publisher import Publisher
 from laplace_server.server.reply_socket import ReplySocket
@@ -55,8 +56,8 @@ class Context(Protocol):
     """Of the server's life, see ``ServerLHC.epoch``."""
     remote_stop: bool
     """Whether STOP is permitted."""
-    callback_errors: dict[str, int]
-    """How often each callback has raised; only those that have."""
+    described: Described
+    """How the device is described."""
     core: Core
     socket: ReplySocket
     streams: Publisher
@@ -64,6 +65,12 @@ class Context(Protocol):
     """Of connections, by the name of their arguments."""
     transport: Transport
     """Who carries the messages."""
+
+    def added_info(self) -> dict[str, Any]:
+        """What INFO shows beside what 0.2.0 has, where there is something to show."""
+
+    def count_failure(self, name: str) -> None:
+        """Count that a callback or a method of that name has raised, and show it in INFO."""
 
     def has_own_data(self, server: Server) -> bool:
         """Whether the server's class has a ``data`` of its own, which the core does not know."""

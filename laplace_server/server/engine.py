@@ -23,13 +23,14 @@ from laplace_server.protocol import (
     LOGGER_NAME,
 )
 from laplace_server.security.rights import Change, Rights
-from laplace_server.server import _core
+from laplace_server.server import _core, methods
 from laplace_server.server._core import Action
 from laplace_server.server.access import Access
 from laplace_server.server.binding import bound_core, resolved
 from laplace_server.server.callbacks import Callback, refuse_async, refuse_coroutine, text_of
 from laplace_server.server.context import ENGINE, Server
 from laplace_server.server.derived import INFO_NAMES, asks_python, has_data
+from laplace_server.server.described import Described
 from laplace_server.server.handler_table import HandlerTable
 from laplace_server.server.publisher import (
     Publisher,
@@ -89,6 +90,7 @@ class Engine:
         transport: who carries the messages.
         limits: of connections.
         access: whom it serves, and who may ask for what.
+        described: how the device is described.
         core_settings: further arguments of the core.
 
     Raises:
@@ -112,6 +114,7 @@ class Engine:
         transport: Transport,
         limits: dict[str, int],
         access: Access,
+        described: Described,
         **core_settings: Any,
     ) -> None:
         self._server: weakref.ref[Any] = weakref.ref(server)
@@ -125,12 +128,14 @@ class Engine:
         self.transport: Transport = transport
         self.limits = limits
         self.access = access
+        self.described = described
         self.epoch = secrets.randbits(63) or 1
         self._take_stats = take_stats
 
         # Attributes and handlers are changed by several threads and read as a whole.
         self.lock = threading.RLock()
         self.handlers = handlers
+        self._shows_methods = False
         self.command_names: list[Any] = [""]
         self._command_numbers: dict[Any, int] = {"": 0}
         self.callback_errors: dict[str, int] = {}
@@ -192,6 +197,26 @@ class Engine:
         """Show what JSON can say, also while something else in INFO has become what it cannot."""
         self.documents.read_info()[key] = value
 
+    def added_info(self) -> dict[str, Any]:
+        """What INFO shows beside what 0.2.0 has, where there is something to show."""
+        added = {
+            "callback_errors": dict(self.callback_errors),
+            "description": self.described.as_json(),
+            "methods": methods.shown(self.handlers),
+        }
+        return {key: value for key, value in added.items() if value}
+
+    def describe(self, stream: str, key: str, fields: Any) -> None:
+        """Describe a key of a stream, "data" for the data's.
+
+        Raises:
+            TypeError, ValueError: something is wrong; nothing has changed.
+            ForkedServerError: in a forked child.
+        """
+        with self.lock:
+            self.described.add(stream, key, fields)
+            self._show("description", self.described.as_json())
+
     def change(
         self, server: threading.Thread, name: str, value: Any, store: Callable[[Any, Any], None]
     ) -> None:
@@ -235,9 +260,19 @@ class Engine:
 
     def _handlers_changed(self) -> None:
         self.publish_table()
+        self._show_methods()
         server = self._server()
         if server is not None:
             server.capabilities = list(self.handlers)
+
+    def _show_methods(self) -> None:
+        with self.lock:
+            shown = methods.shown(self.handlers)
+            if shown:
+                self._show("methods", shown)
+            elif self._shows_methods:
+                self.documents.read_info().pop("methods", None)
+            self._shows_methods = bool(shown)
 
     def command_index(self, cmd: Any) -> int:
         """Number under which a command is counted; 0 for what is no command."""
@@ -368,7 +403,7 @@ class Engine:
             if not isinstance(problem, Exception) and not in_thread:
                 raise
             log.exception("[Server %s] %s raised.", self.name, name)
-            self._count_failure(name)
+            self.count_failure(name)
             # What a callback calls itself is its own affair.
             if self.replies_failures and in_thread and not nested:
                 self.socket.fail(text_of(problem))
@@ -376,7 +411,8 @@ class Engine:
             if in_thread:
                 self.running_code, self._in_callback = outer, nested
 
-    def _count_failure(self, name: str) -> None:
+    def count_failure(self, name: str) -> None:
+        """Count that a callback or a method of that name has raised, and show it in INFO."""
         with self.lock:
             self.callback_errors[name] = self.callback_errors.get(name, 0) + 1
             if not self.core.forked:

@@ -8,6 +8,7 @@ from typing import Any
 from laplace_server.security.server import ServerSecurity
 from laplace_server.server import _core, transports
 from laplace_server.server.access import Access
+from laplace_server.server.described import Described
 from laplace_server.server.real_time import real_time_permitted
 from laplace_server.wire.whole_numbers import INT_MAX, whole_number
 
@@ -31,6 +32,9 @@ def checked_settings(
     stream_history_bytes: int,
     callback_errors: str,
     security: ServerSecurity | None,
+    describe: Any,
+    check_limits: bool,
+    when_moving: str,
 ) -> dict[str, Any]:
     """Return them as arguments of the engine. ``name`` is the server's, for the log.
 
@@ -62,6 +66,7 @@ def checked_settings(
         "stream_history_bytes": whole_number("stream_history_bytes", stream_history_bytes, 0),
         "access": _checked_access(security, chosen),
         "replies_failures": callback_errors == "reply",
+        "described": Described(describe, check_limits, when_moving),
     }
 
 

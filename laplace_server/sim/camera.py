@@ -9,7 +9,7 @@ from typing import Any
 
 from laplace_server import protocol
 from laplace_server.security.server import ServerSecurity
-from laplace_server.sim.device import ANY_PORT
+from laplace_server.sim.device import ANY_PORT, Described
 from laplace_server.sim.positions import is_number
 from laplace_server.sim.saving import SavingDevice
 from laplace_server.wire.logs import Log
@@ -128,6 +128,33 @@ class SimulatedCamera(SavingDevice):
     def _stream_update(self) -> dict[str, Any]:
         image = self._image if self._numpy is None else self._numpy.array(self._image, "<u2")
         return {"image": image, "frame": self._frame, "exposure_ms": self._exposure_ms}
+
+    def _described(self) -> Described:
+        counts = {
+            "shape": (self._rows, self._columns),
+            "unit": "count",
+            "limits": (0, self._FULL_SCALE),
+            "text": "rows of columns",
+        }
+        frame = {"dtype": "int64", "shape": (), "text": "number of the image"}
+        exposure = {
+            "dtype": "float64",
+            "shape": (),
+            "unit": "ms",
+            "limits": (0.0, self._HIGHEST_EXPOSURE_MS),
+            "text": "set by OPT",
+        }
+        of_stream = "int64" if self._numpy is None else "uint16"
+        return {
+            "image": {**counts, "dtype": "int64"},
+            "frame": frame,
+            "exposure_ms": exposure,
+            "scan": {"text": "payload of the last SCAN"},
+            **super()._described(),
+            (self.stream, "image"): {**counts, "dtype": of_stream},
+            (self.stream, "frame"): frame,
+            (self.stream, "exposure_ms"): exposure,
+        }
 
 
 def _numpy_if_there() -> Any:

@@ -7,15 +7,20 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from types import TracebackType
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from laplace_server.security.server import ServerSecurity
 from laplace_server.server_lhc import ServerLHC
 
 ANY_PORT = "tcp://127.0.0.1:*"
 
+_TIME = {"dtype": "float64", "shape": (), "unit": "s", "text": "when it was so, since 1970"}
+
 # Some minutes of small updates, some seconds of images: nobody records simulations for long.
 _HISTORY_BYTES = 4 << 20
+
+Described: TypeAlias = dict[str | tuple[str, str], dict[str, Any]]
+"""By key of the data, or by (stream, key)."""
 
 _Device = TypeVar("_Device", bound="SimulatedDevice")
 
@@ -65,6 +70,7 @@ class SimulatedDevice(ABC):
             plottables_list=plottables_list,
             remote_stop=remote_stop,
             security=security,
+            describe={**self._described(), "time": _TIME},
         )
         self.server.declare_stream(self.stream, history_bytes=_HISTORY_BYTES)
         self._thread = threading.Thread(target=self._run, name=f"{name} simulation")
@@ -113,6 +119,10 @@ class SimulatedDevice(ABC):
     @abstractmethod
     def _state(self) -> dict[str, Any]:
         """Return what clients may read. Called with the lock held."""
+
+    @abstractmethod
+    def _described(self) -> Described:
+        """Return what clients are told of the state, and of the stream if that is another."""
 
     def _advance_to_now(self) -> None:
         now = time.monotonic()

@@ -7,7 +7,7 @@ from typing import Any
 
 from laplace_server import protocol
 from laplace_server.security.server import ServerSecurity
-from laplace_server.sim.device import ANY_PORT, SimulatedDevice
+from laplace_server.sim.device import ANY_PORT, Described, SimulatedDevice
 from laplace_server.sim.positions import wanted_positions
 from laplace_server.wire.logs import Log
 
@@ -73,3 +73,16 @@ class SimulatedGas(SimulatedDevice):
 
     def _state(self) -> dict[str, Any]:
         return {"pressures": [self._pressure], "targets": [self._target], "unit": "bar"}
+
+    def _described(self) -> Described:
+        pressures = {
+            "dtype": "float64",
+            "shape": (1,),
+            "unit": "bar",
+            "limits": (0.0, self._highest),
+        }
+        return {
+            "pressures": {**pressures, "writable": True, "text": "what it is"},
+            "targets": {**pressures, "text": "what it becomes"},
+            "unit": {"dtype": "str", "shape": (), "text": "of pressures and targets"},
+        }

@@ -7,7 +7,7 @@ from typing import Any
 
 from laplace_server import protocol
 from laplace_server.security.server import ServerSecurity
-from laplace_server.sim.device import ANY_PORT, SimulatedDevice
+from laplace_server.sim.device import ANY_PORT, Described, SimulatedDevice
 from laplace_server.sim.positions import wanted_positions
 from laplace_server.wire.logs import Log
 
@@ -91,4 +91,23 @@ class SimulatedMotor(SimulatedDevice):
             "targets": list(self._targets),
             "moving": self._positions != self._targets,
             "unit": "mm",
+        }
+
+    def _described(self) -> Described:
+        axes = {
+            "dtype": "float64",
+            "shape": (len(self._positions),),
+            "unit": "mm",
+            "limits": self._limits,
+        }
+        return {
+            "positions": {
+                **axes,
+                "writable": True,
+                "moving": "moving",
+                "text": "where the axes are",
+            },
+            "targets": {**axes, "text": "where the axes go"},
+            "moving": {"dtype": "bool", "shape": (), "text": "whether any axis moves"},
+            "unit": {"dtype": "str", "shape": (), "text": "of positions and targets"},
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from laplace_server.sim.device import SimulatedDevice
+from laplace_server.sim.device import Described, SimulatedDevice
 
 
 class SavingDevice(SimulatedDevice):
@@ -34,3 +34,10 @@ class SavingDevice(SimulatedDevice):
 
     def _state(self) -> dict[str, Any]:
         return {"path": self._path, "saving": self._saving, "saved": self._saved}
+
+    def _described(self) -> Described:
+        return {
+            "path": {"dtype": "str", "shape": (), "text": "where it would save"},
+            "saving": {"dtype": "bool", "shape": (), "text": "whether it saves"},
+            "saved": {"dtype": "int64", "shape": (), "text": "how many it has counted"},
+        }

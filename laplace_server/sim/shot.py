@@ -6,7 +6,7 @@ from typing import Any
 
 from laplace_server import protocol
 from laplace_server.security.server import ServerSecurity
-from laplace_server.sim.device import ANY_PORT
+from laplace_server.sim.device import ANY_PORT, Described
 from laplace_server.sim.saving import SavingDevice
 
 
@@ -57,3 +57,7 @@ class SimulatedShot(SavingDevice):
 
     def _stream_update(self) -> dict[str, Any]:
         return {"shot": self._shot}
+
+    def _described(self) -> Described:
+        shot = {"dtype": "int64", "shape": (), "text": "number of the last shot"}
+        return {"shot": shot, (self.stream, "shot"): shot, **super()._described()}

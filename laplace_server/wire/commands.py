@@ -39,6 +39,9 @@ class Command:
 ROLES = ("view", "operate", "admin")
 """From the least to the most; each may do what those before it may."""
 
+METHOD_RESULT = "result"
+"""Where in a reply's payload stands what a method of the program has returned."""
+
 COMMANDS: dict[str, Command] = {}
 """By name, in the order in which INFO lists them."""
 

@@ -154,6 +154,8 @@ def test_an_interface_that_is_not_there_is_told(kind: Kind) -> None:
         errors.RequestTimeout("GET", "tcp://a:1", 2.0, "nobody listens there"),
         errors.RemoteError("text", "GET", "tcp://a:1"),
         errors.NotPermitted("text", "GET", "tcp://a:1"),
+        errors.OutsideLimits("text", "SET", "tcp://a:1"),
+        errors.Busy("text", "SET", "tcp://a:1"),
         errors.VersionMismatch("text", "GET", "tcp://a:1"),
         errors.InvalidReply("text", "GET", "tcp://a:1"),
         errors.ClientClosed("text"),

@@ -182,6 +182,34 @@ def test_custom_command(run: Run) -> None:
     assert len(said) == 4
 
 
+def test_methods(run: Run) -> None:
+    example = run("methods.py")
+    assert example.end() == 0, example.printed
+    said = [line for line in example.printed if line.startswith(("HOME", "then", "refused"))]
+    there = "there are: axis: int, speed: 'slow' | 'fast' = 'slow'."
+    assert said == [
+        "HOME(axis: int, speed: 'slow' | 'fast' = 'slow')",
+        "HOME 0: 12.5 mm",
+        "then: [0.0, -3.0]",
+        f"refused: HOME: argument 'axis' is missing; {there}",
+        "refused: HOME: argument 'axis' must be int, not 'x'.",
+        "refused: HOME: argument 'speed' must be 'slow' | 'fast', not 'warp'.",
+        "refused: ValueError: no axis 2, there are 2",
+    ]
+
+
+def test_described_motor(run: Run) -> None:
+    example = run("described_motor.py")
+    assert example.end() == 0, example.printed
+    assert example.printed == [
+        "positions: float64, mm: where the axes are",
+        "moving: bool, no unit: which axes move",
+        "axis 1 goes from 0.0 to 25.0 mm",
+        "outside limits: axis 1 of 'stage' goes from 0 to 25 mm, not to 30.0.",
+        "busy: axis 0 of 'stage' is moving; wait until it has arrived.",
+    ]
+
+
 def test_keys_and_roles(run: Run) -> None:
     example = run("keys_and_roles.py")
     assert example.end() == 0, example.printed

@@ -22,7 +22,7 @@ CYTHON = CHECKOUT / "csrc" / "python"
 FLOORS = [
     {"errors"},
     {"wire"},
-    {"protocol", "security"},
+    {"description", "protocol", "security"},
     {"validations"},
     {"client", "server"},
     {"get_ip", "handlers", "stats", "stream", "server_controller"},
@@ -100,7 +100,9 @@ def loaded_by(module: str, use: str = "") -> set[str]:
 HEAVY = {"numpy", "PyQt6", "laplace_server.server", "laplace_server.server_lhc", "asyncio"}
 
 
-@pytest.mark.parametrize("room", ["client", "errors", "protocol", "security", "validations"])
+@pytest.mark.parametrize(
+    "room", ["client", "description", "errors", "protocol", "security", "validations"]
+)
 def test_a_client_loads_no_server(room: str) -> None:
     loaded = loaded_by(f"laplace_server.{room}")
     assert f"laplace_server.{room}" in loaded

@@ -63,6 +63,26 @@ def test_every_kind_serves_itself(kind: str) -> None:
     assert not device.server.is_alive()
 
 
+@pytest.mark.parametrize("kind", list(SIMULATED_DEVICES))
+def test_every_key_is_described(kind: str) -> None:
+    with make_device(kind) as device, client_of(device) as client:
+        described, data = client.describe(), client.get()
+        with client.subscribe(device.stream, start="oldest") as updates:
+            update = updates.next(LIMIT_S)
+    assert not described.inferred
+    assert set(described.keys) == set(data)
+    of_stream = described.streams.get(device.stream, described.keys)
+    assert set(of_stream) == set(update.data)
+    for key, each in of_stream.items():
+        assert each.shape is None or each.shape == np.shape(update.data[key])
+        assert each.dtype in (None, "str", np.asarray(update.data[key]).dtype.name)
+    moved = {"MOTOR": "positions", "GAS": "pressures"}.get(kind)
+    assert described.moved_key == moved
+    if moved is not None:
+        low, high = described.keys[moved].limits_of(0) or (math.nan, math.nan)
+        assert low < high
+
+
 def test_no_simulation_of_that_kind() -> None:
     with pytest.raises(ValueError, match="'OPT'"):
         make_device("OPT")

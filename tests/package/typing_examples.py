@@ -12,6 +12,7 @@ from typing_extensions import assert_type
 import laplace_server
 from laplace_server import ServerLHC
 from laplace_server.client import AsyncClientLHC, ClientLHC
+from laplace_server.description import ArgumentDescription, DeviceDescription
 from laplace_server.errors import (
     LaplaceError,
     NotPermitted,
@@ -67,6 +68,8 @@ def security_use(text: str, file: Path) -> None:
 def wrong_use(server: ServerLHC) -> None:
     # `strict` reports an ignore that nothing needs: each of these lines is an error to mypy.
     server.set_data([1, 2])  # type: ignore[arg-type]
+    server.describe("x", units="mm")  # type: ignore[call-arg]
+    server.command("HOME")(5)  # type: ignore[type-var]
     server.set_on_get("no function")  # type: ignore[arg-type]
     ServerLHC("stage", "tcp://*:5555", "2", "MOTOR")  # type: ignore[arg-type]
     server.server_port = "5556"  # type: ignore[assignment]
@@ -129,6 +132,8 @@ def stream_use(client: ClientLHC) -> None:
 async def asynchronous_use() -> None:
     async with AsyncClientLHC("tcp://127.0.0.1:5555", timeout_s=2.0) as client:
         assert_type(await client.ping(), float)
+        assert_type(await client.describe(), DeviceDescription)
+        assert_type(await client.call("HOME", axis=0), Any)
         assert_type(await client.get(arrays=True), dict[str, Any])
         async with client.subscribe("images", latest_only=True) as images:
             async for update in images:
@@ -136,6 +141,25 @@ async def asynchronous_use() -> None:
             assert_type(await images.take(), list[Update])
         other = await client.subscribe("data")
         assert_type((await other.next(timeout=0.5)).lost_before, int)
+
+
+def described_use(server: ServerLHC, client: ClientLHC) -> None:
+    ServerLHC("stage", "tcp://*:5555", 2, "MOTOR", describe={"x": {"unit": "mm"}})
+    ServerLHC("stage", "tcp://*:5555", 2, "MOTOR", check_limits=True, when_moving="busy")
+    server.describe("positions", dtype=float, unit="mm", limits=(0, 5), writable=True)
+    server.describe("image", stream="images", dtype="uint16", shape=(None, 640))
+
+    @server.command("HOME")
+    def home(axis: int) -> float:
+        return 1.0 * axis
+
+    assert_type(home(1), float)
+    device = client.describe(timeout_s=1.0)
+    assert_type(device, DeviceDescription)
+    assert_type(device.keys["positions"].unit, str | None)
+    assert_type(device.keys["positions"].limits_of(0), tuple[float, float] | None)
+    assert_type(device.methods["HOME"].arguments, tuple[ArgumentDescription, ...])
+    assert_type(client.call("HOME", axis=1, timeout_s=1.0), Any)
 
 
 def families(mismatch: VersionMismatch, refused: NotPermitted, timeout: RequestTimeout) -> None:

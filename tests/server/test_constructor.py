@@ -84,6 +84,9 @@ def test_names_and_defaults() -> None:
         "stream_history_bytes": 64 << 20,
         "callback_errors": "log",
         "security": None,
+        "describe": None,
+        "check_limits": False,
+        "when_moving": "follow",
     }
 
 

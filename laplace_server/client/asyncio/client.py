@@ -24,10 +24,12 @@ from laplace_server.client import forked_clients
 from laplace_server.client.asyncio.connections import AsyncPool
 from laplace_server.client.asyncio.subscription import AsyncSubscription
 from laplace_server.client.base import Client
+from laplace_server.client.describing import description_of, is_described
 from laplace_server.client.no_answer import NoAnswer
 from laplace_server.client.requests import Answer, Request, checked_name
 from laplace_server.client.starts import Start
 from laplace_server.client.sync.client import ClientLHC
+from laplace_server.description import DeviceDescription
 from laplace_server.errors import RequestTimeout
 from laplace_server.wire import commands
 
@@ -145,6 +147,16 @@ class AsyncClientLHC(Client):
         timeout_s: float | None = None,
     ) -> Any:
         return await self._ask(self._requests.any(cmd, payload), timeout_s)
+
+    @_as_of_client
+    async def describe(self, *, timeout_s: float | None = None) -> DeviceDescription:
+        info = await self.info(timeout_s=timeout_s)
+        data = None if is_described(info) else await self.get(timeout_s=timeout_s)
+        return description_of(info, data, self.address)
+
+    @_as_of_client
+    async def call(self, cmd: str, /, *, timeout_s: float | None = None, **arguments: Any) -> Any:
+        return await self._ask(self._requests.call(cmd, arguments), timeout_s)
 
     # -- streams
 

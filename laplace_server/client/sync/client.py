@@ -23,10 +23,12 @@ from typing import TYPE_CHECKING, Any
 
 from laplace_server.client import forked_clients
 from laplace_server.client.base import Client
+from laplace_server.client.describing import description_of, is_described
 from laplace_server.client.no_answer import NoAnswer
 from laplace_server.client.requests import Answer, Request, checked_name, seconds_of
 from laplace_server.client.starts import Start
 from laplace_server.client.sync.connections import Pool
+from laplace_server.description import DeviceDescription
 from laplace_server.errors import RequestTimeout
 from laplace_server.wire import commands
 
@@ -58,6 +60,7 @@ class ClientLHC(Client):
             ``reason`` says why nothing could be sent.
         RemoteError: the server answered with an error; ``str()`` is its text.
         NotPermitted: a RemoteError: the role of the client's key does not permit it.
+        OutsideLimits, Busy: a RemoteError, of ``set``: the device refuses the positions.
         VersionMismatch: a RemoteError: the server wants another protocol version.
         InvalidReply: a RemoteError: the answer is no message of this protocol.
         ClientClosed: the client was closed, before the request or during it.
@@ -109,7 +112,8 @@ class ClientLHC(Client):
     def info(self, *, timeout_s: float | None = None) -> dict[str, Any]:
         """Return what the server says of itself.
 
-        Keys: device, freedom (number of axes), name, capabilities, name_list, plottables_list.
+        Keys: device, freedom (number of axes), name, capabilities, name_list, plottables_list, and
+        more where there is more to say; ``describe`` has what it says of its data and methods.
         """
         return self._ask(self._requests.info, timeout_s)
 
@@ -189,6 +193,31 @@ class ClientLHC(Client):
     ) -> Any:
         """Send any command, such as one the server registered, and return the reply's payload."""
         return self._ask(self._requests.any(cmd, payload), timeout_s)
+
+    def describe(self, *, timeout_s: float | None = None) -> DeviceDescription:
+        """Return what the server says of its keys, streams and methods.
+
+        Of a server that describes nothing, such as one of laplace-server 0.2.0, the data is asked
+        for as well, and ``inferred`` is True: types and shapes are those of its values, units and
+        limits are not known. (A server that gives each value to one GET only gives it to this.)
+
+        Raises:
+            InvalidReply: what it says is no description.
+        """
+        info = self.info(timeout_s=timeout_s)
+        data = None if is_described(info) else self.get(timeout_s=timeout_s)
+        return description_of(info, data, self.address)
+
+    def call(self, cmd: str, /, *, timeout_s: float | None = None, **arguments: Any) -> Any:
+        """Call a method of the device: ``call("HOME", axis=0)``; return what it returns.
+
+        ``describe().methods`` has their names, arguments and texts.
+
+        Raises:
+            RemoteError: also where an argument is missing, unknown or of the wrong type, and what
+                the method raised, as type and text.
+        """
+        return self._ask(self._requests.call(cmd, arguments), timeout_s)
 
     # -- streams
 
