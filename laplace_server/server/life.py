@@ -34,7 +34,8 @@ def run(engine: Engine, server: Server) -> None:
     """Serve until stopped, in the ServerLHC thread."""
     core = engine.core
     engine.thread = threading.get_ident()
-    _core.name_this_thread("ls-server")
+    if threading.current_thread() is not threading.main_thread():  # whose name is the process's
+        _core.name_this_thread("ls-server")
     refresher = threading.Thread(
         target=_refresh, args=(engine,), name=f"{engine.name} refresher", daemon=True
     )
