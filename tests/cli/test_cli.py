@@ -190,7 +190,18 @@ def test_serve_on_a_taken_port(motor: SimulatedMotor) -> None:
 def test_help_and_version() -> None:
     commands = run("--help")
     assert commands.returncode == 0
-    for command in ("demo", "serve", "ping", "info", "get", "set", "save", "stop", "stream"):
+    for command in (
+        "demo",
+        "serve",
+        "ping",
+        "info",
+        "get",
+        "set",
+        "save",
+        "stop",
+        "check",
+        "stream",
+    ):
         assert re.search(rf"^ +{command} ", commands.stdout, re.MULTILINE)
         done = run(command, "--help")
         assert (done.stderr, done.returncode) == ("", 0)
