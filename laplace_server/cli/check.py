@@ -23,24 +23,21 @@ Addresses = Annotated[
 
 
 def _limit(option: str, what: str, metavar: str) -> Any:
-    return typer.Option(option, metavar=metavar, min=0.0, help=f"{what} from this on.")
+    state = "Warning" if option.startswith("--warn") else "Critical"
+    return typer.Option(option, metavar=metavar, min=0.0, help=f"{state}: {what} or more.")
 
 
-_ROUND_TRIP, _RUNNING = "a round trip takes that long", "a request runs that long"
-_ERRORS, _LOST = "callbacks have raised that often", "subscribers have lost that many updates"
+_ROUND_TRIP, _RUNNING = "a round trip of MS milliseconds", "a request that runs for SECONDS"
+_ERRORS, _LOST = "N exceptions of callbacks", "N updates that subscribers have lost"
 Number = float | None
-WarnMs = Annotated[Number, _limit("--warn-ms", f"Warn where {_ROUND_TRIP},", "MS")]
-CriticalMs = Annotated[Number, _limit("--critical-ms", f"Critical where {_ROUND_TRIP},", "MS")]
-WarnRunning = Annotated[Number, _limit("--warn-running", f"Warn where {_RUNNING},", "SECONDS")]
-CriticalRunning = Annotated[
-    Number, _limit("--critical-running", f"Critical where {_RUNNING},", "SECONDS")
-]
-WarnErrors = Annotated[Number, _limit("--warn-callback-errors", f"Warn where {_ERRORS},", "N")]
-CriticalErrors = Annotated[
-    Number, _limit("--critical-callback-errors", f"Critical where {_ERRORS},", "N")
-]
-WarnLost = Annotated[Number, _limit("--warn-lost", f"Warn where {_LOST},", "N")]
-CriticalLost = Annotated[Number, _limit("--critical-lost", f"Critical where {_LOST},", "N")]
+WarnMs = Annotated[Number, _limit("--warn-ms", _ROUND_TRIP, "MS")]
+CriticalMs = Annotated[Number, _limit("--critical-ms", _ROUND_TRIP, "MS")]
+WarnRunning = Annotated[Number, _limit("--warn-running", _RUNNING, "SECONDS")]
+CriticalRunning = Annotated[Number, _limit("--critical-running", _RUNNING, "SECONDS")]
+WarnErrors = Annotated[Number, _limit("--warn-callback-errors", _ERRORS, "N")]
+CriticalErrors = Annotated[Number, _limit("--critical-callback-errors", _ERRORS, "N")]
+WarnLost = Annotated[Number, _limit("--warn-lost", _LOST, "N")]
+CriticalLost = Annotated[Number, _limit("--critical-lost", _LOST, "N")]
 
 
 class CheckCommand(TyperCommand):

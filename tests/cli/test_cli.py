@@ -201,6 +201,7 @@ def test_help_and_version() -> None:
         "call",
         "save",
         "stop",
+        "check",
         "stream",
     ):
         assert re.search(rf"^ +{command} ", commands.stdout, re.MULTILINE)
