@@ -55,6 +55,7 @@ CMD_UPDATE_ACTUATORS_POS = commands.UPDATE_ACTUATORS_POS.name
 CMD_TOGGLE_SAVING = commands.TOGGLE_SAVING.name
 CMD_GET_ARRAYS = commands.GET_ARRAYS.name
 CMD_SUBSCRIBE = commands.SUBSCRIBE.name
+CMD_HALT = commands.HALT.name
 
 
 def make_message(
@@ -256,6 +257,16 @@ def make_scan_act_position_update(sender: Any, target: Any, data: Any) -> Messag
 def make_scan_act_position_reply(sender: Any, target: Any) -> Message:
     """Answer UPDATE ACT POS."""
     return command_reply(commands.UPDATE_ACTUATORS_POS, sender, target)
+
+
+def make_halt(sender: Any, target: Any) -> Message:
+    """Ask the device to stop moving."""
+    return command_request(commands.HALT, sender, target)
+
+
+def make_halt_reply(sender: Any, target: Any) -> Message:
+    """Answer HALT."""
+    return command_reply(commands.HALT, sender, target)
 
 
 def make_stop(sender: Any, target: Any) -> Message:

@@ -64,6 +64,7 @@ def run(engine: Engine, server: Server) -> None:
             log.debug("[Server %s] Waiting for the loop to end.", engine.name)
         if refresher.ident is not None:
             refresher.join()
+        engine.refresher = None
         _log_refusals(engine)
         _log_denials(engine)
         engine.running.set_flag(False)
@@ -140,11 +141,12 @@ def _log_denials(engine: Engine) -> None:
 
 
 def _refresh(engine: Engine) -> None:
-    """Refresh live documents, and answer what runs no code of the program's, when the loop asks.
+    """Refresh live documents, and answer what waits for no callback, when the loop asks.
 
     In a thread of its own, so that a callback that takes its time holds up neither.
     """
     documents, jobs = engine.core.documents, engine.core.jobs
+    engine.refresher = threading.get_ident()
     socket = ReplySocket(engine)
     while (task := documents.wait_refresh()) is not None:
         if task == _core.JOBS:

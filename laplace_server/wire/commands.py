@@ -34,6 +34,8 @@ class Command:
     """Whether clients ask again and again: a server logs that at level DEBUG, the rest at INFO."""
     least_role: str = "operate"
     """The least of ``ROLES`` that may ask for it, where a server has security."""
+    optional: bool = False
+    """Whether a server knows it only once its program has said what it does."""
 
 
 ROLES = ("view", "operate", "admin")
@@ -132,6 +134,7 @@ GET_ARRAYS = _row(
     )
 )
 SUBSCRIBE = _row(Command("SUBSCRIBE", None, "Subscribed.", least_role="view"))
+HALT = _row(Command("HALT", "Halt request.", "Halted.", optional=True))
 
 
 def least_role(cmd: Any) -> str:
