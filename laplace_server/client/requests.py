@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from laplace_server import protocol
-from laplace_server.errors import InvalidReply, NotPermitted, RemoteError, VersionMismatch
+from laplace_server.errors import (
+    InvalidReply,
+    NotPermitted,
+    NotSupported,
+    RemoteError,
+    VersionMismatch,
+)
 from laplace_server.wire import arrays, commands, message_json
 from laplace_server.wire.commands import Command
 
@@ -30,6 +36,8 @@ _KINDS_OF_ERRORS: dict[str, type[RemoteError]] = {
     "Protocol version mismatch": VersionMismatch,
     "not permitted: ": NotPermitted,
 }
+
+_UNKNOWN_COMMAND = "Unknown command"
 
 
 @dataclass
@@ -64,6 +72,7 @@ class Requests:
         self.info = self._request(
             protocol.make_info_request(self.name, self.address), self._mapping
         )
+        self.halt = self._request(protocol.make_halt(self.name, self.address), self._halted)
         self.get = self._request(protocol.make_get_request(self.name, self.address), self._data)
 
     def get_arrays(self) -> Request[dict[str, Any]]:
@@ -111,6 +120,18 @@ class Requests:
                 f"The reply has {len(frames)} frames instead of one.", cmd, self.address
             )
         return payload_of(frames[0], cmd, self.address)
+
+    def _halted(self, cmd: str, frames: Frames) -> Any:
+        try:
+            return self._payload(cmd, frames)
+        except RemoteError as error:
+            if error.error_msg != _UNKNOWN_COMMAND:
+                raise
+        text = (
+            "This device cannot be halted: its program has no HALT (ServerLHC.set_on_halt), or is "
+            "one of laplace-server 0.2.0. Nothing was done."
+        )
+        raise NotSupported(text, cmd, self.address)
 
     def _mapping(self, cmd: str, frames: Frames) -> dict[str, Any]:
         payload = self._payload(cmd, frames)

@@ -47,7 +47,8 @@ from laplace_server.wire.logs import Log
 
 log = Log(LOGGER_NAME)
 
-# Commands that are answered without the ServerLHC thread, and so beside callbacks, while their handler is the built-in one.
+# Commands that are answered without the ServerLHC thread, and so beside callbacks, while their
+# handler is the built-in one.
 _ACTIONS = {
     CMD_PING: Action.PING,
     CMD_INFO: Action.INFO,
