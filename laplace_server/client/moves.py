@@ -35,7 +35,7 @@ _VERDICTS: dict[_Seen, tuple[float, str | None]] = {
     (False, None): (PATIENCE_S, None),
     (False, False): (
         PATIENCE_S,
-        "it does not move; was it halted, were these refused, or is 'tolerance' too small",
+        "it is at rest (halted, refused, or 'tolerance' is too small)",
     ),
     (None, True): (STAY_S, None),
     (None, None): (PATIENCE_S, "its data has neither 'moving' nor 'positions'"),

@@ -205,6 +205,7 @@ def test_clients_ask_for_each_command() -> None:
         "TOGGLE SAVING": "toggle_saving",
         "GET ARRAYS": "get",
         "SUBSCRIBE": "subscribe",
+        "HALT": "halt",
     }
     assert list(methods) == list(COMMANDS)
     for kind in (ClientLHC, AsyncClientLHC):
