@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Literal, NoReturn
 
-from laplace_server.errors import ForkedServerError
 from laplace_server.handlers import builtin_handlers
 from laplace_server.protocol import PROTOCOL_VERSION
 from laplace_server.security.server import ServerSecurity
@@ -336,6 +335,7 @@ class ServerLHC(CallbackAttributes):
             RuntimeError: with ``empty_data_after_get`` the data forgets that the device moves.
             ForkedServerError: in a forked child.
         """
+        self.__laplace_engine.check_not_forked()
         if self.empty_data_after_get:
             raise RuntimeError(
                 "a server with 'empty_data_after_get' cannot tell of moves: each value of its data "
@@ -351,6 +351,7 @@ class ServerLHC(CallbackAttributes):
         Raises:
             ForkedServerError: in a forked child.
         """
+        self.__laplace_engine.check_not_forked()
         self.__laplace_engine.moving.end_all()
 
     def set_name_list(self, new_names: list[Any]) -> None:
@@ -475,8 +476,7 @@ class ServerLHC(CallbackAttributes):
             ForkedServerError: in a forked child.
         """
         engine = self.__laplace_engine
-        if engine.core.forked:
-            raise ForkedServerError("a server made before a fork works in the parent only")
+        engine.check_not_forked()
         if engine.stopped:
             raise RuntimeError(f"server {engine.name!r} was stopped; make a new one")
         with large_stacks():

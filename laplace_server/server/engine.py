@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from laplace_server.errors import ForkedServerError
 from laplace_server.protocol import (
     CMD_GET,
     CMD_GET_ARRAYS,
@@ -364,8 +365,8 @@ class Engine:
             if result is not None:
                 refuse_coroutine(result, "%s", name)
         except BaseException as problem:
-            # In the ServerLHC thread nothing a callback raises may end the server.
-            if not isinstance(problem, Exception) and not in_thread:
+            # In the server's threads nothing a callback raises may end them.
+            if not isinstance(problem, Exception) and not self.in_thread():
                 raise
             log.exception("[Server %s] %s raised.", self.name, name)
             self._count_failure(name)
@@ -389,6 +390,11 @@ class Engine:
     def in_thread(self) -> bool:
         """Whether the calling thread is one that handles requests."""
         return threading.get_ident() in (self.thread, self.refresher)
+
+    def check_not_forked(self) -> None:
+        """Raise ForkedServerError in a forked child."""
+        if self.core.forked:
+            raise ForkedServerError("a server made before a fork works in the parent only")
 
     def request_stop(self) -> None:
         """Have the server end; waits for nothing."""

@@ -8,12 +8,15 @@ from support.original import require_original
 # What all have: ``go(positions, done)`` moves there in steps, in a thread of its own, some time
 # after it was called.
 _SCRIPT = """
-import sys, threading, time
+import socket, sys, threading, time
 if sys.argv[2]:
     sys.path.insert(0, sys.argv[2])
 from laplace_server.server_lhc import ServerLHC
 
-server = ServerLHC("device", "tcp://127.0.0.1:*", 2, "MOTOR", data={"positions": [0.0, 0.0]})
+# The original does not tell which port it was given, so one is found for it.
+with socket.create_server(("127.0.0.1", 0)) as finder:
+    port = finder.getsockname()[1]
+server = ServerLHC("device", f"tcp://127.0.0.1:{port}", 2, "MOTOR", data={"positions": [0.0, 0.0]})
 at = [0.0, 0.0]
 LATE_S, STEP_S = 0.1, 0.02
 
@@ -80,7 +83,7 @@ def says_nothing(positions):
 
 server.set_on_position_changed(globals()[sys.argv[1]])
 server.start()
-print(server.server_port, flush=True)
+print(port, flush=True)
 sys.stdin.readline()
 server.stop()
 """
