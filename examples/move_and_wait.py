@@ -45,7 +45,13 @@ class Stage:
         self._thread = threading.Thread(target=self._run, name="stage")
 
     def on_position_changed(self, positions: Any) -> None:
-        target = [float(position) for position in positions]
+        # What makes no sense raises here: it is logged, and the stage stays where it is.
+        target = list(self.positions)
+        for axis, position in (
+            positions.items() if isinstance(positions, dict) else enumerate(positions)
+        ):
+            if position is not None:
+                target[int(axis)] = float(position)
         self._halted.clear()
         # From here on clients see that it moves, though nothing has moved yet.
         self._moves.put((target, self.server.begin_move()))
@@ -66,10 +72,12 @@ class Stage:
         """Give its address, and end it with the block."""
         self._thread.start()
         with self.server:
-            yield f"tcp://127.0.0.1:{self.server.server_port}"
-            self._halted.set()
-            self._moves.put(None)
-            self._thread.join()
+            try:
+                yield f"tcp://127.0.0.1:{self.server.server_port}"
+            finally:
+                self._halted.set()
+                self._moves.put(None)
+                self._thread.join()
 
 
 def use(address: str, target: list[float]) -> None:
