@@ -77,8 +77,32 @@ class Busy(RemoteError):
     """A SET on an axis that moves; the device takes another one when it has arrived."""
 
 
+class NotSupported(RemoteError):
+    """The device cannot do this: the server does not know the command."""
+
+
 class InvalidReply(RemoteError):
     """What came back is no reply of this protocol; ``error_msg`` says what is wrong with it."""
+
+
+class NotArrived(LaplaceError):
+    """A device was sent somewhere, and has not got there. It may still be moving.
+
+    Attributes: ``wanted`` (positions by axis, a dict), ``positions`` (where it was at last, as its
+    data says; None where it does not), ``address`` (of the server), ``reason`` (text).
+    """
+
+    def __init__(self, wanted: dict[Any, float], positions: Any, address: str, reason: str) -> None:
+        where = "" if positions is None else f" It is at {positions!r}."
+        super().__init__(f"{address} has not arrived at {wanted!r}: {reason}.{where}")
+        self.wanted = wanted
+        self.positions = positions
+        self.address = address
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        wanted = self.wanted, self.positions, self.address, self.reason
+        return type(self), wanted, self.__dict__
 
 
 class ClientClosed(LaplaceError, RuntimeError):

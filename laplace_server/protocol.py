@@ -56,6 +56,7 @@ CMD_TOGGLE_SAVING = commands.TOGGLE_SAVING.name
 CMD_GET_ARRAYS = commands.GET_ARRAYS.name
 CMD_SUBSCRIBE = commands.SUBSCRIBE.name
 CMD_STATS = commands.STATS.name
+CMD_HALT = commands.HALT.name
 
 
 def make_message(
@@ -257,6 +258,16 @@ def make_scan_act_position_update(sender: Any, target: Any, data: Any) -> Messag
 def make_scan_act_position_reply(sender: Any, target: Any) -> Message:
     """Answer UPDATE ACT POS."""
     return command_reply(commands.UPDATE_ACTUATORS_POS, sender, target)
+
+
+def make_halt(sender: Any, target: Any) -> Message:
+    """Ask the device to stop moving."""
+    return command_request(commands.HALT, sender, target)
+
+
+def make_halt_reply(sender: Any, target: Any) -> Message:
+    """Answer HALT."""
+    return command_reply(commands.HALT, sender, target)
 
 
 def make_stop(sender: Any, target: Any) -> Message:

@@ -65,6 +65,8 @@ class ServerController(QObject):
     position_changed = pyqtSignal(list)
     """SET: the positions by index, see `on_position_changed`. Equal to what was sent; the
     keys of dicts inside the list may come in another order."""
+    halt_requested = pyqtSignal()
+    """HALT: no value."""
     get_received = pyqtSignal()
     """GET: no value."""
     opt_received = pyqtSignal(dict)
@@ -106,6 +108,14 @@ class ServerController(QObject):
             log.error("'position_changed' not emitted: %s.", error)
         else:
             self.position_changed.emit(values)
+
+    def on_halt(self) -> None:
+        """Emit `halt_requested`. The reply does not wait for what is connected to it.
+
+        It is emitted while another callback runs, but the window gets it when it is ready: what
+        must stop at once is better stopped by a callback of its own.
+        """
+        self.halt_requested.emit()
 
     def on_get(self) -> None:
         """Emit `get_received`. The reply does not wait for what is connected to it."""

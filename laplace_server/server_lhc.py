@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import Any, Literal, NoReturn, TypeVar
 
 from laplace_server.description import WhenMoving
-from laplace_server.errors import ForkedServerError
 from laplace_server.handlers import builtin_handlers
 from laplace_server.protocol import PROTOCOL_VERSION
 from laplace_server.security.server import ServerSecurity
@@ -16,10 +15,12 @@ from laplace_server.server import _core, libzmq, life, methods
 from laplace_server.server._core import publishing
 from laplace_server.server.attributes import Attribute, Fixed, Known, View, engine_if_made
 from laplace_server.server.callback_attributes import CallbackAttributes
+from laplace_server.server.callbacks import checked_callback
 from laplace_server.server.context import ENGINE
 from laplace_server.server.derived import hides
 from laplace_server.server.engine import Engine
 from laplace_server.server.handler_table import HandlerTable
+from laplace_server.server.moving import Move
 from laplace_server.server.reply_socket import ReplySocket
 from laplace_server.server.settings import checked_settings
 from laplace_server.stats import ServerStats
@@ -30,6 +31,7 @@ from laplace_server.validations import (
     validate_port,
     validate_timestamp,
 )
+from laplace_server.wire.commands import COMMANDS
 from laplace_server.wire.stacks import large_stacks
 
 LIBZMQ_PATH = libzmq.load(_core.load_libzmq)
@@ -230,7 +232,8 @@ class ServerLHC(CallbackAttributes):
         )
         super().__init__(name=name)
 
-        handlers = builtin_handlers()
+        builtin = builtin_handlers()
+        handlers = {cmd: each for cmd, each in builtin.items() if not COMMANDS[cmd].optional}
         # Until there is an engine these are plain attributes, whatever a derived class set before.
         vars(self).pop(ENGINE, None)
         shown = {
@@ -244,7 +247,7 @@ class ServerLHC(CallbackAttributes):
         for key, value in shown.items():
             setattr(self, key, value)
             shown[key] = vars(self).get(key, value)  # a derived class may change it on its way
-        self._handlers = table = HandlerTable(handlers, handlers)
+        self._handlers = table = HandlerTable(handlers, builtin)
         self.empty_data_after_get = empty_data_after_get
         self.time_poll_ms = time_poll_ms
         self.time_sleep_ms = time_sleep_ms
@@ -318,14 +321,56 @@ class ServerLHC(CallbackAttributes):
             ForkedServerError: in a forked child.
         """
         # Nothing here may keep a reference to new_data: the core counts them.
-        if copy:
-            self.__laplace_engine.documents.set_data_copy(new_data)
-        else:
-            self.__laplace_engine.documents.set_data(new_data)
+        engine = self.__laplace_engine
+        documents, moving = engine.documents, engine.moving
+        replace = documents.set_data_copy if copy else documents.set_data
+        if moving.told:
+            with moving.lock:
+                new_data = moving.shown(new_data)
+                replace(new_data)
+        else:  # without the lock, which takes its time
+            replace(new_data)
+            if moving.told:  # the first move of all has begun meanwhile
+                moving.show()
 
     def empty_data(self) -> None:
         """Make GET return ``{}``."""
         self.set_data({})
+
+    def begin_move(self) -> Move:
+        """Tell clients that the device moves, from any thread: "moving" of the data becomes True.
+
+        It stays so, whatever ``set_data`` says, until each move that has begun is ended: by
+        ``end()`` of what this returns, by the end of ``with server.begin_move():``, or all by
+        ``end_move()``. A SET's callback that calls it before it returns lets no client see the
+        device at rest before the move began. A "moving" that is a list stays one.
+
+        From the first call on the data always has the key: False when nothing moves and the
+        program does not say otherwise. A dict whose items are replaced later, not set again, shows
+        that no more; use ``set_data``.
+
+        Raises:
+            RuntimeError: with ``empty_data_after_get`` the data forgets that the device moves.
+            ForkedServerError: in a forked child.
+        """
+        self.__laplace_engine.check_not_forked()
+        if self.empty_data_after_get:
+            raise RuntimeError(
+                "a server with 'empty_data_after_get' cannot tell of moves: each value of its data "
+                "is given to one client only. Make it without."
+            )
+        return self.__laplace_engine.moving.begin()
+
+    def end_move(self) -> None:
+        """Tell clients that nothing moves any more, from any thread: "moving" becomes False.
+
+        First set the data that shows where the device has arrived.
+
+        Raises:
+            ForkedServerError: in a forked child.
+        """
+        self.__laplace_engine.check_not_forked()
+        self.__laplace_engine.moving.end_all()
 
     def set_name_list(self, new_names: list[Any]) -> None:
         """Replace the names that INFO shows."""
@@ -449,6 +494,18 @@ class ServerLHC(CallbackAttributes):
             return
         self.__laplace_engine.call(callback_name, callback, args)
 
+    def set_on_halt(self, func: Callable[[], None] | None) -> None:
+        """HALT calls ``func()``, which stops the movement; without it there is no HALT.
+
+        It is called at once, in a thread of the server's that runs no other callback, also while
+        one runs: it must be thread-safe, and short, since it holds up reads that wait for a
+        refresh. What it raises is logged, and told to who asked.
+
+        Raises:
+            TypeError: neither callable nor None, or async.
+        """
+        self.__laplace_engine.halt_with(checked_callback(func, "on_halt"))
+
     def register_handler(self, cmd: str, handler: Handler) -> None:
         """Serve a command of your own, or serve a built-in one differently.
 
@@ -501,8 +558,7 @@ class ServerLHC(CallbackAttributes):
             ForkedServerError: in a forked child.
         """
         engine = self.__laplace_engine
-        if engine.core.forked:
-            raise ForkedServerError("a server made before a fork works in the parent only")
+        engine.check_not_forked()
         if engine.stopped:
             raise RuntimeError(f"server {engine.name!r} was stopped; make a new one")
         with large_stacks():

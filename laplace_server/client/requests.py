@@ -18,6 +18,7 @@ from laplace_server.errors import (
     Busy,
     InvalidReply,
     NotPermitted,
+    NotSupported,
     OutsideLimits,
     RemoteError,
     VersionMismatch,
@@ -32,9 +33,6 @@ Frames: TypeAlias = Sequence[bytes]
 
 _ADDRESS = re.compile(r"tcp://(\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?\]|[A-Za-z0-9._-]+):([0-9]+)")
 
-# What servers say of a command that they do not have.
-_UNKNOWN_COMMAND = "Unknown command"
-
 # By how a server's words begin.
 _KINDS_OF_ERRORS: dict[str, type[RemoteError]] = {
     "Protocol version mismatch": VersionMismatch,
@@ -42,6 +40,9 @@ _KINDS_OF_ERRORS: dict[str, type[RemoteError]] = {
     "outside limits: ": OutsideLimits,
     "busy: ": Busy,
 }
+
+# What servers say of a command that they do not have.
+_UNKNOWN_COMMAND = "Unknown command"
 
 
 @dataclass
@@ -72,6 +73,7 @@ class Requests:
         self.info = self._request(
             protocol.make_info_request(self.name, self.address), self._mapping
         )
+        self.halt = self._request(protocol.make_halt(self.name, self.address), self._halted)
         self.get = self._request(protocol.make_get_request(self.name, self.address), self._data)
         self.stats = self._request(
             protocol.make_stats_request(self.name, self.address), self._statistics
@@ -128,6 +130,18 @@ class Requests:
             )
         return payload_of(frames[0], cmd, self.address)
 
+    def _halted(self, cmd: str, frames: Frames) -> Any:
+        try:
+            return self._payload(cmd, frames)
+        except RemoteError as error:
+            if error.error_msg != _UNKNOWN_COMMAND:
+                raise
+        text = (
+            "This device cannot be halted: its program has no HALT (ServerLHC.set_on_halt), or is "
+            "one of laplace-server 0.2.0. Nothing was done."
+        )
+        raise NotSupported(text, cmd, self.address)
+
     def _mapping(self, cmd: str, frames: Frames) -> dict[str, Any]:
         payload = self._payload(cmd, frames)
         if not isinstance(payload, dict):
@@ -141,7 +155,7 @@ class Requests:
             if error.error_msg != _UNKNOWN_COMMAND:
                 raise
             text = f"The server does not know {cmd}: it is older than laplace-server 1.0."
-            raise RemoteError(text, cmd, self.address) from None
+            raise NotSupported(text, cmd, self.address) from None
 
     def _result(self, cmd: str, frames: Frames) -> Any:
         payload = self._mapping(cmd, frames)

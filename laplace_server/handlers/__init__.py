@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from laplace_server.handlers._callback import callback_handler
 from laplace_server.handlers.handler_get import handle_get, handle_get_arrays
+from laplace_server.handlers.handler_halt import handle_halt
 from laplace_server.handlers.handler_info import handle_info
 from laplace_server.handlers.handler_opt import handle_opt
 from laplace_server.handlers.handler_ping import handle_ping
@@ -30,6 +31,7 @@ __all__ = [
     "builtin_handlers",
     "handle_get",
     "handle_get_arrays",
+    "handle_halt",
     "handle_info",
     "handle_opt",
     "handle_ping",
@@ -55,6 +57,7 @@ _WRITTEN: dict[commands.Command, Handler] = {
     commands.GET_ARRAYS: handle_get_arrays,
     commands.SUBSCRIBE: handle_subscribe,
     commands.STATS: handle_stats,
+    commands.HALT: handle_halt,
 }
 
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from laplace_server.protocol import Message
 from laplace_server.server._core import Core
+from laplace_server.server.callbacks import Callback
 from laplace_server.server.described import Described
 from laplace_server.server.handler_table import HandlerTable
 from laplace_server.server.publisher import Publisher
@@ -71,6 +72,14 @@ class Context(Protocol):
 
     def count_failure(self, name: str) -> None:
         """Count that a callback or a method of that name has raised, and show it in INFO."""
+
+    on_halt: Callback | None
+    """What HALT calls."""
+
+    def call(
+        self, name: str, callback: Callback, arguments: tuple[Any, ...]
+    ) -> BaseException | None:
+        """Call a callback; what it raises is logged, counted and returned."""
 
     def has_own_data(self, server: Server) -> bool:
         """Whether the server's class has a ``data`` of its own, which the core does not know."""

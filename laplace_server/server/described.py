@@ -82,6 +82,12 @@ class Described:
         }
 
     @property
+    def moving_key(self) -> str:
+        """The key of the data that is true while the device moves."""
+        moved = self.moved
+        return "moving" if moved is None or moved.moving is None else moved.moving
+
+    @property
     def checks_moves(self) -> bool:
         """Whether a SET may be refused because of what moves."""
         return self._when_moving == "busy"

@@ -13,9 +13,11 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from laplace_server.errors import ForkedServerError
 from laplace_server.protocol import (
     CMD_GET,
     CMD_GET_ARRAYS,
+    CMD_HALT,
     CMD_INFO,
     CMD_PING,
     CMD_STATS,
@@ -32,6 +34,7 @@ from laplace_server.server.context import ENGINE, Server
 from laplace_server.server.derived import INFO_NAMES, asks_python, has_data
 from laplace_server.server.described import Described
 from laplace_server.server.handler_table import HandlerTable
+from laplace_server.server.moving import Moving
 from laplace_server.server.publisher import (
     Publisher,
     warn_of_refused,
@@ -48,7 +51,8 @@ from laplace_server.wire.logs import Log
 
 log = Log(LOGGER_NAME)
 
-# Commands that are answered without the ServerLHC thread while their handler is the built-in one.
+# Commands that are answered without the ServerLHC thread, and so beside callbacks, while their
+# handler is the built-in one.
 _ACTIONS = {
     CMD_PING: Action.PING,
     CMD_INFO: Action.INFO,
@@ -56,6 +60,7 @@ _ACTIONS = {
     CMD_GET_ARRAYS: Action.BUILTIN,
     CMD_SUBSCRIBE: Action.BUILTIN,
     CMD_STATS: Action.BUILTIN,
+    CMD_HALT: Action.BUILTIN,
 }
 
 
@@ -139,11 +144,14 @@ class Engine:
         self.command_names: list[Any] = [""]
         self._command_numbers: dict[Any, int] = {"": 0}
         self.callback_errors: dict[str, int] = {}
+        self.on_halt: Callback | None = None
 
         self.running = Running(self)
         self.stopped = False
         self.begun = False
-        self.thread: int | None = None  # the identity of the ServerLHC thread while it runs
+        # The identities of the ServerLHC thread and the refresher while they run.
+        self.thread: int | None = None
+        self.refresher: int | None = None
         # What runs in the ServerLHC thread now: a command and perhaps its callback.
         self.running_code: Any = None
         self.running_since = 0.0  # when its request came to be handled, of time.monotonic()
@@ -170,6 +178,7 @@ class Engine:
             self.documents.on_refused = lambda why: warn_of_refused(my_name(), why)
             self.socket = ReplySocket(self)
             self.streams = Publisher(self.core.streams, stream_history_bytes, my_name)
+            self.moving = Moving(self.documents, described)
             self.address, self.server_ip, self.server_port = resolved(address, self.core, name)
         except BaseException:
             self.core.request_stop()  # frees the port at once, whoever keeps the exception
@@ -387,8 +396,19 @@ class Engine:
 
     # ---- callbacks
 
-    def call(self, name: str, callback: Callback, arguments: tuple[Any, ...]) -> None:
-        """Call a callback. What it raises is logged, counted, and perhaps the reply."""
+    def halt_with(self, on_halt: Callback | None) -> None:
+        """Have HALT call it; None: HALT is no command of this server."""
+        with self.lock:
+            self.on_halt = on_halt
+            if on_halt is not None:
+                self.handlers[CMD_HALT] = self.handlers.builtin[CMD_HALT]
+            elif self.handlers.is_builtin(CMD_HALT):
+                del self.handlers[CMD_HALT]
+
+    def call(
+        self, name: str, callback: Callback, arguments: tuple[Any, ...]
+    ) -> BaseException | None:
+        """Call a callback. What it raises is logged, counted, returned, and perhaps the reply."""
         log.debug("[Server %s] Calling %s.", self.name, name)
         in_thread = threading.get_ident() == self.thread
         outer, nested = self.running_code, self._in_callback
@@ -399,17 +419,19 @@ class Engine:
             if result is not None:
                 refuse_coroutine(result, "%s", name)
         except BaseException as problem:
-            # In the ServerLHC thread nothing a callback raises may end the server.
-            if not isinstance(problem, Exception) and not in_thread:
+            # In the server's threads nothing a callback raises may end them.
+            if not isinstance(problem, Exception) and not self.in_thread():
                 raise
             log.exception("[Server %s] %s raised.", self.name, name)
             self.count_failure(name)
             # What a callback calls itself is its own affair.
             if self.replies_failures and in_thread and not nested:
                 self.socket.fail(text_of(problem))
+            return problem
         finally:
             if in_thread:
                 self.running_code, self._in_callback = outer, nested
+        return None
 
     def count_failure(self, name: str) -> None:
         """Count that a callback or a method of that name has raised, and show it in INFO."""
@@ -436,8 +458,13 @@ class Engine:
     # ---- life
 
     def in_thread(self) -> bool:
-        """Whether the calling thread is the one that handles requests."""
-        return threading.get_ident() == self.thread
+        """Whether the calling thread is one that handles requests."""
+        return threading.get_ident() in (self.thread, self.refresher)
+
+    def check_not_forked(self) -> None:
+        """Raise ForkedServerError in a forked child."""
+        if self.core.forked:
+            raise ForkedServerError("a server made before a fork works in the parent only")
 
     def request_stop(self) -> None:
         """Have the server end; waits for nothing."""

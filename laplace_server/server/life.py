@@ -67,6 +67,7 @@ def run(engine: Engine, server: Server) -> None:
             log.debug("[Server %s] Waiting for the loop to end.", engine.name)
         if refresher.ident is not None:
             refresher.join()
+        engine.refresher = None
         _log_refusals(engine)
         _log_denials(engine)
         engine.running.set_flag(False)
@@ -143,12 +144,13 @@ def _log_denials(engine: Engine) -> None:
 
 
 def _refresh(engine: Engine) -> None:
-    """Refresh live documents, and answer what runs no code of the program's, when the loop asks.
+    """Refresh live documents, and answer what waits for no callback, when the loop asks.
 
     In a thread of its own, so that a callback that takes its time holds up neither.
     """
     _core.name_this_thread("ls-refresher")
     documents, jobs = engine.core.documents, engine.core.jobs
+    engine.refresher = threading.get_ident()
     socket = ReplySocket(engine)
     while (task := documents.wait_refresh()) is not None:
         if task == _core.JOBS:

@@ -13,6 +13,7 @@ import orjson
 
 from laplace_server.protocol import (
     CMD_GET_ARRAYS,
+    CMD_HALT,
     CMD_STATS,
     CMD_SUBSCRIBE,
     LOGGER_NAME,
@@ -23,6 +24,7 @@ from laplace_server.server._core import ErrorKind
 from laplace_server.server.callbacks import refuse_coroutine, text_of
 from laplace_server.server.context import Server, WorkerContext
 from laplace_server.server.granting import grant
+from laplace_server.server.halting import halt
 from laplace_server.server.reply_socket import UNKNOWN, ReplySocket
 from laplace_server.server.reporting import send_stats
 from laplace_server.validations import validate_message
@@ -96,9 +98,9 @@ def serve_builtin(
     key: int,
     address: str,
 ) -> None:
-    """Answer one request that runs no code of the program's: SUBSCRIBE, STATS, or GET ARRAYS.
+    """Answer one request that waits for no callback: SUBSCRIBE, STATS, GET ARRAYS, or HALT.
 
-    In a thread that no callback holds up, with a socket of its own.
+    In a thread that these do not hold up, with a socket of its own.
     """
     command = 0
     try:
@@ -115,6 +117,8 @@ def serve_builtin(
             grant(context, socket, message, socket.target)
         elif socket.cmd == CMD_STATS:
             send_stats(context, socket, socket.target)
+        elif socket.cmd == CMD_HALT:
+            halt(context, socket, socket.target)
         else:
             socket.send_data()
     except BaseException as problem:  # no memory, most likely

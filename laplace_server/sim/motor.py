@@ -19,7 +19,8 @@ class SimulatedMotor(SimulatedDevice):
 
     Data: ``positions`` and ``targets`` (lists in mm), ``moving``, ``unit``, ``time`` (s since the
     epoch). SET takes a list (None holds an axis) or a dict such as ``{"0": 1.5}``; a target
-    outside the limits or an axis that is not there is refused with a warning in the log.
+    outside the limits or an axis that is not there is refused with a warning in the log. HALT holds
+    all axes where they are.
 
     Args:
         name, address: as for ServerLHC; any free port of this machine unless told.
@@ -62,6 +63,7 @@ class SimulatedMotor(SimulatedDevice):
             security=security,
         )
         self.server.set_on_position_changed(self._on_set)
+        self.server.set_on_halt(self._on_halt)
 
     def _on_set(self, positions: Any) -> None:
         with self._lock:
@@ -74,7 +76,20 @@ class SimulatedMotor(SimulatedDevice):
             self._advance_to_now()
             for axis, target in wanted.items():
                 self._targets[axis] = target
+            if self._positions != self._targets:
+                self.server.begin_move()
             self._publish()
+
+    def _on_halt(self) -> None:
+        with self._lock:
+            self._advance_to_now()
+            self._targets = list(self._positions)
+            self._publish()
+
+    def _publish(self) -> None:
+        super()._publish()
+        if self._positions == self._targets:
+            self.server.end_move()
 
     def _advance(self, seconds: float) -> None:
         step = self._speed * seconds

@@ -34,6 +34,8 @@ class Command:
     """Whether clients ask again and again: a server logs that at level DEBUG, the rest at INFO."""
     least_role: str = "operate"
     """The least of ``ROLES`` that may ask for it, where a server has security."""
+    optional: bool = False
+    """Whether a server knows it only once its program has said what it does."""
 
 
 ROLES = ("view", "operate", "admin")
@@ -144,6 +146,7 @@ STATS = _row(
         least_role="view",
     )
 )
+HALT = _row(Command("HALT", "Halt request.", "Halted.", optional=True))
 
 
 def least_role(cmd: Any) -> str:

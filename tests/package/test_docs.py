@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 from support.paths import CHECKOUT
+
+from laplace_server.client import AsyncClientLHC, ClientLHC
 
 DOCUMENTS = sorted([*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").rglob("*.md")])
 
@@ -48,3 +51,16 @@ def test_the_verbs_are_those_of_the_noxfile() -> None:
     verbs = re.findall(r"^@nox\.session.*\ndef (\w+)\(", noxfile, flags=re.MULTILINE)
     contributing = (CHECKOUT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| `nox -s (\w+)", contributing, flags=re.MULTILINE) == verbs
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/clients.md"])
+@pytest.mark.parametrize("kind", [ClientLHC, AsyncClientLHC])
+def test_every_method_of_a_client_is_listed(kind: type, document: str) -> None:
+    methods = {
+        name for name in dir(kind) if name[0] != "_" and inspect.isroutine(getattr(kind, name))
+    }
+    text = (CHECKOUT / document).read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \|", text, flags=re.MULTILINE)
+    listed = [name for row in rows for name in re.findall(r"`(\w+)\(", row)]
+    assert {name for name in methods if listed.count(name) == 0} == set()
+    assert set(listed) <= methods

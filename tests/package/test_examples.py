@@ -210,6 +210,21 @@ def test_described_motor(run: Run) -> None:
     ]
 
 
+def test_move_and_wait(run: Run) -> None:
+    example = run("move_and_wait.py")
+    assert example.end() == 0, example.printed
+    *progress, arrived, halted = example.printed
+    assert all(line.startswith("[") for line in progress)
+    assert arrived == "arrived at [2.0, -1.0]"
+    assert halted.startswith("halted at [")
+
+
+def test_move_and_wait_says_why_not(run: Run) -> None:
+    example = run("move_and_wait.py", "--address", unused_address())
+    assert example.end() == 1
+    assert "RequestTimeout" in example.printed[-1]
+
+
 def test_keys_and_roles(run: Run) -> None:
     example = run("keys_and_roles.py")
     assert example.end() == 0, example.printed

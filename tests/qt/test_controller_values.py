@@ -54,8 +54,9 @@ def test_signals_cross_to_the_gui_thread(
     got = collected.wait_for(len(PAIRS))
 
     assert [label for label, *_ in got] == [signal for *_, signal in PAIRS]
-    assert set(callback_threads) == {controlled.ident}
-    assert len(callback_threads) == len(PAIRS)
+    halted = callback_threads.pop([cmd for cmd, *_ in PAIRS].index("HALT"))
+    assert set(callback_threads) == {controlled.ident} != {halted}
+    assert len(callback_threads) == len(PAIRS) - 1
     for ident, qthread in collected.threads:
         assert ident == threading.get_ident() != controlled.ident
         assert qthread is app.thread()
@@ -63,6 +64,7 @@ def test_signals_cross_to_the_gui_thread(
     assert arrived["saving_path_changed"] == ["/data"]
     assert arrived["saving_status_toggled"] == [True]
     assert arrived["position_changed"] == [[1.0, 2.0]]
+    assert arrived["halt_requested"] == []
     assert arrived["get_received"] == []
     assert arrived["opt_received"] == [{"of": "OPT"}]
     assert arrived["set_actuators_dict_received"] == [{"of": "SET ACT"}]

@@ -206,6 +206,7 @@ def test_clients_ask_for_each_command() -> None:
         "GET ARRAYS": "get",
         "SUBSCRIBE": "subscribe",
         "STATS": "stats",
+        "HALT": "halt",
     }
     assert list(methods) == list(COMMANDS)
     for kind in (ClientLHC, AsyncClientLHC):

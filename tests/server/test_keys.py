@@ -71,6 +71,7 @@ def test_each_may_do_what_its_role_permits(lab: Lab) -> None:
     with serving(security=lab.security) as server:
         server.declare_stream("s")
         server.register_handler("MINE", lambda *_: {})
+        server.set_on_halt(lambda: None)
         roles = dict(
             zip([None, *NAMES], ["anonymous", *ROLES, "GET ARRAYS, MINE, SCAN"], strict=True)
         )
@@ -133,6 +134,7 @@ def test_a_subscription_is_for_who_may_follow(lab: Lab) -> None:
 def test_who_did_it_stands_in_the_log(lab: Lab, at_info: pytest.LogCaptureFixture) -> None:
     with serving(security=lab.security) as server:
         server.register_handler("MINE", lambda *_: {})
+        server.set_on_halt(lambda: None)
         done = [name for name in MAY["bert"] if name in {*COMMANDS, "MINE"} - {*MAY["anna"]}]
         with lab.peer(server, "bert") as peer:
             for cmd in done:

@@ -33,6 +33,7 @@ class Calls:
         for command in COMMANDS.values():
             if command.callback is not None and command.callback != "on_get":
                 setattr(server, command.callback, self.of(command.name))
+        server.set_on_halt(lambda: self.names.append("HALT"))
         server.register_handler("MINE", self.mine)
 
     def of(self, name: str) -> Any:
@@ -83,7 +84,7 @@ def test_each_role_has_its_commands(role: str, written: str) -> None:
                 else:
                     unknown = cmd == "NOBODY'S"
                     assert reply["error_msg"] == ("Unknown command" if unknown else None)
-                    has_callback = cmd == "MINE" or cmd in calls_of(server)
+                    has_callback = cmd in ("MINE", "HALT") or cmd in calls_of(server)
                     assert calls.names == ([cmd] if has_callback else [])
                 if cmd == "STOP":
                     break

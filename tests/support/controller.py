@@ -26,6 +26,7 @@ PAIRS = [
         "saving_status_toggled",
     ),
     ("SET", "positions", "set_on_position_changed", "on_position_changed", "position_changed"),
+    ("HALT", "", "set_on_halt", "on_halt", "halt_requested"),
     ("GET", "", "set_on_get", "on_get", "get_received"),
     ("OPT", "data", "set_on_opt", "on_opt", "opt_received"),
     ("SCAN", "data", "set_on_scan", "on_scan", "scan_received"),
@@ -59,7 +60,9 @@ KEYS = {cmd: key for cmd, key, *_ in PAIRS}
 SIGNALS = {cmd: signal for cmd, _, _, _, signal in PAIRS}
 
 
-DICT_PAIRS = [pair for pair in PAIRS if pair[0] not in ("SAVE", "TOGGLE SAVING", "SET", "GET")]
+DICT_PAIRS = [
+    pair for pair in PAIRS if pair[0] not in ("SAVE", "TOGGLE SAVING", "SET", "HALT", "GET")
+]
 
 
 DICTS: list[dict[str, Any]] = [

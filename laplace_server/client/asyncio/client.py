@@ -17,6 +17,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,12 +26,13 @@ from laplace_server.client.asyncio.connections import AsyncPool
 from laplace_server.client.asyncio.subscription import AsyncSubscription
 from laplace_server.client.base import Client
 from laplace_server.client.describing import description_of, is_described
+from laplace_server.client.moves import Arrival
 from laplace_server.client.no_answer import NoAnswer
 from laplace_server.client.requests import Answer, Request, checked_name
 from laplace_server.client.starts import Start
 from laplace_server.client.sync.client import ClientLHC
 from laplace_server.description import DeviceDescription
-from laplace_server.errors import RequestTimeout
+from laplace_server.errors import NotPermitted, RequestTimeout
 from laplace_server.wire import commands
 
 if TYPE_CHECKING:
@@ -97,6 +99,36 @@ class AsyncClientLHC(Client):
     @_as_of_client
     async def set(self, positions: Any, *, timeout_s: float | None = None) -> None:
         await self._ask(self._requests.of(commands.SET, positions), timeout_s)
+
+    @_as_of_client
+    async def move(
+        self,
+        positions: Any,
+        *,
+        tolerance: float = 1e-6,
+        timeout_s: float = 60.0,
+        progress: Callable[[dict[str, Any]], object] | None = None,
+    ) -> dict[str, Any]:
+        arrival = Arrival(self.address, positions, tolerance, timeout_s, progress)
+        with suppress(NotPermitted):
+            arrival.know(description_of(await self.info(), None, self.address))
+        begun = time.monotonic()
+        try:
+            await self.set(positions, timeout_s=arrival.timeout_s)
+        except RequestTimeout as error:
+            if error.reason is not None:
+                raise
+            raise arrival.unanswered(await self.get()) from error
+        while True:
+            data = await self.get()
+            pause_s = arrival.look(data, time.monotonic() - begun)
+            if pause_s is None:
+                return data
+            await asyncio.sleep(pause_s)
+
+    @_as_of_client
+    async def halt(self, *, timeout_s: float | None = None) -> None:
+        await self._ask(self._requests.halt, timeout_s)
 
     @_as_of_client
     async def save(self, path: str | os.PathLike[str], *, timeout_s: float | None = None) -> None:

@@ -17,19 +17,21 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from laplace_server.client import forked_clients
 from laplace_server.client.base import Client
 from laplace_server.client.describing import description_of, is_described
+from laplace_server.client.moves import Arrival
 from laplace_server.client.no_answer import NoAnswer
 from laplace_server.client.requests import Answer, Request, checked_name, seconds_of
 from laplace_server.client.starts import Start
 from laplace_server.client.sync.connections import Pool
 from laplace_server.description import DeviceDescription
-from laplace_server.errors import RequestTimeout
+from laplace_server.errors import NotPermitted, RequestTimeout
 from laplace_server.wire import commands
 
 if TYPE_CHECKING:
@@ -137,6 +139,60 @@ class ClientLHC(Client):
         ``{"0": 1.5}``. The device's callback has returned when this does; it may still move.
         """
         self._ask(self._requests.of(commands.SET, positions), timeout_s)
+
+    def move(
+        self,
+        positions: Any,
+        *,
+        tolerance: float = 1e-6,
+        timeout_s: float = 60.0,
+        progress: Callable[[dict[str, Any]], object] | None = None,
+    ) -> dict[str, Any]:
+        """Send the device somewhere, wait until it is there, and return its data then.
+
+        ``positions`` is what ``set`` takes: a list in axis order (None: this axis stays) or a dict
+        from axis to position. The device is there when its data says so: "moving" is false, and
+        "positions" are within ``tolerance``, in the device's units, of those wanted; a device may
+        describe other keys as these. Of one without "moving", the positions have to stay so for
+        0.2 s; of one without "positions", "moving" alone counts.
+
+        ``timeout_s`` is for the whole move. ``progress(data)`` is called at each look, from the
+        answer to SET on: 200 times a second at first, 20 times later.
+
+        Where this raises, also for Ctrl-C, the device moves on: ``halt`` stops one that can be.
+
+        Raises:
+            NotArrived: ``timeout_s`` is over; or for 2 s the device has been at rest elsewhere, or
+                has told neither "moving" nor "positions".
+            RequestTimeout: SET could not be sent within ``timeout_s``, or a look was not answered
+                within the client's time-out.
+            TypeError, ValueError: an argument is wrong. Nothing was sent.
+        """
+        arrival = Arrival(self.address, positions, tolerance, timeout_s, progress)
+        with suppress(NotPermitted):  # its keys are called as usual, then
+            arrival.know(description_of(self.info(), None, self.address))
+        begun = time.monotonic()
+        try:
+            self.set(positions, timeout_s=arrival.timeout_s)
+        except RequestTimeout as error:
+            if error.reason is not None:
+                raise
+            raise arrival.unanswered(self.get()) from error
+        while True:
+            data = self.get()
+            pause_s = arrival.look(data, time.monotonic() - begun)
+            if pause_s is None:
+                return data
+            time.sleep(pause_s)
+
+    def halt(self, *, timeout_s: float | None = None) -> None:
+        """Stop the device's movement, also while it carries out another request.
+
+        Raises:
+            NotSupported: the device cannot be halted. Nothing was done.
+            RemoteError: also where its program failed to; it may still move.
+        """
+        self._ask(self._requests.halt, timeout_s)
 
     def save(self, path: str | os.PathLike[str], *, timeout_s: float | None = None) -> None:
         """Tell the device where to save; the path is one of the server's machine."""
