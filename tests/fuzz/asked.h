@@ -3,6 +3,7 @@
 #ifndef LAPLACE_TESTS_FUZZ_ASKED_H
 #define LAPLACE_TESTS_FUZZ_ASKED_H
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <deque>
@@ -21,6 +22,9 @@ public:
     // A connection, and the route behind it.
     using Peer = std::pair<const laplace::Connection*, std::string>;
 
+    // What a request asks for: work of the program's, data, or anything else.
+    enum class Kind { callback, data, other };
+
     explicit Asked(Demand demand) : demand_(demand) {}
 
     // ---- requests
@@ -28,9 +32,20 @@ public:
     std::string new_name() { return 'n' + std::to_string(++last_name_); }
 
     // Without a name of its own, a request is known by its place among others.
-    void add(const Peer& peer, const std::string& name, bool reads_data) {
-        waiting_[peer].push_back({name, reads_data, handed_over_, value_});
+    void add(const Peer& peer, const std::string& name, Kind kind) {
+        waiting_[peer].push_back({name, kind, handed_over_, value_});
         ++count_;
+    }
+
+    // Python begins with it. Only callbacks may have been begun before it that are not answered.
+    void begin(const std::string& name, bool is_callback) const {
+        if (!is_own(name) || !all_are_answered_) return;
+        for (const auto& [peer, line] : waiting_) {
+            const auto found = std::find_if(line.begin(), line.end(), [&](const Request& each) { return each.name == name; });
+            if (found == line.end()) continue;
+            const bool follows = std::all_of(line.begin(), found, [](const Request& each) { return each.kind == Kind::callback; });
+            demand_(found == line.begin() || (is_callback && follows), "it is begun before what came before it is done");
+        }
     }
 
     // Whom a request is from, or an answer is for; "" where it does not say.
@@ -78,7 +93,7 @@ public:
 private:
     struct Request {
         std::string name;
-        bool reads_data;
+        Kind kind;
         uint64_t handed_over, value;  // when it came
     };
 
@@ -95,7 +110,7 @@ private:
         const uint64_t value = std::strtoull(text.c_str() + at + key.size(), nullptr, 10);
         demand_(value <= value_, "data that there never was");
         told_twice_ = !told_.insert(value).second || told_twice_;
-        if (!request.reads_data) return;
+        if (request.kind != Kind::data) return;
         demand_(value >= request.handed_over, "a reader is shown what was replaced before it asked");
         if (value < request.value) ++stale_;
     }

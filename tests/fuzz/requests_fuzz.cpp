@@ -99,13 +99,13 @@ private:
             case asks: return ask();
             case says: {
                 const Caller who = some_caller(steps_);
-                asks_of(who, {});
+                asks_of(who, {}, Asked::Kind::callback);
                 // Nothing that begins so is a request.
                 return send(who, "[" + std::string(steps_.bytes(steps_.byte())));
             }
             case several: {
                 const Caller who = some_caller(steps_);
-                asks_of(who, {});
+                asks_of(who, {}, Asked::Kind::callback);
                 Frames frames = who.frames();
                 for (unsigned count = steps_.byte() % 4; count > 0; --count) frames.emplace_back("more");
                 if (frames.back() == "more" && frames[frames.size() - 2] != "more") frames.emplace_back();
@@ -113,11 +113,11 @@ private:
             }
             case too_much: {
                 const Caller who = some_caller(steps_);
-                asks_of(who, {});
+                asks_of(who, {}, Asked::Kind::other);
                 return bench_.ask_refused(who.name + std::string(who.behind_proxy ? "/p" : ""), steps_.bit() ? Refusal::message_size : Refusal::message_frames);
             }
-            case begins: return take(bench_.begin());
-            case builds: return take(bench_.begin_builtin());
+            case begins: return take(bench_.begin(), true);
+            case builds: return take(bench_.begin_builtin(), false);
             case finishes: {
                 const size_t which = steps_.byte();
                 return finish(which, steps_.byte() % 8);
@@ -165,15 +165,16 @@ private:
 
     void ask() {
         const Caller who = some_caller(steps_);
-        const char* const command = commands[steps_.byte() % 8];
+        const std::string command = commands[steps_.byte() % 8];
         const std::string name = steps_.bit() ? asked_.new_name() : "x";
-        asks_of(who, name, std::string(command) == "GET");
+        const bool is_callback = command == "SET" || command == "NONE";
+        asks_of(who, name, is_callback ? Asked::Kind::callback : command == "GET" ? Asked::Kind::data : Asked::Kind::other);
         send(who, requests::request(command, name));
     }
 
-    void asks_of(const Caller& who, const std::string& name, bool reads_data = false) {
+    void asks_of(const Caller& who, const std::string& name, Asked::Kind kind) {
         kept_.emplace_back(&network_.peer(who));
-        asked_.add({&network_.peer(who), who.route()}, name, reads_data);
+        asked_.add({&network_.peer(who), who.route()}, name, kind);
     }
 
     void send(const Caller& who, const std::string& body) {
@@ -183,8 +184,14 @@ private:
     }
 
     // A job that Python has begun, if it was one.
-    void take(const std::string& text) {
-        if (bench_.begun.size() > jobs_.size()) jobs_.push_back(text);
+    void take(const std::string& text, bool is_callback) {
+        if (bench_.begun.size() == jobs_.size()) return;
+        jobs_.push_back(text);
+        // With another handler, what waits is another kind of work.
+        if (changed_handlers_ == 0) asked_.begin(name_in(text), is_callback);
+    }
+    static std::string name_in(const std::string& job) {
+        return job.compare(0, 1, "{") == 0 ? Asked::from(job) : std::string();
     }
 
     void finish(size_t which, unsigned how) {
@@ -197,8 +204,7 @@ private:
         which %= jobs_.size();
         std::swap(bench_.begun[0], bench_.begun[which]);
         std::swap(jobs_[0], jobs_[which]);
-        const std::string& job = jobs_.front();
-        const std::string name = job.compare(0, 1, "{") == 0 ? Asked::from(job) : std::string();
+        const std::string name = name_in(jobs_.front());
         jobs_.erase(jobs_.begin());
         if (how == 6) {
             const uint64_t id = bench_.begun.front();
@@ -253,8 +259,9 @@ private:
                 bench_.put(text);
             }
             bench_.pass_ms(200);
-            take(bench_.begin());
-            take(bench_.begin_builtin());
+            look();
+            take(bench_.begin(), true);
+            take(bench_.begin_builtin(), false);
             finish(0, 0);
             look();
         }
