@@ -142,7 +142,7 @@ cdef list object_with_arrays(bytes text, list buffers):
 cdef object with_updates(ledger, number, StreamHeader* header, list message, list datas):
     """The ledger that counts it in: life, position, lost, last, messages, size, read, batch."""
     cdef Updates batch = Updates.__new__(Updates)
-    cdef Py_ssize_t size = 0
+    cdef Py_ssize_t size = -len(message[0])  # the server does not count what stands before the body
     body = <bytes>message[1]
     for frame in message:
         size += len(frame)

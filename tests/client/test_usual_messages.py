@@ -119,6 +119,14 @@ def test_numbers_of_any_size() -> None:
     assert [update.seq for update in scene.protocol.ledger.batch] == [greatest - 1, greatest]
 
 
+def test_what_stands_in_front_of_a_body_is_not_counted() -> None:
+    quick, plain = Scene(), Scene()
+    frames = [b"route", *updates(1, 2)[1:]]
+    assert taken(quick, frames)
+    read(plain, frames)
+    assert state_of(quick) == state_of(plain)
+
+
 class Closing:
     """Garbage that closes the subscription when it is collected, as a program's may."""
 
