@@ -69,7 +69,6 @@ TESTS = [
 # Time limits that a slow build breaks, memory that a sanitizer uses, children without it.
 LEFT_OUT = "not process and not fork and not memory and not debug and not spawn and not thousand"
 IMPORT = "from laplace_server.server import _core; from laplace_server.client import _frames; "
-STRESS = ("native/threaded_stress.py", "--rounds")
 REPORT = re.compile(r"WARNING: |ERROR: |runtime error: ")
 OWN = re.compile(r"laplace::|__pyx_|ls_scan|csrc/|\.px[ydi]\b|_(core|frames)\.")
 # Where memory is allocated, these stand between who wants it and who has it.
