@@ -1,4 +1,4 @@
-"""Many threads at one server that stops and starts again: ``python threaded_stress.py --rounds 12``.
+"""Many threads at a server that stops and starts again: ``python threaded_stress.py --rounds 9``.
 
 For the sanitizers: a program of its own, without pytest, bounded by what it does and not by time.
 Each round has a server on one port, every other one with keys; threads that set data, publish,

@@ -146,7 +146,7 @@ class Reports:
     def add(self, text: str) -> None:
         for part in re.split(r"(?m)^={18,}$|^(?=(?:Direct|Indirect) leak of )", text):
             if part.startswith(("Direct", "Indirect")):
-                # Who asked for the memory. Deeper than that is Python, which calls us and is called.
+                # Who asked for the memory. All further down is called by Python.
                 frames = re.findall(r"(?m)^ +#\d+ .*$", part)
                 asked = next((each for each in frames if not BETWEEN.search(each)), "")
                 self._take(part, OWN.search(asked) is not None)
