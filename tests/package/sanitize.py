@@ -56,7 +56,6 @@ TESTS = [
     "server/test_data_emptied.py",
     "server/test_data_frozen.py",
     "server/test_data_copy.py",
-    "server/test_data_moment.py",
     "client/test_conversation.py",
     "client/test_connection.py",
     "client/test_connection_servers.py",
@@ -188,6 +187,7 @@ class Sanitized:
             "PYTHONPATH": str(self._folder),
             "PYTHONMALLOC": "malloc",
             "LAPLACE_SEEDED_FAULT": fault,
+            "LAPLACE_TEST_SLOWNESS": str(2 * float(os.environ.get("LAPLACE_TEST_SLOWNESS") or 1)),
         }
         errors = self._folder / "errors"
         with errors.open("w") as stream:
