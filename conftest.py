@@ -41,8 +41,17 @@ def pytest_configure() -> None:
         raise pytest.UsageError(f"LAPLACE_TEST_INSTALLED=1, but the package is at {origin}")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart() -> None:
+    """Let threads take turns as often as LAPLACE_TEST_SWITCH_INTERVAL says, in seconds."""
+    interval = os.environ.get("LAPLACE_TEST_SWITCH_INTERVAL")
+    if interval:
+        sys.setswitchinterval(float(interval))
+
+
 def pytest_report_header() -> str:
-    return f"laplace_server: {_origin()}"
+    flags = ", development mode" if sys.flags.dev_mode else ""
+    return f"laplace_server: {_origin()}, switch interval {sys.getswitchinterval():g} s{flags}"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -90,7 +90,21 @@ def docs(session: nox.Session) -> None:
 def asan(session: nox.Session) -> None:
     """Run the rough tests on a core built with address and undefined-behaviour sanitizers."""
     install(session, ".[dev]")
-    session.run("python", "tests/package/sanitize.py", *(session.posargs or ["address"]))
+    session.run("python", "tests/package/sanitize.py", "address", *session.posargs)
+
+
+@nox.session
+def tsan(session: nox.Session) -> None:
+    """Run the threaded stress, or tests that are named, on a core built with a thread sanitizer."""
+    install(session, ".[dev]")
+    session.run("python", "tests/package/sanitize.py", "thread", *session.posargs)
+
+
+@nox.session
+def memcheck(session: nox.Session) -> None:
+    """Run the native test programs, or those that are named, under valgrind."""
+    install(session, ".[test]")
+    session.run("python", "tests/native/memcheck.py", *session.posargs)
 
 
 @nox.session(venv_backend="none")

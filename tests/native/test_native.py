@@ -15,6 +15,7 @@ from support.native_build import (
     WARNINGS,
     Builder,
     run,
+    run_program,
 )
 from support.sodium import libsodium
 
@@ -147,7 +148,7 @@ def test_native_part(
     flags = [*WARNINGS, *(SANITIZERS if sanitized else [])]
     program = tmp_path / name
     builder.build(program, [NATIVE / f"{name}.cpp", *sources], *flags)
-    output = run(program)
+    output = run_program(program)
     assert ", 0 failed" in output
     assert int(output.split()[0]) >= at_least
 
@@ -160,7 +161,7 @@ def test_threads_share_nothing_unguarded(builder: Builder, tmp_path: Path, name:
     sources = next(sources for each, sources, _ in PROGRAMS if each == name)
     program = tmp_path / name
     builder.build(program, [NATIVE / f"{name}.cpp", *sources], *WARNINGS, *THREADS)
-    assert ", 0 failed" in run(program)
+    assert ", 0 failed" in run_program(program)
 
 
 @pytest.mark.parametrize("sanitized", [False, True], ids=["plain", "sanitized"])
@@ -178,7 +179,7 @@ def test_recorded_conversations(
     flags = [*WARNINGS, *(SANITIZERS if sanitized else [])]
     program = tmp_path / name
     builder.build(program, [NATIVE / f"{name}.cpp", *sources], *flags)
-    output = run(program, NATIVE / "recordings")
+    output = run_program(program, NATIVE / "recordings")
     assert ", 0 failed" in output
     assert int(output.split()[0]) >= at_least
 
@@ -211,7 +212,7 @@ def run_with_sodium(
         pytest.skip("pyzmq's libsodium is no file of its own")
     sources = [NATIVE / f"{program.name}.cpp", *CURVE, *BESIDE.get(program.name, [])]
     builder.build(program, sources, *flags)
-    return run(program, library, *given)
+    return run_program(program, library, *given)
 
 
 def test_threads_that_change_keys_share_nothing_unguarded(builder: Builder, tmp_path: Path) -> None:
@@ -241,7 +242,7 @@ def test_a_server_without_python(
     program = tmp_path / "serve_test"
     sources = [*sorted(NATIVE.glob("serve_*.cpp")), *sorted(CORE.rglob("*.cpp"))]
     builder.build(program, sources, *flags)
-    output = run(program, library)
+    output = run_program(program, library)
     assert ", 0 failed" in output
     assert int(output.split()[0]) >= 15_000
 

@@ -22,6 +22,9 @@ THREADS = ["-fsanitize=thread"]
 COMPILE = ["-std=c++17", f"-I{CORE}", f"-I{TESTS}", f"-I{NATIVE}", "-g1", "-pthread"]
 LIBRARIES = {"linux": ["-ldl"], "win32": ["-liphlpapi", "-lws2_32"]}
 LINK = ["-pthread", *LIBRARIES.get(sys.platform, [])]
+# What programs are run under, and how many times as long they may take (tests/native/memcheck.py).
+UNDER = os.environ.get("LAPLACE_TEST_UNDER", "").split()
+TIMES = 5 if UNDER else 1
 
 
 def compiler() -> list[str]:
@@ -34,9 +37,14 @@ def compiler() -> list[str]:
 
 
 def run(*command: str | Path) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100 * TIMES)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def run_program(program: Path, *arguments: str | Path) -> str:
+    """What a program of ours prints; it must end with 0."""
+    return run(*UNDER, program, *arguments)
 
 
 class Builder:
