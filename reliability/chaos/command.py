@@ -1,0 +1,70 @@
+"""The command line of the scenarios."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from reliability.chaos import SCENARIOS
+from reliability.common import report
+from reliability.common.resources import allow_descriptors
+from reliability.common.scenario import Options, Row, run
+from reliability.common.setting import ALL
+
+DESCRIPTORS = 8192
+
+
+def main(about: str) -> int:
+    """Run as the command line says; the first line of ``about`` is its help's."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    parser.add_argument("--list", action="store_true", help="tell the scenarios, do nothing")
+    parser.add_argument("--only", nargs="+", help="names of scenarios; those that begin so")
+    parser.add_argument(
+        "--over", nargs="+", choices=[setting.name for setting in ALL], help="only these settings"
+    )
+    parser.add_argument("--share", type=float, default=1.0, help="of the times; 0.1 for a look")
+    parser.add_argument("--other", default="", help="a Python with another release")
+    parser.add_argument(
+        "--output", type=Path, default=Path("reliability-report"), help="folder of the report"
+    )
+    parser.add_argument(
+        "--breach",
+        default="",
+        choices=("lost", "doubled", "order"),
+        help="let the witnesses break a promise, to see that it is told",
+    )
+    options = parser.parse_args()
+    chosen = [
+        (scenario, setting)
+        for scenario in SCENARIOS
+        if not options.only or scenario.name.startswith(tuple(options.only))
+        for setting in scenario.settings
+        if not options.over or setting.name in options.over
+    ]
+    if not chosen:
+        names = ", ".join(scenario.name for scenario in SCENARIOS)
+        parser.error(f"no such scenario; there are {names}")
+    if options.list:
+        for scenario, setting in chosen:
+            print(f"{scenario.name} [{setting.name}]: {scenario.tried}, {scenario.times:,} times")
+        return 0
+    allow_descriptors(DESCRIPTORS)
+    rows = []
+    for scenario, setting in chosen:
+        print(f"{scenario.name} [{setting.name}] ... ", end="", flush=True)
+        row = run(scenario, setting, Options(options.share, options.breach, options.other))
+        print(verdict(row), flush=True)
+        rows.append(row)
+        report.write(rows, options.output)
+    broken = sum(not row.held for row in rows)
+    print(f"{len(rows) - broken} of {len(rows)} held; written to {options.output}/")
+    return 1 if broken else 0
+
+
+def verdict(row: Row) -> str:
+    """Return what a row says, on a line."""
+    if row.not_tried:
+        return f"not tried: {row.not_tried}"
+    if not row.held:
+        return "BROKEN: " + "; ".join(row.found.faults)
+    return f"held, {row.seconds:.0f} s, {row.found.longest_s:.2f} s without an answer at most"

@@ -1,0 +1,286 @@
+"""A device under watch: witnesses that ask and follow, a prober, and the accounts of all."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from reliability.common import accounts, journal
+from reliability.common.journal import Published, Settled
+from reliability.common.program import PATIENCE_S, Program, ProgramFault
+from reliability.common.resources import Resources
+from reliability.common.setting import Keys, Setting
+
+KINDS = ("sync", "asyncio")
+ANY_PORT = "tcp://127.0.0.1:*"
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Who is on a stage, and how they are run."""
+
+    server: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of the device's ServerLHC."""
+    address: str = ANY_PORT
+    updates_per_s: float = 200.0
+    """0: it has no streams."""
+    data_values: int = 10
+    """Floats in the device's data."""
+    request_pause_s: float = 0.005
+    timeout_s: float = 1.0
+    """Of the witnesses' requests."""
+    device_python: str = sys.executable
+    witness_python: str = sys.executable
+    before_device: Sequence[str] = ()
+    """A command that runs the device's interpreter."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Of the device and the witnesses."""
+    device_path: str = ""
+    """Stands first on the device's import path."""
+    breach: str = ""
+    """A promise that the witnesses break on purpose, to see that it is told."""
+
+
+@dataclass
+class Found:
+    """What there is to say at the end; ``faults`` in words."""
+
+    requests: Settled = field(default_factory=Settled)
+    received: int = 0
+    told: int = 0
+    """Updates told as lost."""
+    unsaid: int = 0
+    """Updates that died with a server that was killed."""
+    lost: int = 0
+    doubled: int = 0
+    out_of_order: int = 0
+    longest_s: float = 0.0
+    """The longest time without an answer."""
+    stalled_s: float = 0.0
+    """The longest time for which the prober itself did not run."""
+    before: Resources | None = None
+    after: Resources | None = None
+    faults: list[str] = field(default_factory=list)
+
+
+class Stage:
+    """Runs them for a block; ``finish`` says what was found.
+
+    Args:
+        setting: how they talk.
+        folder: for what they write.
+        cast: who they are.
+    """
+
+    def __init__(self, setting: Setting, folder: Path, cast: Cast | None = None) -> None:
+        self.setting = setting
+        self.cast = cast or Cast()
+        self.keys = Keys() if setting.secured else None
+        self.address = ""
+        self.outage_s = 0.0
+        """For how long in all the device was made not to answer."""
+        self.before: Resources | None = None
+        self.faults: list[str] = []
+        self.witnesses: list[Program] = []
+        self._folder = folder
+        self._open = contextlib.ExitStack()
+        self._lives = 0
+        self._outcomes: dict[int, Path] = {}
+
+    # ---- its beginning
+
+    def __enter__(self) -> Stage:
+        self._folder.mkdir(parents=True)
+        with contextlib.ExitStack() as opened:
+            opened.enter_context(self._open)
+            self.start_device()
+            self.prober = self._program("prober", {"pause_s": 0.005})
+            self._ready(self.prober)
+            for kind in KINDS:
+                self.add_witness(kind)
+            self.before = self.sample()
+            opened.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._open.close()
+
+    def _program(self, role: str, settings: Mapping[str, Any], **options: Any) -> Program:
+        given = {"address": self.address, "keys": self.client_keys(), **settings}
+        program = Program(role, given, self._folder, **options)
+        self._open.enter_context(program)
+        return program
+
+    def _ready(self, program: Program) -> None:
+        if not program.hear()["ready"]:
+            raise ProgramFault(f"{program.name} got no answer or no update")
+
+    def client_keys(self) -> dict[str, str] | None:
+        """Return the keys of those on the stage, as roles take them."""
+        return None if self.keys is None else self.keys.of_client()
+
+    @property
+    def server_port(self) -> int:
+        """The device's port."""
+        return int(self.address.rpartition(":")[2])
+
+    # ---- the device
+
+    def start_device(self) -> None:
+        """Start it, again where it was."""
+        self._lives += 1
+        environment = dict(self.cast.environment)
+        if self.cast.device_path:
+            environment["PYTHONPATH"] = self.cast.device_path
+        arguments = dict(self.cast.server)
+        if self.setting.transport != "tcp":
+            arguments["transport"] = self.setting.transport
+        self.device = self._program(
+            "device",
+            {
+                "address": self.address or self.cast.address,
+                "server": arguments,
+                "keys": None if self.keys is None else self.keys.of_server(),
+                "journal": str(self._folder / f"life-{self._lives}"),
+                "updates_per_s": self.cast.updates_per_s,
+                "data_values": self.cast.data_values,
+            },
+            python=self.cast.device_python,
+            before=self.cast.before_device,
+            environment=environment,
+        )
+        self.address = self.device.hear()["address"]
+
+    def stop_device(self) -> None:
+        """Stop it in order; it must end by itself."""
+        if self.device.ask(do="stop")["alive"]:
+            self.faults.append("the device's thread has not ended after stop()")
+        self.device.ended()
+
+    def restart_device(self, end: Callable[[], None] | None = None) -> None:
+        """End it, by ``end`` or as ``kill`` does, and start it again on its port."""
+        begun = time.monotonic()
+        (end or self.device.kill)()
+        self.start_device()
+        self.outage_s += time.monotonic() - begun
+
+    def sample(self) -> Resources:
+        """Return what the device uses, without what the C library keeps for later."""
+        self.device.ask(do="trim")
+        return Resources.of(self.device.process)
+
+    # ---- witnesses
+
+    def add_witness(self, kind: str, address: str = "", **options: Any) -> Program:
+        """Let another one ask and follow, at the device's address or by way of another."""
+        who = len(self._outcomes) + 1
+        self._outcomes[who] = self.outcomes_of(who)
+        witness = self._program(
+            f"{kind}_witness",
+            {
+                "address": address or self.address,
+                "who": who,
+                "outcomes": str(self._outcomes[who]),
+                "pause_s": self.cast.request_pause_s,
+                "timeout_s": self.cast.timeout_s,
+                "follow": self.cast.updates_per_s > 0,
+                "breach": self.cast.breach,
+            },
+            **{
+                "python": self.cast.witness_python,
+                "environment": self.cast.environment,
+                **options,
+            },
+        )
+        self._ready(witness)
+        self.witnesses.append(witness)
+        return witness
+
+    def answered(self) -> list[int]:
+        """Return how many requests of each witness were answered so far."""
+        count = len(self.witnesses)
+        files = [self.outcomes_of(who) for who in range(1, count + 1)]
+        return [path.read_bytes().count(journal.ANSWERED) for path in files]
+
+    def actor(self) -> int:
+        """Return the number of somebody else who asks, and who keeps the outcomes by itself."""
+        who = len(self._outcomes) + 1
+        self._outcomes[who] = self.outcomes_of(who)
+        return who
+
+    def outcomes_of(self, who: int) -> Path:
+        """Return the file for the outcomes of somebody's requests."""
+        return self._folder / f"{who}.outcomes"
+
+    def helper(self, role: str, **settings: Any) -> Program:
+        """Start another role, closed with the stage."""
+        return self._program(role, settings)
+
+    # ---- the end
+
+    def finish(self, settles_s: float = 20.0) -> Found:
+        """End everybody in order, and say what was found.
+
+        ``settles_s``: how long the device may need to give back what it had for peers that went.
+        """
+        found = Found(before=self.before, faults=self.faults)
+        found.after = self._settled(settles_s, found.faults)
+        last = None
+        if self.cast.updates_per_s:
+            quiet = self.device.ask(do="quiet")
+            last = quiet["epoch"], quiet["last"]
+        for witness in self.witnesses:
+            witness.tell(last=last)
+        reports = [witness.hear(PATIENCE_S * 2) for witness in self.witnesses]
+        probed = self.prober.ask(do="finish")
+        found.longest_s, found.stalled_s = probed["longest_s"], probed["stalled_s"]
+        for program in (*self.witnesses, self.prober):
+            program.ended()
+        self.stop_device()
+        self._count_updates(reports, found)
+        self._count_requests(found)
+        return found
+
+    def _settled(self, settles_s: float, faults: list[str]) -> Resources:
+        """Wait until the device has no more descriptors and threads than it had."""
+        assert self.before is not None
+        deadline = time.monotonic() + settles_s
+        while True:
+            now = self.sample()
+            many = [
+                f"{now[field]} {name}, {self.before[field]} before"
+                for field, name in ((1, "threads"), (2, "descriptors"))
+                if now[field] > self.before[field]
+            ]
+            if not many or time.monotonic() > deadline:
+                faults += [f"after {settles_s:g} s there are {each}" for each in many]
+                return now
+            time.sleep(0.05)
+
+    def _count_updates(self, reports: list[dict[str, Any]], found: Found) -> None:
+        if not self.cast.updates_per_s:
+            return
+        files = sorted(self._folder.glob("life-*.published"))
+        published = dict(Published.read(path) for path in files)
+        for report in reports:
+            for name in ("received", "told", "lost", "doubled", "out_of_order"):
+                setattr(found, name, getattr(found, name) + report[name])
+            found.unsaid += accounts.unsaid(report, published)
+            found.faults += report["wrong"] + accounts.against_published(report, published)
+
+    def _count_requests(self, found: Found) -> None:
+        carried_out = journal.applied(sorted(self._folder.glob("life-*.applied")))
+        for who, outcomes in self._outcomes.items():
+            if outcomes.exists():
+                found.requests.add(journal.settle(who, outcomes, carried_out))
