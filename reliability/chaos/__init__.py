@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
-from reliability.chaos import restarts
+from reliability.chaos import callbacks, crowds, restarts, strangers, suspended
 
-SCENARIOS = (*restarts.SCENARIOS,)
+SCENARIOS = (
+    *strangers.SCENARIOS,
+    *crowds.SCENARIOS,
+    *suspended.SCENARIOS,
+    *restarts.SCENARIOS,
+    *callbacks.SCENARIOS,
+)
