@@ -1,4 +1,4 @@
-"""Raw peers for scenarios: those of the tests, at an address."""
+"""What the tests have for scenarios too: raw peers, a proxy, another network, 0.2.0."""
 
 from __future__ import annotations
 
@@ -12,11 +12,25 @@ _TESTS = str(Path(__file__).resolve().parents[2] / "tests")
 if _TESTS not in sys.path:
     sys.path.append(_TESTS)
 
+from support.networks import NetworkUnavailable, OtherNetwork, other_network  # noqa: E402
+from support.original import OriginalUnavailable, original_path  # noqa: E402
 from support.peers import request  # noqa: E402
 from support.proxy import Proxy  # noqa: E402
 from support.raw_peers import RawPeer  # noqa: E402
 
-__all__ = ["Proxy", "RawPeer", "connect", "greet", "host_and_port", "request"]
+__all__ = [
+    "NetworkUnavailable",
+    "OriginalUnavailable",
+    "OtherNetwork",
+    "Proxy",
+    "RawPeer",
+    "connect",
+    "greet",
+    "host_and_port",
+    "original_path",
+    "other_network",
+    "request",
+]
 
 PATIENCE_S = 30.0
 

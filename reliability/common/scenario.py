@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import tempfile
 import time
@@ -35,6 +36,17 @@ class Options:
 
 
 @dataclass(frozen=True)
+class Backstage:
+    """What preparing a scenario may use."""
+
+    options: Options
+    folder: Path
+    """For files."""
+    closing: contextlib.ExitStack
+    """Closed after the scenario."""
+
+
+@dataclass(frozen=True)
 class Scenario:
     """What is done to a stage, how often, and what may come of it."""
 
@@ -51,8 +63,8 @@ class Scenario:
     """
     settings: tuple[Setting, ...] = TCP
     cast: Cast = field(default_factory=Cast)
-    prepare: Callable[[Cast, Options, Path], Cast] = lambda cast, options, folder: cast
-    """Fits the cast to the machine; may raise NotTried. The folder is for its files."""
+    prepare: Callable[[Cast, Backstage], Cast] = lambda cast, backstage: cast
+    """Fits the cast to the machine; may raise NotTried."""
     settles_s: float = 20.0
     """How long the device may need to give back what it had for peers that went."""
     memory: int = 64 * MIB
@@ -91,11 +103,11 @@ def run(scenario: Scenario, setting: Setting, options: Options) -> Row:
     times = max(1, round(scenario.times * options.share))
     row = Row(scenario.name, setting.name, scenario.tried, times)
     begun = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="reliability-") as name:
-        folder = Path(name)
+    with contextlib.ExitStack() as closing:
+        folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="reliability-")))
         try:
             cast = replace(scenario.cast, breach=options.breach)
-            cast = scenario.prepare(cast, options, folder)
+            cast = scenario.prepare(cast, Backstage(options, folder, closing))
             with Stage(setting, folder / "stage", cast) as stage:
                 row.found.faults = stage.faults
                 scenario.act(stage, times)

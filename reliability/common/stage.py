@@ -6,16 +6,19 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from reliability.common import accounts, journal
 from reliability.common.journal import Published, Settled
 from reliability.common.program import PATIENCE_S, Program, ProgramFault
 from reliability.common.resources import Resources
 from reliability.common.setting import Keys, Setting
+
+T = TypeVar("T")
 
 KINDS = ("sync", "asyncio")
 ANY_PORT = "tcp://127.0.0.1:*"
@@ -43,6 +46,8 @@ class Cast:
     """Of the device and the witnesses."""
     device_path: str = ""
     """Stands first on the device's import path."""
+    stops: bool = True
+    """False: the device cannot be stopped in order, and is killed."""
     breach: str = ""
     """A promise that the witnesses break on purpose, to see that it is told."""
 
@@ -104,7 +109,6 @@ class Stage:
             self._ready(self.prober)
             for kind in KINDS:
                 self.add_witness(kind)
-            self.before = self.sample()
             opened.pop_all()
         return self
 
@@ -164,6 +168,9 @@ class Stage:
 
     def stop_device(self) -> None:
         """Stop it in order; it must end by itself."""
+        if not self.cast.stops:
+            self.device.kill()
+            return
         if self.device.ask(do="stop")["alive"]:
             self.faults.append("the device's thread has not ended after stop()")
         self.device.ended()
@@ -182,8 +189,18 @@ class Stage:
 
     # ---- witnesses
 
-    def add_witness(self, kind: str, address: str = "", **options: Any) -> Program:
-        """Let another one ask and follow, at the device's address or by way of another."""
+    def add_witness(
+        self,
+        kind: str,
+        address: str = "",
+        settings: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Program:
+        """Let another one ask and follow, at the device's address or by way of another.
+
+        What the device uses then is what it may use at the end. ``settings`` are further ones of
+        the role, ``options`` those of Program.
+        """
         who = len(self._outcomes) + 1
         self._outcomes[who] = self.outcomes_of(who)
         witness = self._program(
@@ -196,6 +213,7 @@ class Stage:
                 "timeout_s": self.cast.timeout_s,
                 "follow": self.cast.updates_per_s > 0,
                 "breach": self.cast.breach,
+                **(settings or {}),
             },
             **{
                 "python": self.cast.witness_python,
@@ -205,7 +223,12 @@ class Stage:
         )
         self._ready(witness)
         self.witnesses.append(witness)
+        self.before = self.sample()
         return witness
+
+    def keep(self, opened: AbstractContextManager[T]) -> T:
+        """Enter what has to stay until the end of the stage."""
+        return self._open.enter_context(opened)
 
     def answered(self) -> list[int]:
         """Return how many requests of each witness were answered so far."""
@@ -223,9 +246,9 @@ class Stage:
         """Return the file for the outcomes of somebody's requests."""
         return self._folder / f"{who}.outcomes"
 
-    def helper(self, role: str, **settings: Any) -> Program:
+    def helper(self, role: str, *, before: Sequence[str] = (), **settings: Any) -> Program:
         """Start another role, closed with the stage."""
-        return self._program(role, settings)
+        return self._program(role, settings, before=before)
 
     # ---- the end
 

@@ -7,7 +7,9 @@ its files; ``updates_per_s``, 0 for none; ``data_values``, floats in its data.
 from __future__ import annotations
 
 import ctypes
+import resource
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ def main(settings: dict[str, Any]) -> None:
     arguments = dict(settings["server"])
     if settings["keys"] is not None:
         arguments["security"] = security_of_server(settings["keys"])
-    server = ServerLHC("device", settings["address"], 1, "MOTOR", **arguments)
+    server = ServerLHC("device", settings["address"], 1, "MOTOR", {}, **arguments)
     applied = Applied(Path(settings["journal"] + ".applied"))
 
     def carry_out(data: dict[str, Any]) -> None:
@@ -42,7 +44,7 @@ def main(settings: dict[str, Any]) -> None:
         published = Published(Path(settings["journal"] + ".published"))
         publishing = Publishing(server, published, settings["updates_per_s"])
         published.note(server.epoch, 0)
-    say(address=server.address, epoch=getattr(server, "epoch", 0))
+    say(address=server.address)
     if publishing is not None:
         publishing.start()
     for command in commands():
@@ -69,6 +71,13 @@ def answer(server: Any, publishing: Publishing | None, command: dict[str, Any]) 
         return {kind.name: count for kind, count in server.stats().refused.items()}
     if command["do"] == "connections":
         return {"count": server.stats().connections}
+    if command["do"] == "time":
+        return {"time": time.time()}
+    if command["do"] == "limit":  # the soft one; None: what there was
+        name = getattr(resource, command["name"])
+        hard = resource.getrlimit(name)[1]
+        resource.setrlimit(name, (hard if command["value"] is None else command["value"], hard))
+        return {}
     raise ValueError(f"no such command: {command}")
 
 
@@ -97,9 +106,9 @@ class Publishing(threading.Thread):
         while not self._over.wait(self._pause_s):
             number = self.number + 1
             data: dict[str, Any] = {"n": number}
-            if number % ARRAY_EACH == 0:
-                data["array"] = np.full(1000, number % 251, "u1")
             try:
+                if number % ARRAY_EACH == 0:
+                    data["array"] = np.full(1000, number % 251, "u1")
                 given = self._server.publish("s", data)
             except MemoryError:
                 continue  # nothing was published
