@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from reliability.common.scenario import Backstage, NotTried, Scenario
-from reliability.common.stage import Cast, Stage
+from reliability.common.cast import Cast
+from reliability.common.stage import Stage
 from reliability.common.traffic import flows, wait_until
 
 JUMPS_S = (3600, -3600, 86_400, -86_400, 10 * 365 * 86_400, 0)

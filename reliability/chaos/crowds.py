@@ -13,15 +13,15 @@ PATIENCE_S = 1800.0
 
 def at_once(stage: Stage, times: int) -> None:
     """Have so many clients connected; each asks three times."""
-    crowd = stage.helper("crowd", count=times, together=True)
-    assert crowd.hear(PATIENCE_S)["answered"] == times * ROUNDS
+    with stage.helper("crowd", count=times, together=True) as crowd:
+        assert crowd.hear(PATIENCE_S)["answered"] == times * ROUNDS
     flows(stage)
 
 
 def over_time(stage: Stage, times: int) -> None:
     """Let one client after the other connect, ask and go."""
-    crowd = stage.helper("crowd", count=times, together=False)
-    assert crowd.hear(PATIENCE_S)["answered"] == times
+    with stage.helper("crowd", count=times, together=False) as crowd:
+        assert crowd.hear(PATIENCE_S)["answered"] == times
     flows(stage)
 
 

@@ -7,7 +7,8 @@ import contextlib
 from reliability.common.peers import RawPeer, connect, greet, request
 from reliability.common.resources import MIB, Resources
 from reliability.common.scenario import Scenario
-from reliability.common.stage import Cast, Stage
+from reliability.common.cast import Cast
+from reliability.common.stage import Stage
 from reliability.common.traffic import flows
 
 SPARE_DESCRIPTORS = 10

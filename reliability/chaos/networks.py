@@ -9,7 +9,8 @@ from dataclasses import replace
 from reliability.common.peers import NetworkUnavailable, OtherNetwork, Proxy, other_network
 from reliability.common.scenario import Backstage, NotTried, Scenario
 from reliability.common.setting import ALL
-from reliability.common.stage import KINDS, Cast, Stage
+from reliability.common.cast import Cast
+from reliability.common.stage import KINDS, Stage
 from reliability.common.traffic import flows, wait_until
 
 SILENT_S = 3.0
@@ -38,7 +39,7 @@ class Elsewhere:
         assert network is not None
         for kind in KINDS:
             stage.add_witness(kind, before=network.before)
-        peers = stage.helper("elsewhere", before=network.before, count=HALF_OPEN)
+        peers = stage.keep(stage.helper("elsewhere", before=network.before, count=HALF_OPEN))
         peers.hear()
         for number in range(times):
             network.cut_off()

@@ -9,7 +9,8 @@ from reliability.chaos.restarts import killed
 from reliability.common.peers import OriginalUnavailable, original_path
 from reliability.common.scenario import Backstage, NotTried, Scenario
 from reliability.common.setting import PLAIN
-from reliability.common.stage import Cast, Stage
+from reliability.common.cast import Cast
+from reliability.common.stage import Stage
 
 CLIENTS = 2
 

@@ -13,7 +13,8 @@ from reliability.common.peers import RawPeer, connect, greet, request
 from reliability.common.resources import MIB
 from reliability.common.scenario import Scenario
 from reliability.common.setting import ALL
-from reliability.common.stage import Cast, Stage
+from reliability.common.cast import Cast
+from reliability.common.stage import Stage
 from reliability.common.traffic import flows, wait_until
 
 CONNECTIONS = 20
@@ -23,11 +24,9 @@ HANDSHAKE_MS = 2000
 def killed_mid_frame(stage: Stage, times: int) -> None:
     """Kill a process with twenty connections, each cut short at another byte."""
     for seed in range(times):
-        peer = stage.helper(
-            "half_speaker", connections=CONNECTIONS, seed=seed, address=stage.address
-        )
-        peer.hear()
-        peer.kill()
+        with stage.helper("half_speaker", connections=CONNECTIONS, seed=seed) as peer:
+            peer.hear()
+            peer.kill()
     flows(stage)
 
 

@@ -14,7 +14,8 @@ from typing import Any
 from reliability.common.program import ProgramFault
 from reliability.common.resources import MIB
 from reliability.common.setting import TCP, Setting
-from reliability.common.stage import Cast, Found, Stage
+from reliability.common.cast import Cast, Found
+from reliability.common.stage import Stage
 
 SILENT_S = 10.0
 """A device that nothing was done to answers within this, on any machine."""
@@ -112,7 +113,7 @@ def run(scenario: Scenario, setting: Setting, options: Options) -> Row:
                 row.found.faults = stage.faults
                 scenario.act(stage, times)
                 row.found = stage.finish(scenario.settles_s)
-                _judge(row.found, stage.outage_s, scenario.memory)
+                judge(row.found, stage.outage_s, scenario.memory)
         except NotTried as reason:
             row.not_tried = str(reason)
         except (ProgramFault, AssertionError, OSError, subprocess.SubprocessError) as fault:
@@ -121,7 +122,7 @@ def run(scenario: Scenario, setting: Setting, options: Options) -> Row:
     return row
 
 
-def _judge(found: Found, outage_s: float, memory: int) -> None:
+def judge(found: Found, outage_s: float, memory: int) -> None:
     """Make faults of the figures that break a promise."""
     requests = found.requests
     for count, what in (

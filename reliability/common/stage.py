@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 from reliability.common import accounts, journal
-from reliability.common.journal import Published, Settled
+from reliability.common.cast import Cast, Found
+from reliability.common.journal import Published
 from reliability.common.program import PATIENCE_S, Program, ProgramFault
 from reliability.common.resources import Resources
 from reliability.common.setting import Keys, Setting
@@ -21,57 +20,6 @@ from reliability.common.setting import Keys, Setting
 T = TypeVar("T")
 
 KINDS = ("sync", "asyncio")
-ANY_PORT = "tcp://127.0.0.1:*"
-
-
-@dataclass(frozen=True)
-class Cast:
-    """Who is on a stage, and how they are run."""
-
-    server: Mapping[str, Any] = field(default_factory=dict)
-    """Arguments of the device's ServerLHC."""
-    address: str = ANY_PORT
-    updates_per_s: float = 200.0
-    """0: it has no streams."""
-    data_values: int = 10
-    """Floats in the device's data."""
-    request_pause_s: float = 0.005
-    timeout_s: float = 1.0
-    """Of the witnesses' requests."""
-    device_python: str = sys.executable
-    witness_python: str = sys.executable
-    before_device: Sequence[str] = ()
-    """A command that runs the device's interpreter."""
-    environment: Mapping[str, str] = field(default_factory=dict)
-    """Of the device and the witnesses."""
-    device_path: str = ""
-    """Stands first on the device's import path."""
-    stops: bool = True
-    """False: the device cannot be stopped in order, and is killed."""
-    breach: str = ""
-    """A promise that the witnesses break on purpose, to see that it is told."""
-
-
-@dataclass
-class Found:
-    """What there is to say at the end; ``faults`` in words."""
-
-    requests: Settled = field(default_factory=Settled)
-    received: int = 0
-    told: int = 0
-    """Updates told as lost."""
-    unsaid: int = 0
-    """Updates that died with a server that was killed."""
-    lost: int = 0
-    doubled: int = 0
-    out_of_order: int = 0
-    longest_s: float = 0.0
-    """The longest time without an answer."""
-    stalled_s: float = 0.0
-    """The longest time for which the prober itself did not run."""
-    before: Resources | None = None
-    after: Resources | None = None
-    faults: list[str] = field(default_factory=list)
 
 
 class Stage:
@@ -97,6 +45,7 @@ class Stage:
         self._open = contextlib.ExitStack()
         self._lives = 0
         self._outcomes: dict[int, Path] = {}
+        self._watched: list[int] = []
 
     # ---- its beginning
 
@@ -105,7 +54,7 @@ class Stage:
         with contextlib.ExitStack() as opened:
             opened.enter_context(self._open)
             self.start_device()
-            self.prober = self._program("prober", {"pause_s": 0.005})
+            self.prober = self.keep(self.helper("prober", pause_s=0.005))
             self._ready(self.prober)
             for kind in KINDS:
                 self.add_witness(kind)
@@ -119,12 +68,6 @@ class Stage:
         traceback: TracebackType | None,
     ) -> None:
         self._open.close()
-
-    def _program(self, role: str, settings: Mapping[str, Any], **options: Any) -> Program:
-        given = {"address": self.address, "keys": self.client_keys(), **settings}
-        program = Program(role, given, self._folder, **options)
-        self._open.enter_context(program)
-        return program
 
     def _ready(self, program: Program) -> None:
         if not program.hear()["ready"]:
@@ -143,6 +86,8 @@ class Stage:
 
     def start_device(self) -> None:
         """Start it, again where it was."""
+        if self._lives:
+            self.device.close()
         self._lives += 1
         environment = dict(self.cast.environment)
         if self.cast.device_path:
@@ -150,7 +95,7 @@ class Stage:
         arguments = dict(self.cast.server)
         if self.setting.transport != "tcp":
             arguments["transport"] = self.setting.transport
-        self.device = self._program(
+        self.device = Program(
             "device",
             {
                 "address": self.address or self.cast.address,
@@ -160,10 +105,11 @@ class Stage:
                 "updates_per_s": self.cast.updates_per_s,
                 "data_values": self.cast.data_values,
             },
+            self._folder,
             python=self.cast.device_python,
-            before=self.cast.before_device,
             environment=environment,
         )
+        self.keep(self.device)
         self.address = self.device.hear()["address"]
 
     def stop_device(self) -> None:
@@ -201,30 +147,40 @@ class Stage:
         What the device uses then is what it may use at the end. ``settings`` are further ones of
         the role, ``options`` those of Program.
         """
-        who = len(self._outcomes) + 1
-        self._outcomes[who] = self.outcomes_of(who)
-        witness = self._program(
-            f"{kind}_witness",
-            {
-                "address": address or self.address,
-                "who": who,
-                "outcomes": str(self._outcomes[who]),
-                "pause_s": self.cast.request_pause_s,
-                "timeout_s": self.cast.timeout_s,
-                "follow": self.cast.updates_per_s > 0,
-                "breach": self.cast.breach,
-                **(settings or {}),
-            },
-            **{
-                "python": self.cast.witness_python,
-                "environment": self.cast.environment,
-                **options,
-            },
-        )
-        self._ready(witness)
+        witness = self.keep(self.client(kind, address, settings, **options))
+        self._watched.append(len(self._outcomes))
         self.witnesses.append(witness)
         self.before = self.sample()
         return witness
+
+    def client(
+        self,
+        kind: str,
+        address: str = "",
+        settings: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Program:
+        """Return a client as witnesses are, for somebody else to end; its requests are counted."""
+        who = self.actor()
+        given = {
+            "address": address or self.address,
+            "keys": self.client_keys(),
+            "who": who,
+            "outcomes": str(self.outcomes_of(who)),
+            "pause_s": self.cast.request_pause_s,
+            "timeout_s": self.cast.timeout_s,
+            "follow": self.cast.updates_per_s > 0,
+            "breach": self.cast.breach,
+            **(settings or {}),
+        }
+        ways = {"python": self.cast.witness_python, "environment": self.cast.environment}
+        client = Program(f"{kind}_witness", given, self._folder, **{**ways, **options})
+        try:
+            self._ready(client)
+        except BaseException:
+            client.close()
+            raise
+        return client
 
     def keep(self, opened: AbstractContextManager[T]) -> T:
         """Enter what has to stay until the end of the stage."""
@@ -232,8 +188,7 @@ class Stage:
 
     def answered(self) -> list[int]:
         """Return how many requests of each witness were answered so far."""
-        count = len(self.witnesses)
-        files = [self.outcomes_of(who) for who in range(1, count + 1)]
+        files = [self.outcomes_of(who) for who in self._watched]
         return [path.read_bytes().count(journal.ANSWERED) for path in files]
 
     def actor(self) -> int:
@@ -247,8 +202,9 @@ class Stage:
         return self._folder / f"{who}.outcomes"
 
     def helper(self, role: str, *, before: Sequence[str] = (), **settings: Any) -> Program:
-        """Start another role, closed with the stage."""
-        return self._program(role, settings, before=before)
+        """Start another role, for somebody else to end."""
+        given = {"address": self.address, "keys": self.client_keys(), **settings}
+        return Program(role, given, self._folder, before=before)
 
     # ---- the end
 
