@@ -7,8 +7,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from reliability.common.scenario import Backstage, NotTried, Scenario
 from reliability.common.cast import Cast
+from reliability.common.scenario import Backstage, NotTried, Scenario
 from reliability.common.stage import Stage
 from reliability.common.traffic import flows, wait_until
 

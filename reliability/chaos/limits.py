@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 
+from reliability.common.cast import Cast
 from reliability.common.peers import RawPeer, connect, greet, request
 from reliability.common.resources import MIB, Resources
 from reliability.common.scenario import Scenario
-from reliability.common.cast import Cast
 from reliability.common.stage import Stage
 from reliability.common.traffic import flows
 

@@ -6,10 +6,10 @@ import random
 import time
 from dataclasses import replace
 
+from reliability.common.cast import Cast
 from reliability.common.peers import NetworkUnavailable, OtherNetwork, Proxy, other_network
 from reliability.common.scenario import Backstage, NotTried, Scenario
 from reliability.common.setting import ALL
-from reliability.common.cast import Cast
 from reliability.common.stage import KINDS, Stage
 from reliability.common.traffic import flows, wait_until
 

@@ -6,10 +6,10 @@ import socket
 from dataclasses import replace
 
 from reliability.chaos.restarts import killed
+from reliability.common.cast import Cast
 from reliability.common.peers import OriginalUnavailable, original_path
 from reliability.common.scenario import Backstage, NotTried, Scenario
 from reliability.common.setting import PLAIN
-from reliability.common.cast import Cast
 from reliability.common.stage import Stage
 
 CLIENTS = 2
@@ -32,9 +32,7 @@ def original_server(cast: Cast, backstage: Backstage) -> Cast:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     address = f"tcp://127.0.0.1:{port}"
-    return replace(
-        cast, device_path=_original(), address=address, updates_per_s=0, stops=False
-    )
+    return replace(cast, device_path=_original(), address=address, updates_per_s=0, stops=False)
 
 
 def original_clients(stage: Stage, times: int) -> None:

@@ -1,4 +1,4 @@
-"""Processes that are stopped and continued: one end, the other, or both, as when a lid is closed."""
+"""Processes that are stopped and continued: one end, the other, or both, as of a laptop."""
 
 from __future__ import annotations
 

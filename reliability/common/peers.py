@@ -12,6 +12,7 @@ _TESTS = str(Path(__file__).resolve().parents[2] / "tests")
 if _TESTS not in sys.path:
     sys.path.append(_TESTS)
 
+from support.machine import within  # noqa: E402
 from support.networks import NetworkUnavailable, OtherNetwork, other_network  # noqa: E402
 from support.original import OriginalUnavailable, original_path  # noqa: E402
 from support.peers import request  # noqa: E402
@@ -30,6 +31,7 @@ __all__ = [
     "original_path",
     "other_network",
     "request",
+    "within",
 ]
 
 PATIENCE_S = 30.0

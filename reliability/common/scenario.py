@@ -11,14 +11,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from reliability.common.cast import Cast, Found
+from reliability.common.peers import within
 from reliability.common.program import ProgramFault
 from reliability.common.resources import MIB
 from reliability.common.setting import TCP, Setting
-from reliability.common.cast import Cast, Found
 from reliability.common.stage import Stage
 
-SILENT_S = 10.0
-"""A device that nothing was done to answers within this, on any machine."""
+SILENT_S = within(10)
+"""A device that nothing was done to answers within this, where the prober itself may run."""
 
 
 class NotTried(Exception):
@@ -135,9 +136,10 @@ def judge(found: Found, outage_s: float, memory: int) -> None:
     ):
         if count:
             found.faults.append(f"{count} {what}")
-    if found.longest_s > outage_s + SILENT_S:
+    if found.longest_s > outage_s + found.stalled_s + SILENT_S:
         found.faults.append(f"no answer for {found.longest_s:.1f} s")
-    assert found.before is not None and found.after is not None
+    assert found.before is not None
+    assert found.after is not None
     grown = found.after.memory - found.before.memory
     if grown > memory:
         found.faults.append(f"the device uses {grown / MIB:.0f} MiB more than before")

@@ -5,6 +5,7 @@ Settings: ``address``, ``connections``, ``seed``.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 from typing import Any
@@ -38,10 +39,8 @@ def main(settings: dict[str, Any]) -> None:
     for _ in range(settings["connections"]):
         peer = connect(settings["address"])
         open_ones.append(peer)
-        try:
+        with contextlib.suppress(ConnectionError):  # it was no request, and the device has closed
             peer.sendall(words(chance))
-        except ConnectionError:
-            pass  # it was no request, and the device has closed
     say(ready=True)
     for _ in commands():
         return

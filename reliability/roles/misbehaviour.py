@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -26,11 +27,8 @@ def _call_back(server: Any, data: dict[str, Any]) -> None:
     security = security_of_client(data["keys"])
     with ClientLHC(server.address, timeout_s=5, security=security) as client:
         assert "positions" in client.get()
-        try:
+        with contextlib.suppress(RequestTimeout):
             client.opt({"who": data["who"], "number": data["inner"]}, timeout_s=0.2)
-        except RequestTimeout as problem:
-            assert problem.reason is None
-        else:
             raise AssertionError("carried out within a callback")
 
 

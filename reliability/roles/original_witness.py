@@ -28,6 +28,7 @@ class Witness(threading.Thread):
     def run(self) -> None:
         """Ask until it is over."""
         import zmq
+
         from laplace_server import protocol
 
         outcomes = Outcomes(Path(self._settings["outcomes"]))

@@ -74,7 +74,7 @@ class Witness:
 
     def wait_begun(self) -> bool:
         """Wait for the first answer and the first update; False: they did not come."""
-        return all([self.begun.acquire(timeout=30) for _ in self._threads])
+        return all(self.begun.acquire(timeout=30) for _ in self._threads)
 
     def finish(self, last: tuple[int, int] | None) -> dict[str, Any]:
         """End with that update; return the account."""

@@ -1,1 +1,1 @@
-"""A mixed load for minutes or hours, with restarts and all that scenarios do; ``run.py`` runs it."""
+"""A mixed load for minutes or hours, with restarts, and what scenarios do beside it."""
