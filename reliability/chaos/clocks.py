@@ -53,7 +53,8 @@ def jump(stage: Stage, times: int) -> None:
         file.write_text(f"{offset:+d}")
 
         def has_jumped(offset: int = offset) -> bool:
-            return abs(stage.device.ask(do="time")["time"] - time.time() - offset) < 60
+            theirs: float = stage.device.ask(do="time")["time"]
+            return abs(theirs - time.time() - offset) < 60
 
         wait_until(has_jumped, f"the device's clock is off by {offset} s")
         flows(stage)

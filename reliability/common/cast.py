@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from reliability.common.journal import Settled
+from reliability.common import accounts
+from reliability.common.journal import Settled, settle
 from reliability.common.resources import Resources
 
 ANY_PORT = "tcp://127.0.0.1:*"
@@ -59,3 +62,21 @@ class Found:
     before: Resources | None = None
     after: Resources | None = None
     faults: list[str] = field(default_factory=list)
+
+    def count_updates(
+        self, reports: Iterable[Mapping[str, Any]], published: Mapping[int, int]
+    ) -> None:
+        """Add what witnesses report; ``published``: for each epoch, the number of its last."""
+        for report in reports:
+            for name in ("received", "told", "lost", "doubled", "out_of_order"):
+                setattr(self, name, getattr(self, name) + report[name])
+            self.unsaid += accounts.unsaid(report, published)
+            self.faults += report["wrong"] + accounts.against_published(report, published)
+
+    def count_requests(
+        self, outcomes: Mapping[int, Path], carried_out: Counter[tuple[int, int]]
+    ) -> None:
+        """Add what became of requests; ``outcomes``: the file of each client."""
+        for who, path in outcomes.items():
+            if path.exists():
+                self.requests.add(settle(who, path, carried_out))

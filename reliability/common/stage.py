@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from reliability.common import accounts, journal
+from reliability.common import journal
 from reliability.common.cast import Cast, Found
 from reliability.common.journal import Published
 from reliability.common.program import PATIENCE_S, Program, ProgramFault
@@ -41,6 +41,7 @@ class Stage:
         self.before: Resources | None = None
         self.faults: list[str] = []
         self.witnesses: list[Program] = []
+        self.device: Program
         self._folder = folder
         self._open = contextlib.ExitStack()
         self._lives = 0
@@ -227,8 +228,10 @@ class Stage:
         for program in (*self.witnesses, self.prober):
             program.ended()
         self.stop_device()
-        self._count_updates(reports, found)
-        self._count_requests(found)
+        published = dict(Published.read(path) for path in self._folder.glob("life-*.published"))
+        found.count_updates(reports, published)
+        carried_out = journal.applied(self._folder.glob("life-*.applied"))
+        found.count_requests(self._outcomes, carried_out)
         return found
 
     def _settled(self, settles_s: float, faults: list[str]) -> Resources:
@@ -246,20 +249,3 @@ class Stage:
                 faults += [f"after {settles_s:g} s there are {each}" for each in many]
                 return now
             time.sleep(0.05)
-
-    def _count_updates(self, reports: list[dict[str, Any]], found: Found) -> None:
-        if not self.cast.updates_per_s:
-            return
-        files = sorted(self._folder.glob("life-*.published"))
-        published = dict(Published.read(path) for path in files)
-        for report in reports:
-            for name in ("received", "told", "lost", "doubled", "out_of_order"):
-                setattr(found, name, getattr(found, name) + report[name])
-            found.unsaid += accounts.unsaid(report, published)
-            found.faults += report["wrong"] + accounts.against_published(report, published)
-
-    def _count_requests(self, found: Found) -> None:
-        carried_out = journal.applied(sorted(self._folder.glob("life-*.applied")))
-        for who, outcomes in self._outcomes.items():
-            if outcomes.exists():
-                found.requests.add(journal.settle(who, outcomes, carried_out))

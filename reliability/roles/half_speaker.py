@@ -28,7 +28,7 @@ def words(chance: random.Random) -> bytes:
     else:
         body = request("PING") if chance.random() < 0.7 else chance.randbytes(_LARGE)
         message = RawPeer.frame(b"", more=True) + RawPeer.frame(body)
-        said = RawPeer.GREETING + RawPeer.ready() + message
+        said = bytes(RawPeer.GREETING + RawPeer.ready() + message)
     return said[: chance.randrange(1, len(said))]
 
 

@@ -44,7 +44,7 @@ class Witness(threading.Thread):
             socket.send_json(protocol.make_opt_update("original", "device", data=data))
             number += 1
             try:
-                reply = socket.recv_json()
+                reply: Any = socket.recv_json()
             except zmq.Again:
                 socket.close()
                 socket = None

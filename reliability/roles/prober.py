@@ -22,7 +22,7 @@ class Prober(threading.Thread):
         super().__init__(name="prober", daemon=True)
         self.asked = self.answered = 0
         self.longest_s = 0.0
-        """From the first question that got no answer to the next answer; at least of one question."""
+        """From a question to its answer, or from the first that got none to the next answer."""
         self.stalled_s = 0.0
         """The longest that this process itself had to wait beyond a pause."""
         self.first_answer = threading.Event()
