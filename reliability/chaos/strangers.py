@@ -142,7 +142,8 @@ SCENARIOS = (
         killed_mid_frame,
         ALL,
     ),
-    Scenario("strangers-byte-wise", f"{CONNECTIONS} byte-wise senders", 10, byte_wise, ALL),
+    # libzmq itself closes most such connections, those to a bare ROUTER too.
+    Scenario("strangers-byte-wise", f"{CONNECTIONS} byte-wise senders", 10, byte_wise),
     Scenario(
         "strangers-slow",
         f"senders too slow for a handshake, beside {CONNECTIONS} whose request takes 4 s",
