@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
 from pathlib import Path
 
 from reliability.chaos import SCENARIOS
@@ -48,6 +50,9 @@ def main(about: str) -> int:
         for scenario, setting in chosen:
             print(f"{scenario.name} [{setting.name}]: {scenario.tried}, {scenario.times:,} times")
         return 0
+    other = release_of(options.other) if options.other else ""
+    if other is None:
+        parser.error(f"{options.other} has no laplace-server")
     allow_descriptors(DESCRIPTORS)
     rows = []
     for scenario, setting in chosen:
@@ -55,10 +60,25 @@ def main(about: str) -> int:
         row = run(scenario, setting, Options(options.share, options.breach, options.other))
         print(verdict(row), flush=True)
         rows.append(row)
-        report.write(rows, options.output)
+        report.write(rows, options.output, other)
     broken = sum(not row.held for row in rows)
-    print(f"{len(rows) - broken} of {len(rows)} held; written to {options.output}/")
+    untried = sum(bool(row.not_tried) for row in rows)
+    held = len(rows) - broken - untried
+    print(f"{held} held, {broken} broken, {untried} not tried; written to {options.output}/")
     return 1 if broken else 0
+
+
+def release_of(python: str) -> str | None:
+    """Return the version of this package that another Python has; None: it has none."""
+    script = "from importlib import metadata; print(metadata.version('laplace-server'))"
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    try:
+        asked = subprocess.run(
+            [python, "-c", script], capture_output=True, text=True, env=variables, cwd=os.sep
+        )
+    except OSError:
+        return None
+    return asked.stdout.strip() if asked.returncode == 0 else None
 
 
 def verdict(row: Row) -> str:

@@ -74,9 +74,9 @@ def table(rows: Sequence[Row]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-def write(rows: Sequence[Row], folder: Path) -> None:
-    """Write ``chaos.json`` and ``chaos.md`` into a folder."""
+def write(rows: Sequence[Row], folder: Path, other: str = "") -> None:
+    """Write ``chaos.json`` and ``chaos.md``; ``other``: the version of the other release."""
     folder.mkdir(parents=True, exist_ok=True)
-    told = {"machine": machine(), "rows": [row.plain() for row in rows]}
+    told = {"machine": machine(), "other": other, "rows": [row.plain() for row in rows]}
     (folder / "chaos.json").write_text(json.dumps(told, indent=1) + "\n")
     (folder / "chaos.md").write_text(table(rows), encoding="utf-8")

@@ -47,10 +47,13 @@ def test_a_broken_promise_is_told(run: Run, tmp_path: Path, breach: str, figure:
     assert "**no**" in (tmp_path / "chaos.md").read_text()
 
 
-def test_the_list_and_wrong_names(run: Run) -> None:
+def test_the_list_and_wrong_names(run: Run, tmp_path: Path) -> None:
     done = run("run.py", "--list")
     assert done.returncode == 0
     assert "crowds-over-time [tcp, secured]: clients one after the other, 100,000" in done.stdout
     done = run("run.py", "--only", "nothing-such")
     assert done.returncode == 2
     assert "there are strangers-killed" in done.stderr
+    done = run("run.py", "--other", tmp_path / "no-python")
+    assert done.returncode == 2
+    assert "no-python has no laplace-server" in done.stderr
