@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from reliability.common.program import SLOWNESS
+
 # Behind all others: what stands in there is named ``support``.
 _TESTS = str(Path(__file__).resolve().parents[2] / "tests")
 if _TESTS not in sys.path:
     sys.path.append(_TESTS)
 
-from support.machine import within  # noqa: E402
 from support.networks import NetworkUnavailable, OtherNetwork, other_network  # noqa: E402
 from support.original import OriginalUnavailable, original_path  # noqa: E402
 from support.peers import request  # noqa: E402
@@ -31,10 +32,9 @@ __all__ = [
     "original_path",
     "other_network",
     "request",
-    "within",
 ]
 
-PATIENCE_S = 30.0
+PATIENCE_S = 30.0 * SLOWNESS
 
 
 def host_and_port(address: str) -> tuple[str, int]:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from reliability.common.cast import Cast, Found
-from reliability.common.peers import within
+from reliability.common.program import SLOWNESS
 from reliability.common.resources import MIB
 from reliability.common.setting import TCP, Setting
 from reliability.common.stage import Stage
 
-SILENT_S = within(10)
+SILENT_S = 10.0 * SLOWNESS
 """A device that nothing was done to answers within this, where the prober itself may run."""
 
 

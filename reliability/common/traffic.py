@@ -28,7 +28,13 @@ def flows(stage: Stage) -> None:
         AssertionError, ProgramFault: they are not, or one has ended.
     """
     begin = stage.answered()
-    wait_until(
-        lambda: all(now > then + 5 for now, then in zip(stage.answered(), begin, strict=True)),
-        "witnesses are answered again",
-    )
+
+    def behind() -> list[str]:
+        """Return the names of the witnesses that still wait."""
+        counts = zip(stage.witnesses, stage.answered(), begin, strict=True)
+        return [witness.name for witness, now, then in counts if now <= then + 5]
+
+    try:
+        wait_until(lambda: not behind(), "witnesses are answered again")
+    except AssertionError as fault:
+        raise AssertionError(f"{fault}; still waiting: {', '.join(behind())}") from None
