@@ -1,0 +1,1 @@
+"""What scenarios and the soak share: processes, ledgers, resources, the stage."""

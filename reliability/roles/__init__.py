@@ -1,0 +1,1 @@
+"""The programs that take part, each run in a process of its own by ``child.py``."""
