@@ -16,6 +16,8 @@ from support.waiting import eventually
 from laplace_server import ServerLHC
 from laplace_server.cli.health import Figure, Limit, State
 from laplace_server.security import ServerSecurity, own_keys
+from laplace_server.security import folder as folders
+from laplace_server.security.certificates import write_pair
 
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
 
@@ -188,16 +190,16 @@ def test_statistics_that_are_none(payload: dict[str, Any]) -> None:
 
 @pytest.mark.transports("tcp")
 def test_a_server_with_keys(home: Path, make_server: MakeServer) -> None:
-    run("keys", "new", "stage", "--folder", "keys")
+    folder = home / "keys"
+    folders.make(folder, "stage")
+    own_keys.make_folders()
+    (folder / "allowed" / "pings").mkdir(mode=0o700)
+    (folder / "allowed" / "pings" / "commands.txt").write_text("PING\n")
     for name, role in (("anna", "view"), ("bert", "pings")):
-        run("keys", "new", name)
-        public_key = own_keys.keys_folder() / f"{name}.key"
-        if role == "pings":
-            (home / "keys/allowed/pings").mkdir(mode=0o700)
-            (home / "keys/allowed/pings/commands.txt").write_text("PING\n")
-        run("keys", "allow", str(public_key), "--role", role, "--folder", "keys")
-    server = make_server(security=ServerSecurity.from_folder("keys"))
-    run("keys", "trust", address_of(server), "keys/stage.key")
+        write_pair(own_keys.keys_folder(), name)
+        folders.allow(folder, own_keys.keys_folder() / f"{name}.key", role, None)
+    server = make_server(security=ServerSecurity.from_folder(folder))
+    own_keys.trust(address_of(server), folder / "stage.key")
     status, line = check(address_of(server), "--key", "anna")
     assert (status, line.split()[1]) == (OK, "OK"), line
     status, line = check(address_of(server), "--key", "bert")
