@@ -95,8 +95,8 @@ def asan(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def fuzz(session: nox.Session) -> None:
-    """Search for bytes that break ZMTP, or another target: `nox -s fuzz -- scan`, or `curve`."""
-    session.run("python", "tests/native/run_fuzz.py", *(session.posargs or ["zmtp"]))
+    """Search for inputs that break the core, a minute a target: `nox -s fuzz -- scan`."""
+    session.run("python", "tests/fuzz/run_fuzz.py", *(session.posargs or ["all"]))
 
 
 @nox.session

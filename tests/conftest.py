@@ -20,6 +20,7 @@ from support.both_clients import KINDS, Kind
 from support.event_loop import LOOPS
 from support.isolated import Child
 from support.machine import OWN_THREADS, SLOWNESS, descriptors, native_threads, within
+from support.native_build import Builder
 from support.parallel import (  # noqa: F401
     pytest_configure,
     pytest_configure_node,
@@ -100,6 +101,14 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that all processes of pytest-xdist have in common."""
     folder = tmp_path_factory.getbasetemp()
     return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def builder(shared_folder: Path) -> Builder:
+    """Builds C++ programs, of objects that all tests share."""
+    folder = shared_folder / "objects"
+    folder.mkdir(exist_ok=True)
+    return Builder(folder)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from support.native_build import (
     THREADS,
     WARNINGS,
     Builder,
-    compiler,
     run,
 )
 from support.sodium import libsodium
@@ -25,13 +23,6 @@ SCANNER = CORE / "requests" / "scan.cpp"
 pytestmark = pytest.mark.skipif(
     not SCANNER.exists(), reason="the sources of the core (csrc/) are not beside the tests"
 )
-
-
-@pytest.fixture(scope="session")
-def builder(shared_folder: Path) -> Builder:
-    folder = shared_folder / "objects"
-    folder.mkdir(exist_ok=True)
-    return Builder(folder)
 
 
 def libzmq() -> Path:
@@ -263,14 +254,3 @@ def test_header_is_plain_c(tmp_path: Path) -> None:
     source.write_text(f'#include "{header}"\n#include "{header}"\nls_envelope envelope;\n')
     flags = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-c"]
     run(command, *flags, source, "-o", tmp_path / "header.o")
-
-
-@pytest.mark.parametrize("target", ["scan", "zmtp", "curve"])
-def test_fuzz_target_for_a_second(target: str) -> None:
-    """A short search, so that the fuzz targets and their runner stay in working order."""
-    compiler()
-    if target == "curve" and libsodium() is None:
-        pytest.skip("pyzmq's libsodium is no file of its own")
-    runner = NATIVE / "run_fuzz.py"
-    output = run(sys.executable, runner, target, "--seconds", "1", "--engine", "standalone")
-    assert "nothing broken" in output

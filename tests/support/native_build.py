@@ -19,7 +19,7 @@ CORE = CHECKOUT / "csrc"
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 THREADS = ["-fsanitize=thread"]
-COMPILE = ["-std=c++17", f"-I{CORE}", f"-I{NATIVE}", "-g1", "-pthread"]
+COMPILE = ["-std=c++17", f"-I{CORE}", f"-I{TESTS}", f"-I{NATIVE}", "-g1", "-pthread"]
 LIBRARIES = {"linux": ["-ldl"], "win32": ["-liphlpapi", "-lws2_32"]}
 LINK = ["-pthread", *LIBRARIES.get(sys.platform, [])]
 

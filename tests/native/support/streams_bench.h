@@ -38,8 +38,8 @@ struct Word {
 };
 
 struct Bench {
-    explicit Bench(Room room = Room::told)
-        : router(room, wake_up, counters), sender(router, streams, epoch, silence_ms, most_of_one) {}
+    explicit Bench(Room room = Room::told, size_t most = most_of_one)
+        : router(room, wake_up, counters), sender(router, streams, epoch, silence_ms, most) {}
 
     std::shared_ptr<Stream> declare(const std::string& name, const History& history = {}) {
         return streams.declare(name, '"' + name + '"', history, false);

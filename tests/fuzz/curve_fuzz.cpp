@@ -1,13 +1,10 @@
 // Fuzz target of CurveZMQ: whoever stands between the two ends, and changes, drops, repeats and swaps what
 // they say, or says what it likes, is never believed: what is taken was said by the other end, in that order.
-// With libFuzzer as it is; with FUZZ_STANDALONE defined it has a main() (support/fuzz_engine.h). libsodium
-// is where LAPLACE_LIBSODIUM says.
 //
 // An input is a row of steps, each a byte of what to do and what that needs. The keys are always the same.
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <deque>
 #include <memory>
 #include <string>
@@ -15,9 +12,10 @@
 #include <utility>
 #include <vector>
 
+#include "fuzz/engine.h"
+#include "fuzz/keys.h"
+#include "fuzz/steps.h"
 #include "support/curve_ends.h"
-#include "support/fuzz_engine.h"
-#include "support/sodium_library.h"
 #include "zmtp/curve_reader.h"
 
 using namespace curve_ends;
@@ -84,47 +82,36 @@ Heard read(CurveTraffic& by, const std::string& body, size_t first, bool tells_l
 
 class Between {
 public:
-    Between(const Keys& keys, const char* data, size_t size) : keys_(keys), data_(data), size_(size) { begin(); }
+    Between(const Keys& keys, const char* data, size_t size) : keys_(keys), data_(data), size_(size), steps_(data, size) {
+        begin();
+    }
 
     // True where a handshake was over.
     bool run() {
-        for (unsigned what = 0; take(what);) {
-            switch (what % step_count) {
+        while (!steps_.empty()) {
+            const unsigned what = steps_.byte() % step_count;
+            switch (what) {
                 case to_server: pass(for_server_, true); break;
                 case to_client: pass(for_client_, false); break;
                 case client_says: say(true); break;
                 case server_says: say(false); break;
                 case another: begin(); break;
                 case foreign: {
-                    std::string made;
-                    unsigned to = 0, count = 0;
-                    take(to);
-                    take(count);
-                    for (unsigned byte = 0; count > 0 && take(byte); --count) made += static_cast<char>(byte);
-                    (to % 2 == 0 ? for_server_ : for_client_).push_front({made, made, false, 0});
+                    std::deque<Waiting>& to = steps_.bit() ? for_client_ : for_server_;
+                    const std::string made(steps_.bytes(steps_.byte()));
+                    to.push_front({made, made, false, 0});
                     break;
                 }
                 case drop:
                     if (!last_->empty()) last_->pop_front();
                     break;
-                default: meddle(what % step_count);
+                default: meddle(what);
             }
         }
         return ready_;
     }
 
 private:
-    bool take(unsigned& byte) {
-        if (at_ == size_) return false;
-        byte = static_cast<unsigned char>(data_[at_++]);
-        return true;
-    }
-    unsigned take_two() {
-        unsigned high = 0, low = 0;
-        take(high);
-        take(low);
-        return high << 8 | low;
-    }
     void demand(bool holds, const char* what) const { fuzz_engine::require(holds, what, data_, size_); }
 
     void begin() {
@@ -141,8 +128,7 @@ private:
 
     void say(bool client) {
         if (!(client ? client_ready_ : server_ready_)) return;
-        unsigned size = 0;
-        take(size);
+        const unsigned size = steps_.byte();
         const std::string text = std::to_string(++said_) + std::string(size * 40, 't');
         CurveTraffic& by = client ? ends_->client.traffic() : ends_->server.traffic();
         last_ = client ? &for_server_ : &for_client_;
@@ -154,16 +140,13 @@ private:
         Waiting& waiting = last_->back();
         std::string& command = waiting.command;
         if (how == change) {
-            const size_t where = take_two();
-            unsigned with = 0;
-            take(with);
+            const size_t where = steps_.two_bytes();
+            const unsigned with = steps_.byte();
             if (!command.empty()) command[where % command.size()] ^= static_cast<char>(with);
         } else if (how == cut) {
-            command.resize(std::min<size_t>(take_two(), command.size()));
+            command.resize(std::min<size_t>(steps_.two_bytes(), command.size()));
         } else if (how == longer) {
-            unsigned more = 0;
-            take(more);
-            command.append(more, 'x');
+            command.append(steps_.byte(), 'x');
         } else if (how == repeat) {
             last_->push_back(Waiting(waiting));
             return;
@@ -219,7 +202,7 @@ private:
     const Keys& keys_;
     const char* const data_;
     const size_t size_;
-    size_t at_ = 0;
+    fuzz_steps::Steps steps_;
     std::unique_ptr<Ends> ends_;
     std::deque<Waiting> for_server_, for_client_;
     std::deque<Waiting>* last_ = &for_server_;
@@ -228,40 +211,22 @@ private:
 };
 
 bool check(const char* data, size_t size) {
-    static const Keys keys = [] {
-        const char* const path = std::getenv("LAPLACE_LIBSODIUM");
-        if (path == nullptr || !sodium_library::load(path)) std::exit(2);
-        sodium_library::fix_random(2);
-        return Keys();
-    }();
-    sodium_library::fix_random(1);
-    return Between(keys, data, size).run();
+    return Between(fuzz_keys::the_same_keys(), data, size).run();
 }
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-    check(reinterpret_cast<const char*>(data), size);
-    return 0;
-}
-
-#ifdef FUZZ_STANDALONE
-
-int main(int argc, char** argv) {
-    const auto steps = [](std::initializer_list<int> all) { return std::string(all.begin(), all.end()); };
+fuzz_engine::Target fuzz_engine::target() {
+    using fuzz_steps::steps;
     const std::string handshake = steps({to_server, to_client, to_server, to_client});
     const std::string talk = steps({client_says, 1, server_says, 2, to_server, to_client});
-    return fuzz_engine::run({check,
-                             "through the handshake",
-                             {steps({to_server}), steps({to_client}), steps({client_says, 3}), steps({server_says, 0}),
-                              steps({change, 0, 80, 1}), steps({change, 1, 1, 64}), steps({cut, 0, 33}),
-                              steps({longer, 1}), steps({repeat}), steps({swap}), steps({drop}), steps({another}),
-                              steps({foreign, 0, 2, 5, 'H'}), handshake, talk},
-                             {handshake + talk + talk,
-                              handshake + steps({client_says, 0, client_says, 0, swap, to_server, to_server}),
-                              steps({repeat, to_server, repeat, to_client, to_server, to_server, to_client}) + talk,
-                              handshake + steps({client_says, 9, repeat, another}) + handshake + talk}},
-                            argc, argv);
+    return {check,
+            "through the handshake",
+            {steps({to_server}), steps({to_client}), steps({client_says, 3}), steps({server_says, 0}),
+             steps({change, 0, 80, 1}), steps({change, 1, 1, 64}), steps({cut, 0, 33}), steps({longer, 1}),
+             steps({repeat}), steps({swap}), steps({drop}), steps({another}), steps({foreign, 0, 2, 5, 'H'}),
+             handshake, talk},
+            {handshake + talk + talk, handshake + steps({client_says, 0, client_says, 0, swap, to_server, to_server}),
+             steps({repeat, to_server, repeat, to_client, to_server, to_server, to_client}) + talk,
+             handshake + steps({client_says, 9, repeat, another}) + handshake + talk}};
 }
-
-#endif

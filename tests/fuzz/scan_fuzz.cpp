@@ -1,6 +1,5 @@
 // Fuzz target of the envelope scanner: each input is also read by a slow, plain second reader, and
-// every answer must be the same. With libFuzzer as it is; with FUZZ_STANDALONE defined it has a
-// main() (support/fuzz_engine.h).
+// every answer must be the same.
 
 #include <cstddef>
 #include <cstdint>
@@ -10,7 +9,7 @@
 #include <vector>
 
 #include "requests/scan.h"
-#include "support/fuzz_engine.h"
+#include "fuzz/engine.h"
 
 namespace {
 
@@ -255,17 +254,6 @@ void check_input(const char* data, size_t size) {
         require(verdict_of(text.substr(0, cut)) == LS_OPAQUE, "a part is taken", data, size);
 }
 
-} // namespace
-
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-    check_input(reinterpret_cast<const char*>(data), size);
-    return 0;
-}
-
-#ifdef FUZZ_STANDALONE
-
-namespace {
-
 bool is_certain(const char* data, size_t size) {
     check_input(data, size);
     return verdict_of(std::string(data, size)) == LS_CERTAIN;
@@ -273,18 +261,14 @@ bool is_certain(const char* data, size_t size) {
 
 } // namespace
 
-int main(int argc, char** argv) {
-    return fuzz_engine::run(
-        {is_certain,
-         "certain",
-         {"\"", "\\", "{", "}", "[", "]", ",", ":", " ", "\n", "0", "9", "-", ".", "e", "E+", "1e-400",
-          "123456789012345678", "true", "false", "null", "NaN", "\\u", "\\u0041", "\\ud800", "\\n", "\"cmd\":",
-          "\"from\":", "\"version\":", "\"payload\":", "\"c\\u006dd\":", "{}", "[]", "\"\"", "{\"a\":", "[[[[[[[[",
-          "]]]]]]]]", "abcdefgh", "\xC3\xA9", "\xE6\x97\xA5", "\xF0\x9F\x98\x80", "\xED\xA0\x80", "\xC0\x80",
-          "\xF4\x90\x80\x80", "\xEF\xBB\xBF", "\x7F", "\x1F", "\x80", "\xFF"},
-         {"{\"from\": \"me\", \"to\": \"x\", \"cmd\": \"GET\", \"payload\": {}, \"version\": \"0.2.2\"}",
-          "{\"cmd\":[1.5,-0,true,{\"a\":null}],\"cmd\":\"\\u00e9 \xC3\xA9\",\"payload\":12e-3}"}},
-        argc, argv);
+fuzz_engine::Target fuzz_engine::target() {
+    return {is_certain,
+               "certain",
+               {"\"", "\\", "{", "}", "[", "]", ",", ":", " ", "\n", "0", "9", "-", ".", "e", "E+", "1e-400",
+             "123456789012345678", "true", "false", "null", "NaN", "\\u", "\\u0041", "\\ud800", "\\n", "\"cmd\":",
+             "\"from\":", "\"version\":", "\"payload\":", "\"c\\u006dd\":", "{}", "[]", "\"\"", "{\"a\":", "[[[[[[[[",
+             "]]]]]]]]", "abcdefgh", "\xC3\xA9", "\xE6\x97\xA5", "\xF0\x9F\x98\x80", "\xED\xA0\x80", "\xC0\x80",
+             "\xF4\x90\x80\x80", "\xEF\xBB\xBF", "\x7F", "\x1F", "\x80", "\xFF"},
+            {"{\"from\": \"me\", \"to\": \"x\", \"cmd\": \"GET\", \"payload\": {}, \"version\": \"0.2.2\"}",
+             "{\"cmd\":[1.5,-0,true,{\"a\":null}],\"cmd\":\"\\u00e9 \xC3\xA9\",\"payload\":12e-3}"}};
 }
-
-#endif
