@@ -80,9 +80,14 @@ class Stage:
                 self._thread.join()
 
 
-def use(address: str, target: list[float]) -> None:
+def use(address: str, target: list[float], seconds: float) -> None:
     with ClientLHC(address, "mover") as client:
-        data = client.move(target, tolerance=0.01, progress=lambda data: print(data["positions"]))
+        data = client.move(
+            target,
+            tolerance=0.01,
+            timeout_s=seconds,
+            progress=lambda data: print(data["positions"]),
+        )
         print(f"arrived at {data['positions']}", flush=True)
 
 
@@ -101,13 +106,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--address", help="of a stage that is there (default: its own)")
     parser.add_argument("--to", type=float, nargs="+", default=[2.0, -1.0], metavar="MM")
+    parser.add_argument("--seconds", type=float, default=30.0, help="time allowed for the move")
     options = parser.parse_args()
     try:
         if options.address is not None:
-            use(options.address, options.to)
+            use(options.address, options.to, options.seconds)
         else:
             with Stage().serving() as address:
-                use(address, options.to)
+                use(address, options.to, options.seconds)
                 use_and_halt(address)
     except LaplaceError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

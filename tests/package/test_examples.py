@@ -220,7 +220,7 @@ def test_move_and_wait(run: Run) -> None:
 
 
 def test_move_and_wait_says_why_not(run: Run) -> None:
-    example = run("move_and_wait.py", "--address", unused_address())
+    example = run("move_and_wait.py", "--address", unused_address(), "--seconds", "0.5")
     assert example.end() == 1
     assert "RequestTimeout" in example.printed[-1]
 
