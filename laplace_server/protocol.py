@@ -344,4 +344,4 @@ def make_stats_request(sender: Any, target: Any) -> Message:
 
 def make_stats_reply(sender: Any, target: Any, *, stats: Mapping[str, Any]) -> Message:
     """Answer STATS; the payload is ``ServerStats.as_json()`` and who the server is."""
-    return command_reply(commands.STATS, sender, target, stats)
+    return command_reply(commands.STATS, sender, target, dict(stats))

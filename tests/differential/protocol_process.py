@@ -82,9 +82,13 @@ def signatures(module: ModuleType) -> dict[str, list[list[str]]]:
     }
 
 
-NEW = (  # the original has no streams
+NEW = (  # what the original does not have
     "make_get_arrays_request",
     "make_get_arrays_reply",
+    "make_halt",
+    "make_halt_reply",
+    "make_stats_request",
+    "make_stats_reply",
     "make_subscribe",
     "make_subscribe_reply",
 )

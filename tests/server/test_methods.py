@@ -309,6 +309,7 @@ def test_data_that_a_method_sets_is_in_the_next_get(
 @pytest.mark.parametrize("name", COMMANDS)
 def test_names_of_commands_are_taken(make_server: MakeServer, name: str) -> None:
     server = make_server(start=False)
+    server.set_on_halt(lambda: None)
     built_in = server._handlers[name]
     with pytest.raises(ValueError, match="is a command of every server"):
         server.command(name)

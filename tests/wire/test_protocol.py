@@ -96,7 +96,11 @@ class TestBuilders:
     def test_keys_are_in_wire_order_and_nothing_is_shared(self, name: str) -> None:
         function = BUILDERS[name]
         parameters = inspect.signature(function).parameters.values()
-        arguments = {p.name: "value" for p in parameters if p.default is p.empty}
+        arguments: dict[str, Any] = {
+            p.name: {"uptime_s": 1.5} if p.name == "stats" else "value"
+            for p in parameters
+            if p.default is p.empty
+        }
         message = function(**arguments)
         assert list(message) == ["from", "to", "cmd", "payload", "version", "error_msg", "msg"]
         assert message["version"] == protocol.PROTOCOL_VERSION
