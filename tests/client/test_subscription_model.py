@@ -180,7 +180,8 @@ class World(RuleBasedStateMachine):
         assert self.life is not None
         if politely and self.grant is not None:
             while (
-                self.grant.following <= self.life.published and self.grant.sent < self.grant.allowed
+                max(self.grant.following, self.life.kept) <= self.life.published
+                and self.grant.sent < self.grant.allowed
             ):
                 self.send(1000)
             fields = {"epoch": self.life.epoch, "subscription": self.grant.number}
