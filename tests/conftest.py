@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import zmq
-from support import event_loop
+from support import event_loop, ports
 from support.both_clients import KINDS, Kind
 from support.event_loop import LOOPS
 from support.isolated import Child
@@ -127,6 +127,7 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that leaves threads or sockets; those of wider fixtures were there before."""
     before = Resources()
     yield
+    ports.release()
     left = Resources().left_over(before)
     if not left:
         return
@@ -146,7 +147,9 @@ def eventually_fixture() -> Callable[..., bool]:
 
 @pytest.fixture
 def make_server(nothing_left_behind: None) -> Iterator[MakeServer]:
-    """Make servers on ports the system chooses, started unless told otherwise; all are stopped.
+    """Make servers, started unless told otherwise, on ports of their own; all are stopped.
+
+    The ports stay the test's own to its end, so that a server may be started again where one was.
 
     Where the machine stands still for a moment, a refresh of live data comes late, but it comes:
     unless a test says otherwise, a read waits for it.
@@ -156,7 +159,7 @@ def make_server(nothing_left_behind: None) -> Iterator[MakeServer]:
     def make(*, start: bool = True, kind: type[ServerLHC] = ServerLHC, **arguments: Any) -> Any:
         given = {
             "name": "tested",
-            "address": "tcp://127.0.0.1:*",
+            "address": ports.own_address(),
             "freedom": 1,
             "device": "MOTOR",
             "refresh_timeout_ms": 5000,

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from support.command_line import nobody, run
 from support.peers import Connect, address_of
+from support.ports import own_address
 from support.scripted_server import ScriptedServer, answering, reply_to
-from support.serving import Gate, MakeServer, client_of, unused_address
+from support.serving import Gate, MakeServer, client_of
 from support.waiting import eventually
 
 from laplace_server import ServerLHC
@@ -111,7 +112,7 @@ def test_data_that_cannot_be_sent(server: ServerLHC) -> None:
 
 
 def test_nobody_there() -> None:
-    address = unused_address()
+    address = own_address()
     status, line = check(address, "--timeout", "0.5")
     assert status == CRITICAL
     host = address.removeprefix("tcp://")
@@ -131,7 +132,7 @@ def test_of_several_the_worst_counts(make_server: MakeServer) -> None:
     hosts = [each.removeprefix("tcp://") for each in addresses]
     assert {f"'{host} round_trip'" for host in hosts} <= set(performance(line))
     servers[2].set_data({"x": object()})
-    missing = unused_address()
+    missing = own_address()
     status, line = check(*addresses, missing, "--timeout", "2")
     assert status == CRITICAL
     assert line.index(missing.removeprefix("tcp://")) < line.index(r"odd\n/name")
@@ -139,7 +140,7 @@ def test_of_several_the_worst_counts(make_server: MakeServer) -> None:
 
 
 def test_certain_trouble_counts_for_more_than_what_is_not_known(server: ServerLHC) -> None:
-    status, line = check("nonsense", unused_address(), "--timeout", "0.5")
+    status, line = check("nonsense", own_address(), "--timeout", "0.5")
     assert (status, line.split()[1]) == (CRITICAL, "CRITICAL")
     status, line = check(address_of(server), "nonsense")
     assert (status, line.split()[1]) == (UNKNOWN, "UNKNOWN")

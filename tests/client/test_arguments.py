@@ -12,8 +12,9 @@ import zmq
 from support.both_clients import Kind
 from support.machine import have_ipv6
 from support.peers import PATIENCE_S, address_of
+from support.ports import own_address
 from support.scripted_server import ScriptedServer, answering, echo
-from support.serving import serving, unused_address
+from support.serving import serving
 
 from laplace_server import errors
 from laplace_server.stream import Update
@@ -94,14 +95,14 @@ def test_wrong_timeouts(kind: Kind, client: Any, seconds: float) -> None:
 )
 def test_where_a_subscription_begins(kind: Kind, start: Any, error: type[Exception]) -> None:
     """It is told at once, where there is no server either."""
-    with kind(unused_address()) as client:
+    with kind(own_address()) as client:
         with pytest.raises(error, match=r"'start(\[[01]\])?' must be "):
             client.subscribe("s", start=start)
 
 
 def test_an_update_is_no_start_but_says_which_is(kind: Kind) -> None:
     update = Update(3, 7, 1.5, {}, 0)
-    with kind(unused_address()) as client:
+    with kind(own_address()) as client:
         with pytest.raises(ValueError, match=r"as update\.following gives it, not 5 items"):
             client.subscribe("s", start=update)
     assert update.following == (7, 3)
@@ -109,7 +110,7 @@ def test_an_update_is_no_start_but_says_which_is(kind: Kind) -> None:
 
 @pytest.mark.parametrize(("name", "error"), [("", ValueError), (3, TypeError)])
 def test_wrong_names_of_subscribers(kind: Kind, name: Any, error: type[Exception]) -> None:
-    with kind(unused_address()) as client:
+    with kind(own_address()) as client:
         with pytest.raises(error, match="'name' must"):
             client.subscribe("s", name=name)
 

@@ -10,8 +10,9 @@ from support.both_clients import Kind
 from support.isolated import Child
 from support.original import require_original
 from support.peers import PATIENCE_S, address_of
+from support.ports import own_address
 from support.scripted_server import JsonAnswer, reply_to
-from support.serving import serving, unused_address
+from support.serving import serving
 
 from laplace_server import errors
 from laplace_server.description import ArgumentDescription, KeyDescription
@@ -156,7 +157,7 @@ def test_an_argument_may_have_any_name(kind: Kind) -> None:
 
 
 def test_what_the_data_looks_like_where_nothing_is_described(kind: Kind, make_child: Any) -> None:
-    address = unused_address()
+    address = own_address()
     child = make_child(ORIGINAL, str(require_original()), address)
     assert child.hear() == "ready"
     with kind(address, timeout_s=PATIENCE_S) as client:

@@ -14,7 +14,8 @@ import pytest
 from support.both_clients import Kind
 from support.moving_devices import SILENT, TOLD, MovingDevice
 from support.peers import PATIENCE_S, address_of
-from support.serving import Gate, MakeServer, serving, unused_address
+from support.ports import own_address
+from support.serving import Gate, MakeServer, serving
 
 from laplace_server import ServerLHC
 from laplace_server.client import AsyncClientLHC, ClientLHC
@@ -158,7 +159,7 @@ def test_a_set_that_is_not_answered_in_time(make_server: MakeServer, kind: Kind)
 
 
 def test_nobody_to_move(kind: Kind) -> None:
-    with kind(unused_address()) as client, pytest.raises(RequestTimeout, match="nobody listens"):
+    with kind(own_address()) as client, pytest.raises(RequestTimeout, match="nobody listens"):
         client.move([1.0], timeout_s=0.1)
 
 

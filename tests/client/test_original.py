@@ -12,7 +12,7 @@ import pytest
 from support.both_clients import Kind
 from support.command_line import run
 from support.peers import PATIENCE_S
-from support.serving import unused_address
+from support.ports import own_address
 
 from laplace_server import errors
 
@@ -64,7 +64,7 @@ def start_original() -> Iterator[Callable[[str], subprocess.Popen[str]]]:
 def test_original_answers(
     kind: Kind, start_original: Callable[[str], subprocess.Popen[str]]
 ) -> None:
-    address = unused_address()
+    address = own_address()
     process = start_original(address)
     with kind(address, timeout_s=PATIENCE_S) as client:
         assert client.ping() > 0
@@ -92,7 +92,7 @@ def test_original_killed_and_restarted(
     kind: Kind,
     start_original: Callable[[str], subprocess.Popen[str]],
 ) -> None:
-    address = unused_address()
+    address = own_address()
     first = start_original(address)
     with ThreadPoolExecutor(1) as threads, kind(address, timeout_s=PATIENCE_S) as client:
         client.get()
@@ -114,7 +114,7 @@ def test_original_killed_and_restarted(
 def test_it_has_no_statistics_and_can_be_checked_all_the_same(
     kind: Kind, start_original: Callable[[str], subprocess.Popen[str]]
 ) -> None:
-    address = unused_address()
+    address = own_address()
     start_original(address)
     with (
         kind(address, timeout_s=PATIENCE_S) as client,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.both_clients import Kind
-from support.serving import unused_address
+from support.ports import own_address
 
 from laplace_server.client.program_name import program_name
 
@@ -32,9 +32,9 @@ pytestmark = pytest.mark.transports()
 def test_names(argv: list[str], name: str, kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", argv)
     assert program_name() == name
-    with kind(unused_address()) as client:
+    with kind(own_address()) as client:
         assert client.name == name
-    with kind(unused_address(), name="mine") as client:
+    with kind(own_address(), name="mine") as client:
         assert client.name == "mine"
 
 

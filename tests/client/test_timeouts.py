@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from support.both_clients import Kind
 from support.peers import PATIENCE_S, address_of
+from support.ports import own_address
 from support.scripted_server import ScriptedServer, answering, echo, reply_to, silence
-from support.serving import serving, unused_address
+from support.serving import serving
 
 from laplace_server import errors
 
@@ -22,7 +23,7 @@ from laplace_server import errors
 
 
 def test_timeout_is_kept_and_told(kind: Kind) -> None:
-    address = unused_address()
+    address = own_address()
     with kind(address, timeout_s=0.05) as client:
         start = time.monotonic()
         with pytest.raises(errors.RequestTimeout) as caught:
@@ -52,7 +53,7 @@ def test_timeout_is_kept_when_signals_keep_coming(kind: Kind) -> None:
     before = signal.signal(signal.SIGALRM, lambda *_: None)
     signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
     try:
-        with kind(unused_address()) as client:
+        with kind(own_address()) as client:
             start = time.monotonic()
             with pytest.raises(errors.RequestTimeout):
                 client.get(timeout_s=0.2)
@@ -98,7 +99,7 @@ def test_nothing_is_sent_twice(talking: Any) -> None:
 
 
 def test_a_request_that_timed_out_never_arrives_later(kind: Kind) -> None:
-    address = unused_address()
+    address = own_address()
     with kind(address) as client:
         with pytest.raises(errors.RequestTimeout):
             client.set([1], timeout_s=0.05)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.examples import EXAMPLES, PATIENCE_S, Example, Run, port_of
-from support.serving import unused_address
+from support.ports import own_address
 
 from laplace_server import ServerLHC
 from laplace_server.client import ClientLHC
@@ -138,7 +138,7 @@ def test_live_view_outlives_what_it_cannot_show(
 
 
 def test_client_says_why_there_is_no_answer(run: Run) -> None:
-    client = run("client.py", "--address", unused_address(), "--seconds", "1")
+    client = run("client.py", "--address", own_address(), "--seconds", "1")
     assert client.wait_for("no answer") == "no answer (nobody listens there), trying again"
     assert client.end() == 1
 
@@ -220,7 +220,7 @@ def test_move_and_wait(run: Run) -> None:
 
 
 def test_move_and_wait_says_why_not(run: Run) -> None:
-    example = run("move_and_wait.py", "--address", unused_address(), "--seconds", "0.5")
+    example = run("move_and_wait.py", "--address", own_address(), "--seconds", "0.5")
     assert example.end() == 1
     assert "RequestTimeout" in example.printed[-1]
 

@@ -109,10 +109,3 @@ class Gate:
     def open(self) -> None:
         self._wide_open = True
         self._open.release(1000)
-
-
-def unused_address() -> str:
-    """An address of this machine where nobody listens."""
-    with zmq.Context() as context, context.socket(zmq.REP) as holder:
-        port = holder.bind_to_random_port("tcp://127.0.0.1")
-    return f"tcp://127.0.0.1:{port}"
