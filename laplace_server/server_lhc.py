@@ -497,9 +497,9 @@ class ServerLHC(CallbackAttributes):
     def set_on_halt(self, func: Callable[[], None] | None) -> None:
         """HALT calls ``func()``, which stops the movement; without it there is no HALT.
 
-        It is called at once, in a thread of the server's that runs no other callback, also while
-        one runs: it must be thread-safe, and short, since it holds up reads that wait for a
-        refresh. What it raises is logged, and told to who asked.
+        It is called at once, in a thread of its own, also while another callback runs: it must be
+        thread-safe. One HALT is carried out after the other. What it raises is logged, and told to
+        who asked. A handler of HALT that was registered before comes back with None.
 
         Raises:
             TypeError: neither callable nor None, or async.

@@ -113,7 +113,7 @@ class SubscriberStats:
 
 @dataclass(frozen=True)
 class Running:
-    """What runs in the ServerLHC thread; others that ask for Python wait for it."""
+    """What runs in the ServerLHC thread, where others that ask for Python wait, or in HALT's."""
 
     what: str
     """A command, in parentheses the callback that it has called."""
@@ -179,7 +179,8 @@ class ServerStats:
     uptime_s: float = 0.0
     """Seconds since the server was started; 0.0 before."""
     running: Running | None = None
-    """The request that the ServerLHC thread is at; None while it waits for one."""
+    """The request that the ServerLHC thread is at, or HALT with its callback, whichever has run for
+    longer; None while neither is."""
 
     @classmethod
     def of(cls, counting: Counting) -> ServerStats:

@@ -10,6 +10,6 @@ from laplace_server.server.halting import halt
 
 
 def handle_halt(server: Server, message: Message, target: Any) -> None:
-    """Call ``on_halt``, then reply. Usually the refresher does, whatever callback runs here."""
+    """Call ``on_halt``, then reply. Usually a thread of its own does, whatever runs here."""
     context = context_of(server)
     halt(context, context.socket, target)

@@ -33,6 +33,7 @@ from laplace_server.server.callbacks import Callback, refuse_async, refuse_corou
 from laplace_server.server.context import ENGINE, Server
 from laplace_server.server.derived import INFO_NAMES, asks_python, has_data
 from laplace_server.server.described import Described
+from laplace_server.server.halting import HALTING, HaltThread
 from laplace_server.server.handler_table import HandlerTable
 from laplace_server.server.moving import Moving
 from laplace_server.server.publisher import (
@@ -145,6 +146,7 @@ class Engine:
         self._command_numbers: dict[Any, int] = {"": 0}
         self.callback_errors: dict[str, int] = {}
         self.on_halt: Callback | None = None
+        self._replaced_halt: Callable[..., Any] | None = None
 
         self.running = Running(self)
         self.stopped = False
@@ -155,6 +157,7 @@ class Engine:
         # What runs in the ServerLHC thread now: a command and perhaps its callback.
         self.running_code: Any = None
         self.running_since = 0.0  # when its request came to be handled, of time.monotonic()
+        self.halts = HaltThread(f"{name} halt")
         self.begun_at: float | None = None  # of time.monotonic()
         self._in_callback = False
 
@@ -397,12 +400,17 @@ class Engine:
     # ---- callbacks
 
     def halt_with(self, on_halt: Callback | None) -> None:
-        """Have HALT call it; None: HALT is no command of this server."""
+        """Have HALT call it; None: HALT is what it was without one, and usually no command."""
         with self.lock:
             self.on_halt = on_halt
+            is_builtin = self.handlers.is_builtin(CMD_HALT)
             if on_halt is not None:
+                if not is_builtin:
+                    self._replaced_halt = self.handlers.get(CMD_HALT)
                 self.handlers[CMD_HALT] = self.handlers.builtin[CMD_HALT]
-            elif self.handlers.is_builtin(CMD_HALT):
+            elif is_builtin and self._replaced_halt is not None:
+                self.handlers[CMD_HALT] = self._replaced_halt
+            elif is_builtin:
                 del self.handlers[CMD_HALT]
 
     def call(
@@ -447,8 +455,10 @@ class Engine:
         return 0.0 if self.begun_at is None else time.monotonic() - self.begun_at
 
     def at_work(self) -> tuple[str, float] | None:
-        """What the ServerLHC thread runs, and for how many seconds."""
-        since, what = self.running_since, self.running_code
+        """What has run longest of the ServerLHC thread's request and HALT; for how many seconds."""
+        since, what, halting_since = self.running_since, self.running_code, self.halts.busy_since
+        if halting_since is not None and (what is None or halting_since < since):
+            since, what = halting_since, HALTING
         return None if what is None else (str(what), time.monotonic() - since)
 
     def stats_as_json(self) -> dict[str, Any]:
@@ -459,7 +469,7 @@ class Engine:
 
     def in_thread(self) -> bool:
         """Whether the calling thread is one that handles requests."""
-        return threading.get_ident() in (self.thread, self.refresher)
+        return threading.get_ident() in (self.thread, self.refresher, self.halts.ident)
 
     def check_not_forked(self) -> None:
         """Raise ForkedServerError in a forked child."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import logging
 import threading
 import time
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 from laplace_server.protocol import LOGGER_NAME
 from laplace_server.server import _core
 from laplace_server.server.context import Server
 from laplace_server.server.engine import Engine
+from laplace_server.server.halting import HALTING
 from laplace_server.server.reply_socket import ReplySocket
 from laplace_server.server.rights_log import log_denial, log_removed, log_security
 from laplace_server.server.transports import log_refusal
@@ -67,6 +70,7 @@ def run(engine: Engine, server: Server) -> None:
             log.debug("[Server %s] Waiting for the loop to end.", engine.name)
         if refresher.ident is not None:
             refresher.join()
+        engine.halts.end()
         engine.refresher = None
         _log_refusals(engine)
         _log_denials(engine)
@@ -108,6 +112,7 @@ def stop(engine: Engine, join: Callable[[float], None]) -> None:
     running = engine.running_code
     if engine.begun and running is None:
         join(max(0.0, deadline - time.monotonic()))
+        running = HALTING if engine.halts.busy_since is not None else None
     if not ended:
         log.error("[Server %s] The loop has not ended in time.", engine.name)
     elif running is not None:
@@ -151,12 +156,16 @@ def _refresh(engine: Engine) -> None:
     _core.name_this_thread("ls-refresher")
     documents, jobs = engine.core.documents, engine.core.jobs
     engine.refresher = threading.get_ident()
-    socket = ReplySocket(engine)
+    socket, halt_socket = ReplySocket(engine), ReplySocket(engine)
+
+    def pass_halt(job: tuple[Any, ...]) -> None:
+        engine.halts.take(functools.partial(_answer_halt, engine, halt_socket, job))
+
     while (task := documents.wait_refresh()) is not None:
         if task == _core.JOBS:
             if (job := jobs.next_builtin()) is not None:
                 with contextlib.suppress(BaseException):
-                    serve_builtin(engine, socket, *job)
+                    serve_builtin(engine, socket, *job, pass_halt=pass_halt)
             continue
         try:
             documents.refresh(task)
@@ -164,6 +173,11 @@ def _refresh(engine: Engine) -> None:
             text = "[Server %s] The data could not be refreshed, which is tried again."
             log.exception(text, engine.name)
             time.sleep(_PAUSE_S)
+
+
+def _answer_halt(engine: Engine, socket: ReplySocket, job: tuple[Any, ...]) -> None:
+    with contextlib.suppress(BaseException):
+        serve_builtin(engine, socket, *job)
 
 
 @atexit.register

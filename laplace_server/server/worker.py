@@ -1,12 +1,14 @@
 """What is done with a request: decode, check, call the handler, reply.
 
-Most are handled by the ServerLHC thread; those that run no code of the program's by the refresher.
+Most are handled by the ServerLHC thread; those that run no code of the program's by the refresher,
+and HALT by a thread of its own.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -97,17 +99,24 @@ def serve_builtin(
     role: int,
     key: int,
     address: str,
+    *,
+    pass_halt: Callable[[tuple[Any, ...]], None] | None = None,
 ) -> None:
     """Answer one request that waits for no callback: SUBSCRIBE, STATS, GET ARRAYS, or HALT.
 
-    In a thread that these do not hold up, with a socket of its own.
+    In a thread that these do not hold up, with a socket of its own. HALT goes to ``pass_halt``, if
+    it is given.
     """
-    command = 0
+    command, passed = 0, False
     try:
         socket.open()
         socket.caller = context.caller(key, address)
         message = _decode_or_refuse(context, socket, body, strict, one_frame)
         if message is None:
+            return
+        if socket.cmd == CMD_HALT and pass_halt is not None:
+            pass_halt((job, body, strict, one_frame, role, key, address))
+            passed = True
             return
         command = context.command_index(socket.cmd)
         if not _is_permitted(context, socket, role, key):
@@ -124,7 +133,10 @@ def serve_builtin(
     except BaseException as problem:  # no memory, most likely
         _tell_of_failure(context, socket, problem)
     finally:
-        _finish(context, socket, job, command)
+        if passed:
+            socket.close()
+        else:
+            _finish(context, socket, job, command)
 
 
 def _tell_of_failure(context: WorkerContext, socket: ReplySocket, problem: BaseException) -> None:

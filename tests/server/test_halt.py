@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import zmq
 from support.async_callables import async_function
-from support.peers import PATIENCE_S, Connect, request
+from support.peers import PATIENCE_S, Connect, Peer, address_of, request
 from support.serving import Gate, MakeServer, client_of
 
 from laplace_server import ServerLHC
@@ -171,3 +174,97 @@ def test_clients_are_told_that_there_is_none(make_server: MakeServer) -> None:
             client.halt()
         with pytest.raises(RemoteError, match="Unknown command"):
             client.request("HALT")
+
+
+@pytest.fixture
+def hanging(make_server: MakeServer) -> Iterator[tuple[Any, Gate]]:
+    """A server whose ``on_halt`` has been called and does not come back before the gate is open."""
+    server = make_server(data={"positions": [0.0]})
+    gate = Gate()
+    server.set_on_halt(gate)
+    peer = Peer(address_of(server), zmq.DEALER)
+    peer.send(request("HALT"))
+    gate.wait_begun()
+    yield server, gate
+    gate.open()
+    peer.close()
+
+
+def test_nothing_else_waits_for_a_halt_that_hangs(
+    hanging: tuple[Any, Gate], connect: Connect, eventually: Any
+) -> None:
+    server, gate = hanging
+    with client_of(server) as client:
+        running = client.stats()["running"]
+        assert running["what"] == "HALT (on_halt)"
+        assert running["seconds"] >= 0
+        with client.subscribe("data") as subscription:
+            server.set_data({"positions": [1.0]})
+            assert client.get() == {"positions": [1.0]}
+            assert subscription.next(timeout=PATIENCE_S).data == {"positions": [1.0]}
+        client.set([2.0])
+        gate.open()
+        assert eventually(lambda: client.stats()["running"] is None)
+
+
+def test_a_halt_that_hangs_is_told_by_stop(
+    hanging: tuple[Any, Gate], caplog: pytest.LogCaptureFixture
+) -> None:
+    server, gate = hanging
+    started = time.monotonic()
+    server.stop()
+    server.join(PATIENCE_S)
+    assert not server.is_alive()
+    assert time.monotonic() - started < PATIENCE_S
+    told = [each.getMessage() for each in caplog.records if "still running" in each.getMessage()]
+    assert told == [
+        "[Server tested] Stopped while HALT (on_halt) is still running; its thread ends with it."
+    ]
+    gate.open()
+
+
+def test_one_halt_after_the_other(
+    hanging: tuple[Any, Gate], connect: Connect, eventually: Any
+) -> None:
+    server, gate = hanging
+    with client_of(server) as second:
+        halting = threading.Thread(target=second.halt)
+        halting.start()
+        assert eventually(lambda: server.stats().queue_depth == 2)
+        gate.open()
+        halting.join(PATIENCE_S)
+        assert not halting.is_alive()
+    gate.wait_begun()  # the second time
+
+
+def test_halt_where_no_thread_can_be_started(
+    make_server: MakeServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = make_server()
+    calls: list[int] = []
+    server.set_on_halt(lambda: calls.append(1))
+    with monkeypatch.context() as patched:
+        start = threading.Thread.start
+
+        def refuse(thread: threading.Thread) -> None:
+            if "halt" in thread.name:
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        patched.setattr(threading.Thread, "start", refuse)
+        assert connect(server).ask("HALT")["error_msg"] is None
+    assert connect(server).ask("HALT")["error_msg"] is None
+    assert calls == [1, 1]
+
+
+def test_a_registered_handler_comes_back(make_server: MakeServer, connect: Connect) -> None:
+    server = make_server()
+    client = connect(server)
+    server.register_handler("HALT", lambda server, message, target: {"mine": True})
+    server.set_on_halt(lambda: None)
+    server.set_on_halt(lambda: None)
+    assert client.ask("HALT")["payload"] == {}
+    server.set_on_halt(None)
+    assert client.ask("HALT")["payload"] == {"mine": True}
+    server.set_on_halt(None)
+    assert client.ask("HALT")["payload"] == {"mine": True}
