@@ -35,8 +35,8 @@ class KeyDescription:
             the key's unit. None is no limit on that side.
         writable: whether SET moves it.
         text: what it is, for people.
-        moving: the key of the data that is true while this one moves: one bool, or a list with one
-            for each axis.
+        moving: the key of the data that is true while this one moves: one bool, or one for each
+            axis, in a list or a dict by axis.
 
     Raises:
         TypeError, ValueError: one of them is wrong; the text says what it has to be.
@@ -60,6 +60,8 @@ class KeyDescription:
             value = getattr(self, name)
             if not isinstance(value, kind) and not (value is None and name in ("unit", "moving")):
                 raise TypeError(f"{name!r} must be {kind.__name__}, not {value!r}.")
+        if self.moving == "":
+            raise ValueError("'moving' must be the name of a key of the data, not ''.")
         pairs = 1 if self.limits is None else len(self.limits)
         if self.axes is not None and pairs not in (1, self.axes):
             raise ValueError(
@@ -225,8 +227,17 @@ def _checked_pair(pair: Any) -> Limits:
             end = unlimited
         elif isinstance(end, bool) or not isinstance(end, Real):
             raise TypeError(f"'limits' has numbers, or None for no limit, not {end!r}.")
-        ends.append(float(end))
+        try:
+            ends.append(float(end))
+        except OverflowError:
+            raise ValueError(
+                "'limits' has a number that is beyond all of float64; None is no limit."
+            ) from None
     low, high = ends
     if not low <= high:  # also NaN
         raise ValueError(f"'limits': the lowest must not be above the highest, as in {pair!r}.")
+    if low == math.inf or high == -math.inf:
+        raise ValueError(
+            f"'limits' leaves no finite value, as in {pair!r}; (None, None) is no limit at all."
+        )
     return low, high

@@ -343,7 +343,8 @@ class ServerLHC(CallbackAttributes):
         It stays so, whatever ``set_data`` says, until each move that has begun is ended: by
         ``end()`` of what this returns, by the end of ``with server.begin_move():``, or all by
         ``end_move()``. A SET's callback that calls it before it returns lets no client see the
-        device at rest before the move began. A "moving" that is a list stays one.
+        device at rest before the move began. A "moving" with a value for each axis (a list, a dict,
+        a NumPy array) stays so.
 
         From the first call on the data always has the key: False when nothing moves and the
         program does not say otherwise. A dict whose items are replaced later, not set again, shows

@@ -50,7 +50,7 @@ def description_of(
             when_moving="busy" if told.get("when_moving") == "busy" else "follow",
             inferred=inferred,
         )
-    except (AttributeError, LookupError, TypeError, ValueError) as problem:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as problem:
         text = f"What INFO describes is no description: {problem}"
         raise InvalidReply(text, CMD_INFO, address) from problem
 

@@ -15,6 +15,7 @@ from typing import Any
 from laplace_server.client.requests import seconds_of
 from laplace_server.description import DeviceDescription
 from laplace_server.errors import NotArrived
+from laplace_server.wire.moving_values import any_moves
 
 PATIENCE_S = 2.0
 """How long a device may be seen at rest elsewhere before that counts: it may not have begun, or its
@@ -125,7 +126,7 @@ class Arrival:
         if not isinstance(moving, (list, Mapping)):
             return bool(moving) if isinstance(moving, (int, float)) else None
         found = [_at(moving, axis) for axis in self._wanted]
-        return any(found) if _NOTHING not in found else None
+        return any(map(any_moves, found)) if _NOTHING not in found else None
 
     def _is_there(self, positions: Any) -> bool | None:
         """Whether the positions are those wanted; None: they do not say."""

@@ -54,10 +54,10 @@ def arguments_of(function: Callable[..., Any]) -> tuple[Argument, ...]:
     """
     try:
         hints = typing.get_type_hints(_annotated(function))
-    except NameError as problem:
+    except Exception as problem:  # one that is text may be any code
         raise TypeError(
-            f"the annotations of {function!r} cannot be read: {problem}. Names in them must be "
-            "those of its module."
+            f"the annotations of {function!r} cannot be read: {problem}. They must be types, and "
+            "names in them those of its module."
         ) from None
     parameters = inspect.signature(function).parameters.values()
     return tuple(_argument(each, hints) for each in parameters)
@@ -95,11 +95,22 @@ def checked_arguments(arguments: tuple[Argument, ...], payload: Any) -> dict[str
 
 def _annotated(function: Any) -> Any:
     """What has the annotations of a callable: an object's class says what a call of it does."""
-    if isinstance(function, type):
-        return vars(function).get("__init__", function)
     while isinstance(function, functools.partial):
         function = function.func
+    if isinstance(function, type):
+        return _maker(function)
     return function if inspect.isroutine(function) else type(function).__call__
+
+
+def _maker(kind: type) -> Any:
+    """What has the annotations of a class that is called: the same as gives its signature."""
+    if issubclass(kind, tuple):  # a NamedTuple, whose __new__ cannot read its own
+        return kind
+    for base in kind.__mro__:
+        for name in ("__new__", "__init__"):
+            if name in vars(base) and inspect.isfunction(getattr(base, name)):
+                return getattr(base, name)
+    return kind.__init__
 
 
 def _argument(parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Argument:
@@ -129,23 +140,44 @@ def _type_of(hint: Any, name: str) -> Type:
     if hint is None or hint is type(None):
         return _one_of([None])
     origin, inner = get_origin(hint), get_args(hint)
-    if origin is Literal and not any(isinstance(each, (bytes, enum.Enum)) for each in inner):
-        return _one_of(list(inner))
+    if origin in (list, dict) and not inner:  # typing.List and typing.Dict
+        origin, hint = None, origin
+    if origin is Literal:
+        return _one_of(_checked_values(list(inner), hint, name))
     if origin in (Union, types.UnionType):
         return _union([_type_of(each, name) for each in inner])
-    if origin is list:
+    if origin is list and len(inner) == 1:
         return _list_of(_type_of(inner[0], name))
-    if origin is dict and inner[0] is str:
+    if origin is dict and len(inner) == 2 and inner[0] is str:
         return _dict_of(_type_of(inner[1], name))
-    if isinstance(hint, type) and issubclass(hint, enum.Enum):
-        members = {_key_of(each.value): each for each in hint}
-        values = _one_of([each.value for each in hint])
-        return Type(values.text, lambda value: members[_key_of(values.convert(value))])
-    if hint in _PLAIN:
-        return Type(_PLAIN[hint], _float if hint is float else _instance_of(hint))
+    if origin is None and isinstance(hint, type):
+        if issubclass(hint, enum.Enum):
+            values = _one_of(_checked_values([each.value for each in hint], hint, name))
+            members = {_key_of(each.value): each for each in hint}
+            return Type(values.text, lambda value: members[_key_of(values.convert(value))])
+        if hint in _PLAIN:
+            return Type(_PLAIN[hint], _float if hint is float else _instance_of(hint))
     raise TypeError(
         f"argument {name!r}: a payload has nothing like {hint!r}. Its annotation may have {_TAKEN}."
     )
+
+
+def _checked_values(values: list[Any], hint: Any, name: str) -> list[Any]:
+    """Return the values of a Literal or an Enum.
+
+    Raises:
+        TypeError: no payload has one of them, or there are none.
+    """
+    if not values:
+        raise TypeError(f"argument {name!r}: {hint!r} has no values, so nothing could be given.")
+    for value in values:
+        # Types as JSON makes them: what only looks like one is never equal to what came.
+        if (value is not None and type(value) not in (str, int, float, bool)) or value != value:
+            raise TypeError(
+                f"argument {name!r}: a payload has nothing like {value!r}, as {hint!r} has it. "
+                "Values of Literal and enums may be str, int, float (not NaN), bool and None."
+            )
+    return values
 
 
 def _instance_of(kind: type) -> Callable[[Any], Any]:

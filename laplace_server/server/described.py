@@ -7,7 +7,9 @@ import reprlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from laplace_server.description import KeyDescription, WhenMoving
+from laplace_server.description import KeyDescription, Limits, WhenMoving
+from laplace_server.wire.moving_values import any_moves
+from laplace_server.wire.plain_values import plain
 
 DATA = "data"
 """The stream that set_data feeds: its keys are those of the data."""
@@ -101,17 +103,26 @@ class Described:
         return None if why is None else f"outside limits: {why}"
 
     def why_busy(self, positions: Any, data: Mapping[Any, Any], name: str) -> str | None:
-        """Say which axis of a SET moves by the device's data; None if none does."""
+        """Say which axis of a SET moves by the device's data; None if none does.
+
+        An axis that the data does not tell from others moves while any of them does.
+        """
         moved = self.moved
         if not self.checks_moves or moved is None or moved.moving is None:
             return None
-        moving = data.get(moved.moving)
+        try:  # as clients see it
+            moving = plain({moved.moving: data.get(moved.moving)})[moved.moving]
+        except (TypeError, ValueError):
+            moving = True  # nobody can tell
         for axis, value in _items_of(positions):
             if value is not None and _moves(moving, axis):
-                return f"busy: axis {axis} of {name!r} is moving; wait until it has arrived."
+                what = repr(name) if axis is None else f"axis {_shown.repr(axis)} of {name!r}"
+                return f"busy: {what} is moving; wait until it has arrived."
         return None
 
     def _check(self, stream: str, key: str, described: KeyDescription) -> None:
+        if described.moving == key and stream == DATA:
+            raise ValueError("'moving' must be another key of the data, not the key itself.")
         if not described.writable:
             return
         if stream != DATA:
@@ -133,31 +144,53 @@ def _why_outside(moved: KeyDescription, positions: Any, name: str) -> str | None
             return f"{name!r} has no axis {_shown.repr(axis)}."
         if value is None:  # it is left alone
             continue
-        low, high = limits
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return f"axis {axis} of {name!r} needs a number, not {_shown.repr(value)}."
-        if not low <= value <= high or value in (math.inf, -math.inf):  # also NaN
-            unit = f" {moved.unit}" if moved.unit else ""
-            wanted = _shown.repr(value)
-            return f"axis {axis} of {name!r} goes from {low:g} to {high:g}{unit}, not to {wanted}."
+        if not _is_within(limits, value):
+            way = _way(limits, f" {moved.unit}" if moved.unit else "")
+            return f"axis {axis} of {name!r} goes {way}, not to {_shown.repr(value)}."
     return None
 
 
+def _is_within(limits: Limits, value: float) -> bool:
+    try:
+        return math.isfinite(value) and limits[0] <= value <= limits[1]
+    except OverflowError:  # a whole number beyond all that a device has
+        return False
+
+
+def _way(limits: Limits, unit: str) -> str:
+    low, high = (f"{end:.15g}" for end in limits)
+    if math.isinf(limits[0]):
+        return "to any finite position" if math.isinf(limits[1]) else f"up to {high}{unit}"
+    return f"from {low}{unit} on" if math.isinf(limits[1]) else f"from {low} to {high}{unit}"
+
+
 def _items_of(positions: Any) -> Iterator[tuple[Any, Any]]:
-    """Axis and value of each: of a list, a dict by index, or a single number."""
+    """Axis and value of each: of a list, a dict by index, or a single number.
+
+    Axes by other keys stay texts; None is the axis of what is none of these.
+    """
     if isinstance(positions, Mapping):
         for key, value in positions.items():
-            is_index = isinstance(key, str) and key.isascii() and key.isdigit()
-            yield int(key) if is_index and len(key) < 10 else key, value
+            yield int(key) if _is_index(key) else key, value
     elif isinstance(positions, list):
         yield from enumerate(positions)
     else:
-        yield 0, positions
+        is_number = isinstance(positions, (int, float)) and not isinstance(positions, bool)
+        yield 0 if is_number else None, positions
+
+
+def _is_index(key: Any) -> bool:
+    """Whether it is written as an index is, and not "-1", "+1" or "01"."""
+    is_digits = isinstance(key, str) and key.isascii() and key.isdigit() and len(key) < 10
+    return is_digits and (key == "0" or key[0] != "0")
 
 
 def _moves(moving: Any, axis: Any) -> bool:
-    if not hasattr(moving, "__len__"):
-        return bool(moving)
-    if isinstance(moving, (str, Mapping)) or not isinstance(axis, int):
-        return False
-    return axis < len(moving) and bool(moving[axis])
+    """Whether an axis moves; whether any does, where plain data has nothing of that axis."""
+    if isinstance(moving, dict):
+        return any_moves(moving.get(str(axis), moving))
+    if isinstance(moving, list) and isinstance(axis, int) and axis < len(moving):
+        return any_moves(moving[axis])
+    return any_moves(moving)

@@ -228,6 +228,7 @@ class Engine:
         with self.lock:
             self.described.add(stream, key, fields)
             self._show("description", self.described.as_json())
+        self.moving.follow_description()
 
     def change(
         self, server: threading.Thread, name: str, value: Any, store: Callable[[Any, Any], None]

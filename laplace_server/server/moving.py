@@ -8,6 +8,7 @@ data says so itself, whatever ``set_data`` says.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import weakref
 from types import TracebackType
@@ -15,6 +16,9 @@ from typing import Any
 
 from laplace_server.server._core import Documents
 from laplace_server.server.described import Described
+from laplace_server.wire.plain_values import simpler
+
+_NOTHING = object()
 
 
 class Moving:
@@ -27,6 +31,9 @@ class Moving:
         """Whether the program tells of its moves: the data has the key from the first one on."""
         self._documents = documents
         self._described = described
+        self._key = described.moving_key
+        self._own: Any = _NOTHING
+        """What the program itself says under the key, while a move goes on."""
         self._moves: set[Move] = set()
         _all.add(self)
 
@@ -37,7 +44,7 @@ class Moving:
             self.told = True
             self._moves.add(move)
             if len(self._moves) == 1:
-                self.show()
+                self._own = self.show()
         return move
 
     def end(self, move: Move) -> None:
@@ -55,23 +62,65 @@ class Moving:
                 self._moves.clear()
                 self.show()
 
+    def follow_description(self) -> None:
+        """Say so under another key from now on, if another one is described.
+
+        The key of before is the program's own again: as it has set it, or not there.
+        """
+        with self.lock:
+            old, self._key = self._key, self._described.moving_key
+            if not self.told or old == self._key:
+                return
+            was = data = self._documents.read_data()
+            if self._moves:
+                own = {} if self._own is _NOTHING else {old: self._own}
+                data = {key: value for key, value in data.items() if key != old} | own
+            data = self.shown(data)
+            if data is not was:
+                self._documents.set_data(data)
+
     def shown(self, data: Any) -> Any:
         """Return what to show in the place of data that the program sets. The lock is held."""
-        key = self._described.moving_key
+        key = self._key
         if not isinstance(data, dict) or (key in data and not self._moves):
             return data
+        if self._moves:
+            self._own = data.get(key, _NOTHING)
         return {**data, key: self._like(data.get(key))}
 
-    def show(self) -> None:
-        """Have the data that is there say whether anything moves."""
+    def show(self) -> Any:
+        """Have the data that is there say whether anything moves; returns what it has said."""
         with self.lock:
-            data, key = self._documents.read_data(), self._described.moving_key
+            data, key = self._documents.read_data(), self._key
             self._documents.set_data({**data, key: self._like(data.get(key))})
+            if not self._moves:
+                self._own = _NOTHING
+            return data.get(key, _NOTHING)
 
-    def _like(self, was: Any) -> bool | list[bool]:
-        """Whether anything moves; for each axis where the program's own word is a list."""
+    def _like(self, was: Any) -> Any:
+        """Whether anything moves; for each axis where the program's own word is so."""
         moving = bool(self._moves)
-        return [moving] * len(was) if isinstance(was, list) else moving
+        try:
+            return _each(was, moving)
+        except RecursionError:  # circular, so that it could not be sent either
+            return moving
+
+
+def _each(was: Any, moving: bool) -> Any:
+    if was is None or isinstance(was, (str, int, float)):
+        return moving
+    if isinstance(was, dict):
+        return {key: _each(value, moving) for key, value in list(was.items())}
+    if isinstance(was, (list, tuple)):
+        return [_each(value, moving) for value in list(was)]
+    numpy = sys.modules.get("numpy")  # whoever has an array has imported it
+    if numpy is not None and isinstance(was, numpy.ndarray) and was.ndim:
+        return numpy.full(was.shape, moving)  # followers of the data get arrays as such
+    try:
+        simple = simpler(was)
+    except TypeError:
+        return moving
+    return _each(simple, moving) if isinstance(simple, (dict, list)) else moving
 
 
 class Move:

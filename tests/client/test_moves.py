@@ -113,6 +113,33 @@ def test_wrong_arguments(
     assert "SET" not in {name for name, of in motor.server.stats().commands.items() if of.python}
 
 
+@pytest.mark.parametrize(
+    ("at_rest", "moves"),
+    [
+        ([False, True], [True, False]),
+        ({"0": False, "1": True}, {"0": True, "1": False}),
+        ([[False, False], [True]], [[False, True], [False]]),
+        ([{"x": False}], [{"x": True}]),
+    ],
+    ids=str,
+)
+def test_moving_by_axis_is_that_of_the_axis(
+    make_server: MakeServer, kind: Kind, at_rest: Any, moves: Any
+) -> None:
+    server = make_server(data={"positions": [1.0, 0.0], "moving": moves})
+    looks = []
+
+    def end_with_the_third(data: dict[str, Any]) -> None:
+        looks.append(data["moving"])
+        if len(looks) == 3:
+            server.set_data({"positions": [1.0, 0.0], "moving": at_rest})
+
+    with kind(address_of(server), timeout_s=PATIENCE_S) as client:
+        data = client.move([1.0], timeout_s=PATIENCE_S, progress=end_with_the_third)
+    assert data["moving"] == at_rest
+    assert looks == [moves] * 3 + [at_rest]
+
+
 def test_how_near_is_near_enough(make_server: MakeServer, kind: Kind) -> None:
     server = make_server(data={"positions": [1.51, 7], "moving": False})
     with kind(address_of(server), timeout_s=PATIENCE_S) as client:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ def test_types_by_numpys_names(given: Any, name: str) -> None:
         ([(0, 1), (None, np.float32(2))], ((0.0, 1.0), (-math.inf, 2.0))),
         ([[0, 1]], ((0.0, 1.0),)),
         ((3, 3), ((3.0, 3.0),)),
+        ((-math.inf, math.inf), ((-math.inf, math.inf),)),
     ],
 )
 def test_limits_are_pairs(given: Any, pairs: Any) -> None:
@@ -87,6 +89,16 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"limits": ("1", 2)}, TypeError, "'limits' has"),
     ({"limits": (2, 1)}, ValueError, "the lowest must not be above"),
     ({"limits": (math.nan, 1)}, ValueError, "the lowest must not be above"),
+    ({"limits": (1, math.nan)}, ValueError, "the lowest must not be above"),
+    ({"limits": (0, 10**400)}, ValueError, "beyond all of float64; None is no limit"),
+    ({"limits": (Fraction(10**400), None)}, ValueError, "beyond all of float64"),
+    ({"limits": (math.inf, None)}, ValueError, "leaves no finite value"),
+    ({"limits": (math.inf, math.inf)}, ValueError, "leaves no finite value"),
+    ({"limits": (None, -math.inf)}, ValueError, "leaves no finite value"),
+    ({"limits": [(0, 1), (-math.inf, -math.inf)]}, ValueError, "leaves no finite value"),
+    ({"limits": (np.float32(math.inf), None)}, ValueError, "leaves no finite value"),
+    ({"limits": (np.bool_(True), 2)}, TypeError, "'limits' has numbers"),
+    ({"moving": ""}, ValueError, "'moving' must be the name of a key"),
     ({"shape": (3,), "limits": [(0, 1), (0, 2)]}, ValueError, "2 pairs for 3 axes"),
     ({"units": "mm"}, TypeError, "there is no field 'units', only dtype, shape, unit, limits"),
 ]
@@ -96,6 +108,11 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
 def test_what_is_wrong_is_said(fields: dict[str, Any], error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         KeyDescription.of(fields)
+
+
+def test_a_limit_with_more_digits_than_python_writes() -> None:
+    with pytest.raises(ValueError, match="beyond all of float64"):
+        KeyDescription.of({"limits": [(0, 1), (-(10**5000), 1)]})
 
 
 def test_what_is_no_description() -> None:

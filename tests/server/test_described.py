@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 import logging
 import math
 import os
@@ -82,6 +84,7 @@ def test_keys_are_described_while_it_serves(make_server: MakeServer, connect: Co
         ({"describe": {5: {}}}, TypeError, "a key that is described must be str, or a pair"),
         ({"describe": {(1, "x"): {}}}, TypeError, "'stream' must be str"),
         ({"describe": {"x": {"units": "mm"}}}, TypeError, "'x': there is no field 'units'"),
+        ({"describe": {"x": {"moving": "x"}}}, ValueError, "'x': 'moving' must be another key"),
         ({"describe": {"x": {"limits": (2, 1)}}}, ValueError, "'x': 'limits': the lowest"),
         ({"when_moving": "wait"}, ValueError, "'follow' or 'busy', not 'wait'"),
         (
@@ -118,16 +121,17 @@ def test_a_wrong_description_changes_nothing(make_server: MakeServer, connect: C
 
 OUTSIDE: list[tuple[Any, str]] = [
     ([6], "axis 0 of 'tested' goes from -5 to 5 mm, not to 6."),
-    ([0, -0.5], "axis 1 of 'tested' goes from 0 to inf mm, not to -0.5."),
-    ({"1": -1}, "axis 1 of 'tested' goes from 0 to inf mm, not to -1."),
+    ([0, -0.5], "axis 1 of 'tested' goes from 0 mm on, not to -0.5."),
+    ({"1": -1}, "axis 1 of 'tested' goes from 0 mm on, not to -1."),
     ([math.nan], "axis 0 of 'tested' goes from -5 to 5 mm, not to nan."),
-    ([None, math.nan], "axis 1 of 'tested' goes from 0 to inf mm, not to nan."),
-    ([None, math.inf], "axis 1 of 'tested' goes from 0 to inf mm, not to inf."),
+    ([None, math.nan], "axis 1 of 'tested' goes from 0 mm on, not to nan."),
+    ([None, math.inf], "axis 1 of 'tested' goes from 0 mm on, not to inf."),
+    ([None, 10**400], f"axis 1 of 'tested' goes from 0 mm on, not to 1{'0' * 17}...{'0' * 19}."),
     ([10**30], f"axis 0 of 'tested' goes from -5 to 5 mm, not to {10**30}."),
     ([0, 0, 0], "'tested' has no axis 2."),
     ({"2": None}, "'tested' has no axis 2."),
     ({"x": 1}, "'tested' has no axis 'x'."),
-    ({"-1": 1}, "'tested' has no axis '-1'."),
+    *(({key: 1}, f"'tested' has no axis '{key}'.") for key in ("-1", "+1", "01", "0000000001")),
     ({"9" * 5000: 1}, "'tested' has no axis '999999999999...9999999999999'."),
     (["1"], "axis 0 of 'tested' needs a number, not '1'."),
     ([True], "axis 0 of 'tested' needs a number, not True."),
@@ -137,7 +141,7 @@ OUTSIDE: list[tuple[Any, str]] = [
     (None, "positions of 'tested' are a list or an object, not None."),
     (True, "positions of 'tested' are a list or an object, not True."),
 ]
-INSIDE: list[Any] = [[5, 0], [-5.0, 1e300], [None, 3], {"0": 1.5}, {"1": 10**400}, [], {}, 2, [0]]
+INSIDE: list[Any] = [[5, 0], [-5.0, 1e300], [None, 3], {"0": 1.5}, {"1": 10**300}, [], {}, 2, [0]]
 
 
 def test_a_set_outside_of_the_limits_reaches_no_callback(
@@ -163,6 +167,35 @@ def test_a_set_outside_of_the_limits_reaches_no_callback(
     assert eventually(lambda: server.stats().errors[ErrorKind.PAYLOAD] == len(OUTSIDE) + 3)
 
 
+@pytest.mark.parametrize(
+    ("limits", "positions", "way"),
+    [
+        ((0, 25), [26], "from 0 to 25 mm, not to 26."),
+        ((0, None), [-1], "from 0 mm on, not to -1."),
+        ((None, 25), [26], "up to 25 mm, not to 26."),
+        ((None, 25), [-(10**400)], f"up to 25 mm, not to -1{'0' * 16}...{'0' * 19}."),
+        ((None, 12.3456781), [12.3456789], "up to 12.3456781 mm, not to 12.3456789."),
+        (None, [math.inf], "to any finite position, not to inf."),
+        (None, [10**400], f"to any finite position, not to 1{'0' * 17}...{'0' * 19}."),
+    ],
+    ids=str,
+)
+def test_it_is_said_where_an_axis_goes(
+    make_server: MakeServer, connect: Connect, limits: Any, positions: Any, way: str
+) -> None:
+    described = {"positions": {"unit": "mm", "limits": limits, "writable": True}}
+    server = make_server(describe=described, check_limits=True)
+    error = connect(server).ask("SET", {"positions": positions})["error_msg"]
+    assert error == f"outside limits: axis 0 of 'tested' goes {way}"
+
+
+def test_a_key_of_a_stream_may_be_called_as_what_moves(make_server: MakeServer) -> None:
+    server = make_server(start=False, describe={("images", "moving"): {"moving": "moving"}})
+    server.describe("moving", stream="more", moving="moving")
+    with pytest.raises(ValueError, match="another key of the data"):
+        server.describe("moving", moving="moving")
+
+
 def test_limits_are_told_and_not_checked_unless_asked(
     make_server: MakeServer, connect: Connect
 ) -> None:
@@ -184,32 +217,80 @@ def test_limits_change_while_it_serves(make_server: MakeServer, connect: Connect
     assert client.ask("SET", {"positions": [7]})["error_msg"] is None
 
 
-BUSY: list[tuple[Any, Any, int | None]] = [
+class Axis(enum.Enum):
+    FIRST = 0
+
+
+@dataclasses.dataclass
+class ByName:
+    x: bool
+    y: bool
+
+
+# What the data says, the positions, and which axis is told to move; None: none is.
+BUSY: list[tuple[Any, Any, Any]] = [
     (True, [1], 0),
     (True, [None, 1], 1),
     (True, {"1": 1}, 1),
     (True, 3, 0),
     (True, [None, None], None),
     (True, [], None),
+    (True, {}, None),
+    (True, None, None),
     (False, [1, 1], None),
     ([True, False], [1], 0),
     ([True, False], [None, 1], None),
     ([True, False], {"1": 1}, None),
     ([False, True], [1, 1], 1),
-    ([True], [None, 1], None),
     ((True, False), [1], 0),
+    ([], [1], None),
+    # By axis
+    ({0: True, 1: False}, [1, 1], 0),
+    ({"0": True, "1": False}, [1], 0),
+    ({"0": True, "1": False}, {"1": 1}, None),
+    ({Axis.FIRST: True, 1: False}, [1], 0),
+    ({np.int64(0): True, 1: False}, [None, 1], None),
+    ({"x": True, "y": False}, {"x": 1}, "x"),
+    ({"x": True, "y": False}, {"y": 1}, None),
+    (ByName(x=False, y=True), {"x": 1, "y": 1}, "y"),
+    ({}, [1], None),
+    # Of NumPy, and in several dimensions
     (np.array([False, True]), [1, 1], 1),
     (np.array([False, True]), [1], None),
+    (np.array([0, 1], np.uint8), [1, 1], 1),
     (np.bool_(True), [1], 0),
-    ([True], {"x": 1}, None),
+    (np.bool_(False), [1], None),
+    (np.array(True), [None, 1], 1),
+    (np.array(False), [1], None),
+    (np.array([[False, False], [False, True]]), [1], None),
+    (np.array([[False, False], [False, True]]), [1, 1], 1),
+    ([[False], [True]], [1], None),
+    ([{"near": False}, {"near": True}], [1, 1], 1),
+    (np.zeros((0, 2)), [1], None),
+    # Axes that what is said does not tell from others
+    ([True], [None, 1], 1),
+    ([False], [None, 1], None),
+    ({"0": True}, [None, 1], 1),
+    ({"x": True, "y": False}, [None, 1], 1),
+    ([False, True], {"x": 1}, "x"),
+    ([False, False], {"x": 1}, None),
+    *(([False, True], {key: 1}, key) for key in ("-1", "+1", "01", "0000000001", "", "1.0")),
+    ([False, True], {"-1": None}, None),
+    ({"0": False, "1": True}, {"-1": 1}, "-1"),
+    (np.array([[False, True]]), {"-1": 1}, "-1"),
+    (True, {"x" * 99: 1}, f"{'x' * 12}...{'x' * 13}"),
+    # What is no number and no text for people
     ("yes", [1], None),
+    (["no", "no"], [1], None),
     (None, [1], None),
+    (math.nan, [1], 0),
+    ([None, math.nan], [1, 1], 1),
 ]
 
 
 @pytest.mark.parametrize(("moving", "positions", "axis"), BUSY, ids=str)
 def test_an_axis_that_moves_is_left_alone(
-    make_server: MakeServer, connect: Connect, moving: Any, positions: Any, axis: int | None
+    make_server: MakeServer, connect: Connect, moving: Any, positions: Any, axis: Any
 ) -> None:
     server = make_server(
         describe={"positions": POSITIONS}, when_moving="busy", data={"moving": moving}
@@ -220,8 +301,35 @@ def test_an_axis_that_moves_is_left_alone(
     if axis is None:
         assert (error, seen) == (None, [positions])
     else:
-        text = f"busy: axis {axis} of 'tested' is moving; wait until it has arrived."
+        text = f"busy: axis {axis!r} of 'tested' is moving; wait until it has arrived."
         assert (error, seen) == (text, [])
+
+
+@pytest.mark.parametrize("positions", ["all", True, [[1]]], ids=str)
+def test_what_may_move_any_axis_waits_for_all(
+    make_server: MakeServer, connect: Connect, positions: Any
+) -> None:
+    moving = [[False], [True]] if isinstance(positions, list) else [False, True]
+    server = make_server(
+        describe={"positions": POSITIONS}, when_moving="busy", data={"moving": moving}
+    )
+    error = connect(server).ask("SET", {"positions": positions})["error_msg"]
+    if isinstance(positions, list):
+        assert error is None, "axis 0 is at rest"
+    else:
+        assert error == "busy: 'tested' is moving; wait until it has arrived."
+
+
+def test_where_nobody_can_read_what_moves_it_does(
+    make_server: MakeServer, connect: Connect
+) -> None:
+    server = make_server(describe={"positions": POSITIONS}, when_moving="busy")
+    circular: list[Any] = []
+    circular.append(circular)
+    for moving in (object(), circular):
+        server.set_data({"moving": moving})
+        error = connect(server).ask("SET", {"positions": [1]})["error_msg"]
+        assert error == "busy: axis 0 of 'tested' is moving; wait until it has arrived."
 
 
 @pytest.mark.parametrize("when_moving", ["busy", "follow"])

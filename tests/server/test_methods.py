@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import functools
 import logging
 import math
 import threading
+import typing
 from collections.abc import Callable
-from typing import Any, Literal, Optional, Union
+from typing import Any, Literal, NamedTuple, Optional, Union
 
 import numpy as np
 import pytest
@@ -34,6 +36,30 @@ class Text(str, enum.Enum):
     A = "a"
 
 
+class Lists(enum.Enum):
+    A = [1]  # noqa: RUF012
+
+
+class Tuples(enum.Enum):
+    A = "a"
+    B = (1, 2)
+
+
+class Objects(enum.Enum):
+    A = object()
+
+
+class NotANumber(enum.Enum):
+    A = math.nan
+
+
+class NumPys(enum.Enum):
+    A = np.float64(1.5)
+
+
+class Empty(enum.Enum): ...
+
+
 # ---- what annotations take
 
 # The annotation, what is taken and becomes what the function gets, what is not.
@@ -44,6 +70,11 @@ TYPES: list[tuple[Any, str, list[tuple[Any, Any]], list[Any]]] = [
     (bool, "bool", [(True, True), (False, False)], [0, 1, "true", None]),
     (list, "list", [([], []), ([1, "a"], [1, "a"])], ["ab", {}, None]),
     (dict, "dict", [({}, {}), ({"a": [1]}, {"a": [1]})], [[], "a", None]),
+    (typing.List, "list", [([], []), ([1, "a"], [1, "a"])], ["ab", {}, None]),  # noqa: UP006
+    (typing.Dict, "dict", [({}, {}), ({"a": [1]}, {"a": [1]})], [[], "a", None]),  # noqa: UP006
+    (Optional[typing.List], "list | None", [([1], [1]), (None, None)], ["ab", {}]),  # noqa: UP006, UP045
+    (dict[str, typing.List], "dict[str, list]", [({"a": [1]}, {"a": [1]})], [{"a": 1}]),  # noqa: UP006
+    ("list[typing.Dict]", "list[dict]", [([{}], [{}])], [[[]], {}]),
     (list[float], "list[float]", [([1, 2.5], [1.0, 2.5]), ([], [])], [["a"], 1, [None]]),
     (dict[str, int], "dict[str, int]", [({"a": 1}, {"a": 1})], [{"a": "1"}, [1]]),
     (list[list[int]], "list[list[int]]", [([[1], []], [[1], []])], [[1], [["a"]]]),
@@ -88,11 +119,39 @@ def test_types(
     [
         *(bytes, set, tuple, object, complex, np.ndarray, dict[int, str], list[bytes]),
         *(Literal[b"x"], Literal[Text.A], Callable[[], None], "int | bytes"),
+        *(dict[str], list[int, str], dict[str, int, int], [int]),  # type: ignore[type-arg]
+        *(Literal[[1]], Literal[1, {}], Lists, Tuples, Objects, NotANumber, NumPys),  # type: ignore[valid-type]
+        *("typing.List[bytes]", Lists | None, typing.Tuple, typing.Set),  # noqa: UP006
     ],
     ids=str,
 )
 def test_what_json_has_nothing_like_is_refused(annotation: Any) -> None:
     with pytest.raises(TypeError, match="argument 'value': a payload has nothing like"):
+        of_annotation(annotation)
+
+
+@pytest.mark.transports("tcp")
+def test_values_that_no_payload_has_are_named() -> None:
+    with pytest.raises(TypeError, match=r"like \[1\], as <enum 'Lists'> has it. Values of Literal"):
+        of_annotation(Lists)
+    with pytest.raises(TypeError, match="<enum 'Empty'> has no values"):
+        of_annotation(Empty)
+
+
+@pytest.mark.transports("tcp")
+@pytest.mark.parametrize(
+    ("annotation", "why"),
+    [
+        ("list[", "list\\["),
+        ("typing.Nope", "'Nope'"),
+        ("Nope", "name 'Nope' is not defined"),
+        ("1 / 0", "division by zero"),
+        ("Optional[Literal[[1]]]", "unhashable"),
+        ("typing.ClassVar[int]", "ClassVar"),
+    ],
+)
+def test_annotations_that_cannot_be_read(annotation: str, why: str) -> None:
+    with pytest.raises(TypeError, match=f"the annotations of .* cannot be read: .*{why}.*types"):
         of_annotation(annotation)
 
 
@@ -139,6 +198,38 @@ class Stage:
         return axis
 
 
+class Made:
+    unread: Nope  # type: ignore[name-defined]  # noqa: F821
+
+    def __init__(self, axis: int) -> None: ...
+
+
+class Inherits(Made):
+    def home(self, speed: float) -> None: ...
+
+
+class WithNew:
+    def __new__(cls, axis: int) -> WithNew:
+        return super().__new__(cls)
+
+
+class Point(NamedTuple):
+    x: float
+    y: float = 0.0
+
+
+@dataclasses.dataclass
+class Plain:
+    axis: int
+
+
+class Derived(Plain): ...
+
+
+class Silent:
+    unread: Nope  # type: ignore[name-defined]  # noqa: F821
+
+
 @pytest.mark.transports("tcp")
 @pytest.mark.parametrize(
     ("function", "written"),
@@ -148,8 +239,12 @@ class Stage:
         (Stage(), "F(axis: int)"),
         (lambda: 1, "F()"),
         (Stage, "F()"),
+        *((each, "F(axis: int)") for each in (Made, Inherits, WithNew, Plain, Derived)),
+        (functools.partial(Inherits), "F(axis: int)"),
+        (Point, "F(x: float, y: float = 0.0)"),
+        (Silent, "F()"),
     ],
-    ids=["bound", "partial", "object", "lambda", "class"],
+    ids=lambda value: getattr(value, "__name__", None),
 )
 def test_callables_of_every_kind(make_server: MakeServer, function: Any, written: str) -> None:
     server = make_server(start=False)
