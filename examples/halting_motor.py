@@ -8,11 +8,9 @@ Server and client are in one process here so that one file shows both ends. On t
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from laplace_server import ServerLHC
@@ -34,7 +32,7 @@ class Stage:
     def __init__(self) -> None:
         self.position = 0.0  # mm
         self._halts = 0
-        self._moves: queue.Queue[tuple[float, int, Any] | None] = queue.Queue()
+        self._moves: queue.Queue[tuple[float, int, Any]] = queue.Queue()
         self.server = ServerLHC(
             name="stage",
             address="tcp://127.0.0.1:*",  # a free port
@@ -44,10 +42,10 @@ class Stage:
         )
         self.server.set_on_position_changed(self.on_position_changed)
         self.server.set_on_halt(self.on_halt)
-        self._thread = threading.Thread(target=self._run, name="stage")
+        threading.Thread(target=self._run, name="stage", daemon=True).start()
 
     def on_position_changed(self, positions: list[float]) -> None:
-        """Runs in the server's thread, and returns at once: the stage's own thread does the work."""
+        """Runs in the server's thread, and returns at once: the stage's own does the work."""
         target = float(positions[0])
         self._moves.put((target, self._halts, self.server.begin_move()))
 
@@ -59,29 +57,18 @@ class Stage:
         self._halts += 1
 
     def _run(self) -> None:
-        while (task := self._moves.get()) is not None:
-            target, halts, move = task
+        while True:
+            target, halts, move = self._moves.get()
             with move:  # over at the end of this block, also where nothing has moved
                 while self.position != target and halts == self._halts:
                     time.sleep(PERIOD)
                     self.position += max(-STEP, min(STEP, target - self.position))
                     self.server.set_data({"positions": [self.position]}, copy=True)
 
-    @contextlib.contextmanager
-    def serving(self) -> Iterator[str]:
-        """Give its address, and end it with the block."""
-        self._thread.start()
-        with self.server:
-            try:
-                yield f"tcp://127.0.0.1:{self.server.server_port}"
-            finally:
-                self.on_halt()
-                self._moves.put(None)
-                self._thread.join()
-
 
 def main() -> None:
-    with Stage().serving() as address, ClientLHC(address, "operator") as client:
+    server = Stage().server
+    with server, ClientLHC(f"tcp://127.0.0.1:{server.server_port}", name="operator") as client:
         for target in (1000.0, -1000.0):
             client.set([target])  # answered at once; the second one waits for the first
         while client.get()["positions"] == [0.0]:

@@ -130,7 +130,7 @@ def stop(
 
 @contextmanager
 def asking(address: str, timeout: float, key: str | None) -> Iterator[ClientLHC]:
-    """Give a client for a block; what is expected to fail there is told as the command's failure."""
+    """Give a client for a block; expected failures in it become the command's."""
     with failures_told(), client_of(address, timeout, key) as client:
         yield client
 
