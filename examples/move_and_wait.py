@@ -31,8 +31,8 @@ class Stage:
 
     def __init__(self) -> None:
         self.positions = [0.0, 0.0]
-        self._halted = threading.Event()
-        self._moves: queue.Queue[tuple[list[float], Any] | None] = queue.Queue()
+        self._halts = 0
+        self._moves: queue.Queue[tuple[list[float], int, Any] | None] = queue.Queue()
         self.server = ServerLHC(
             name="stage",
             address="tcp://127.0.0.1:*",
@@ -41,7 +41,7 @@ class Stage:
             data={"positions": self.positions},
         )
         self.server.set_on_position_changed(self.on_position_changed)
-        self.server.set_on_halt(self._halted.set)
+        self.server.set_on_halt(self.on_halt)
         self._thread = threading.Thread(target=self._run, name="stage")
 
     def on_position_changed(self, positions: Any) -> None:
@@ -52,15 +52,18 @@ class Stage:
         ):
             if position is not None:
                 target[int(axis)] = float(position)
-        self._halted.clear()
         # From here on clients see that it moves, though nothing has moved yet.
-        self._moves.put((target, self.server.begin_move()))
+        self._moves.put((target, self._halts, self.server.begin_move()))
+
+    def on_halt(self) -> None:
+        self._halts += 1  # what was asked for before is dropped: halting_motor.py
 
     def _run(self) -> None:
         while (task := self._moves.get()) is not None:
-            target, move = task
+            target, halts, move = task
             with move:
-                while self.positions != target and not self._halted.wait(PERIOD):
+                while self.positions != target and halts == self._halts:
+                    time.sleep(PERIOD)
                     self.positions = [
                         at + max(-SPEED * PERIOD, min(SPEED * PERIOD, wanted - at))
                         for at, wanted in zip(self.positions, target, strict=True)
@@ -75,7 +78,7 @@ class Stage:
             try:
                 yield f"tcp://127.0.0.1:{self.server.server_port}"
             finally:
-                self._halted.set()
+                self.on_halt()
                 self._moves.put(None)
                 self._thread.join()
 

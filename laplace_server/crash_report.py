@@ -75,8 +75,9 @@ def enable(path: str | os.PathLike[str] | None = None) -> Path:
     """Have a crash of this process reported to a file from now on, and return its path.
 
     Without ``path`` it is ``laplace-crash-PID.txt`` in the system's folder for temporary files. A
-    file that is there is replaced, and an earlier call counts no more. Where nothing happens, the
-    file is removed at the end of the program.
+    file that is there is emptied, so with the same path at each start the next start takes the
+    report of a crash away. An earlier call counts no more. Where nothing happens, the file is
+    removed at the end of the program.
 
     It takes Python's ``faulthandler``, whose output goes to this file then. On Windows, what
     servers were doing is not told.

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from laplace_server.cli import call, check, demo, keys, requests, serve, stream
+from laplace_server.cli import call, check, demo, keys, moves, requests, serve, stream
 
 app = typer.Typer(
     add_completion=False,
@@ -38,6 +38,7 @@ def options(
 app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
 requests.add_commands(app)
+moves.add_commands(app)
 app.command("call")(call.call)
 app.command("stream")(stream.stream)
 app.command("check", cls=check.CheckCommand)(check.check)

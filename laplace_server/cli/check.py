@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from laplace_server.cli.health import Health, Limits
 
 _AT_ONCE = 16
-_UNKNOWN = 3
 
 Addresses = Annotated[
     list[str], typer.Argument(metavar="ADDRESS...", help="Servers' tcp://host:port, or host:port.")
@@ -24,7 +24,14 @@ Addresses = Annotated[
 
 def _limit(option: str, what: str, metavar: str) -> Any:
     state = "Warning" if option.startswith("--warn") else "Critical"
-    return typer.Option(option, metavar=metavar, min=0.0, help=f"{state}: {what} or more.")
+    text = f"{state}: {what} or more."
+    return typer.Option(option, metavar=metavar, min=0.0, callback=_finite, help=text)
+
+
+def _finite(value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):  # it would never be reached
+        raise typer.BadParameter(f"{value} is no limit.")
+    return value
 
 
 _ROUND_TRIP, _RUNNING = "a round trip of MS milliseconds", "a request that runs for SECONDS"
@@ -41,7 +48,10 @@ CriticalLost = Annotated[Number, _limit("--critical-lost", _LOST, "N")]
 
 
 class CheckCommand(TyperCommand):
-    """Ends with 3 where its arguments are wrong: 2 would say that a server is critical."""
+    """Where its arguments are wrong, it says so as monitoring systems expect it.
+
+    They read stdout, and take status 2 for a server that is critical. People read stderr.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments."""
@@ -49,7 +59,11 @@ class CheckCommand(TyperCommand):
             return super().parse_args(ctx, args)
         except Exception as error:
             if getattr(error, "exit_code", None) == USAGE:
-                vars(error)["exit_code"] = _UNKNOWN
+                from laplace_server.cli.health import State, told
+
+                said: Any = error
+                typer.echo(told(State.UNKNOWN, said.format_message()))
+                said.exit_code = int(State.UNKNOWN)
             raise
 
 
@@ -86,7 +100,7 @@ def check(
     with ThreadPoolExecutor(min(len(addresses), _AT_ONCE)) as threads:
         found = list(threads.map(lambda each: _examined(each, timeout, key, limits), addresses))
     typer.echo(line_of(found))
-    raise typer.Exit(int(worst_of(found)))
+    raise typer.Exit(int(worst_of(each.state for each in found)))
 
 
 def _examined(address: str, timeout: float, key: str | None, limits: Limits) -> Health:

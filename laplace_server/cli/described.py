@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from laplace_server.cli.shown import printable
+from laplace_server.cli.shown import cut, printable
 
 if TYPE_CHECKING:
     from laplace_server.description import DeviceDescription, KeyDescription
 
-_NARROWEST = 40
 _HEADINGS = ("type", "shape", "unit", "limits", "SET", "moves while", "text")
 
 
 def described_lines(device: DeviceDescription) -> Iterator[str]:
-    """Yield lines with what the device says of its keys and methods, cut to the terminal."""
+    """Yield lines with what the device says of its keys and methods, cut to a terminal."""
     tables = {"data": device.keys, **{f"stream {name}": of for name, of in device.streams.items()}}
-    width = max(shutil.get_terminal_size().columns, _NARROWEST)
     for title, keys in tables.items():
         if keys:
             yield ""
-            yield from (_cut(line, width) for line in _table(title, keys))
+            yield from map(cut, _table(title, keys))
     if device.check_limits:
         yield "A SET outside of the limits is refused."
     if device.when_moving == "busy":
@@ -31,9 +28,9 @@ def described_lines(device: DeviceDescription) -> Iterator[str]:
         yield ""
         yield "methods"
         for method in device.methods.values():
-            yield _cut(printable(f"  {method}"), width)
+            yield cut(printable(f"  {method}"))
             for line in method.text.splitlines()[:1]:
-                yield _cut(printable(f"      {line}"), width)
+                yield cut(printable(f"      {line}"))
 
 
 def _table(title: str, keys: Mapping[str, KeyDescription]) -> Iterator[str]:
@@ -62,7 +59,3 @@ def _cells(key: KeyDescription) -> tuple[str, ...]:
         key.moving or "",
         key.text,
     )
-
-
-def _cut(line: str, width: int) -> str:
-    return line if len(line) <= width else f"{line[: width - 3]}..."

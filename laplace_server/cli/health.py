@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from laplace_server.cli.shown import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from laplace_server.client import ClientLHC
 
@@ -73,14 +73,22 @@ class Health:
 
     address: str
     name: str | None = None
-    state: State = State.OK
-    texts: list[str] = field(default_factory=list)
+    reasons: list[tuple[State, str]] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
+
+    @property
+    def state(self) -> State:
+        """The worst of what was found."""
+        return worst_of(state for state, _ in self.reasons)
+
+    @property
+    def texts(self) -> list[str]:
+        """What is wrong, the worst first."""
+        return [text for _, text in sorted(self.reasons, key=lambda each: -GRAVITY[each[0]])]
 
     def tell(self, state: State, text: str) -> None:
         """Take note of something that is not as it should be."""
-        self.state = max(self.state, state, key=lambda each: GRAVITY[each])
-        self.texts.append(text)
+        self.reasons.append((state, text))
 
     def measure(self, figure: Figure, text: str) -> None:
         """Take note of a figure, and say ``text`` where it is beyond a limit."""
@@ -168,7 +176,7 @@ def _judge(stats: Mapping[str, Any], limits: Limits, health: Health) -> None:
 
 def line_of(found: list[Health]) -> str:
     """The one line of a plugin: state, words, and performance data behind a bar."""
-    worst = worst_of(found)
+    worst = worst_of(each.state for each in found)
     wrong = [each for each in found if each.state is not State.OK]
     if wrong:
         # The worst first: monitoring systems cut lines.
@@ -184,14 +192,18 @@ def line_of(found: list[Health]) -> str:
         for each, prefix in zip(found, prefixes, strict=True)
         for figure in each.figures
     )
-    # A bar begins performance data, wherever it stands.
-    told = printable(words).replace("|", "/")
-    return f"LAPLACE {worst.name} - {told}" + (f" | {data}" if data else "")
+    return told(worst, words) + (f" | {data}" if data else "")
 
 
-def worst_of(found: list[Health]) -> State:
-    """The state of all of them together."""
-    return max((each.state for each in found), key=lambda state: GRAVITY[state])
+def told(state: State, words: str) -> str:
+    """The line without performance data."""
+    # A bar begins these, wherever it stands.
+    return f"LAPLACE {state.name} - {printable(words).replace('|', '/')}"
+
+
+def worst_of(states: Iterable[State]) -> State:
+    """The state of several together; of none, OK."""
+    return max(states, key=lambda state: GRAVITY[state], default=State.OK)
 
 
 def _host(health: Health) -> str:

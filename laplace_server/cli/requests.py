@@ -54,10 +54,10 @@ def ping(
 
     One PING opens the connection, a second one is measured.
     """
-    with _client(address, timeout, key) as client:
+    with asking(address, timeout, key) as client:
         client.ping()
         seconds = client.ping()
-        _print(
+        tell(
             as_json,
             {"address": client.address, "seconds": seconds},
             f"{client.address} answers in {seconds * 1e3:.3f} ms.",
@@ -70,11 +70,11 @@ def info(
     """Show what a server is: name, device, axes, commands, keys and methods."""
     from laplace_server.client.describing import description_of
 
-    with _client(address, timeout, key) as client:
+    with asking(address, timeout, key) as client:
         payload = client.info()
         lines = [] if as_json else described_lines(description_of(payload, None, client.address))
         shown = {name: value for name, value in payload.items() if name not in _IN_TABLES}
-        _print(as_json, payload, "\n".join([as_lines(shown), *lines]))
+        tell(as_json, payload, "\n".join([as_lines(shown), *lines]))
 
 
 def get(
@@ -82,11 +82,11 @@ def get(
 ) -> None:
     """Show a device's present data.
 
-    Long values are cut to the width of the terminal; --json gives all.
+    On a terminal, long values are cut to its width; --json gives all.
     """
-    with _client(address, timeout, key) as client:
+    with asking(address, timeout, key) as client:
         data = client.get()
-        _print(as_json, data, as_lines(data))
+        tell(as_json, data, as_lines(data))
 
 
 def set_positions(
@@ -100,10 +100,10 @@ def set_positions(
 
     Positions are in the device's own units. It may refuse them; get shows what it does.
     """
-    with _client(address, timeout, key) as client:
+    with asking(address, timeout, key) as client:
         values = read_positions(positions)
         client.set(values)
-        _print_done(as_json, client, "SET", f"takes {json.dumps(values)}.")
+        tell_done(as_json, client, "SET", f"takes {json.dumps(values)}.")
 
 
 def save(
@@ -114,30 +114,33 @@ def save(
     key: KeyOption = None,
 ) -> None:
     """Tell a device where to save."""
-    with _client(address, timeout, key) as client:
+    with asking(address, timeout, key) as client:
         client.save(path)
-        _print_done(as_json, client, "SAVE", f"saves to {path}")
+        tell_done(as_json, client, "SAVE", f"saves to {path}")
 
 
 def stop(
     address: Address, as_json: AsJson = False, timeout: Timeout = 2.0, key: KeyOption = None
 ) -> None:
     """End a server."""
-    with _client(address, timeout, key) as client:
+    with asking(address, timeout, key) as client:
         client.stop_server()
-        _print_done(as_json, client, "STOP", "stops.")
+        tell_done(as_json, client, "STOP", "stops.")
 
 
 @contextmanager
-def _client(address: str, timeout: float, key: str | None) -> Iterator[ClientLHC]:
+def asking(address: str, timeout: float, key: str | None) -> Iterator[ClientLHC]:
+    """Give a client for a block; expected failures in it become the command's."""
     with failures_told(), client_of(address, timeout, key) as client:
         yield client
 
 
-def _print(as_json: bool, values: dict[str, Any], text: str) -> None:
+def tell(as_json: bool, values: dict[str, Any], text: str) -> None:
+    """Print the values for scripts, or the text for people."""
     typer.echo(json.dumps(values) if as_json else text)
 
 
-def _print_done(as_json: bool, client: ClientLHC, cmd: str, text: str) -> None:
+def tell_done(as_json: bool, client: ClientLHC, cmd: str, text: str) -> None:
+    """Say that a command was carried out: the text goes on behind the server's address."""
     values = {"address": client.address, "cmd": cmd, "ok": True}
-    _print(as_json, values, f"{client.address} {text}")
+    tell(as_json, values, f"{client.address} {text}")

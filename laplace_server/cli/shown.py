@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from datetime import datetime
@@ -10,6 +11,8 @@ from typing import Any
 
 # Smaller arrays are told element by element.
 _FEW = 8
+
+_NARROWEST = 40
 
 
 def lines_of(data: dict[str, Any], room: int) -> Iterator[tuple[str, str]]:
@@ -58,6 +61,14 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def cut(line: str) -> str:
+    """Return the line as far as the terminal has room for it: whole where there is none."""
+    if not sys.stdout.isatty():
+        return line
+    width = max(shutil.get_terminal_size().columns, _NARROWEST)
+    return line if len(line) <= width else f"{line[: width - 3]}..."
 
 
 def is_array(value: Any) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from typing import Any
+
+from laplace_server.cli.shown import cut, printable
 
 
 def full_address(text: str) -> str:
@@ -95,10 +96,9 @@ def _number(text: str) -> float | None:
 
 
 def as_lines(values: dict[str, Any]) -> str:
-    """Return one ``key: value`` line per item, each cut to the width of the terminal."""
-    width = max(shutil.get_terminal_size().columns, 40)
-    lines = []
-    for key, value in values.items():
-        line = f"{key}: {value if isinstance(value, str) else json.dumps(value)}"
-        lines.append(line if len(line) <= width else f"{line[: width - 3]}...")
-    return "\n".join(lines) if lines else "(no data)"
+    """Return one ``key: value`` line per item, each cut to the terminal, if it goes to one."""
+    lines = [
+        cut(printable(f"{key}: {value if isinstance(value, str) else json.dumps(value)}"))
+        for key, value in values.items()
+    ]
+    return "\n".join(lines) or "(no data)"

@@ -8,6 +8,7 @@ device seldom.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -50,7 +51,7 @@ class Arrival:
 
     Raises:
         TypeError: positions that are neither a list nor a dict of numbers; ``tolerance`` is no
-            number; ``progress`` is not callable.
+            number; ``progress`` is not callable, or async.
         ValueError: no positions, one that is not finite, a negative ``tolerance``, a time-out
             that is not positive.
     """
@@ -65,6 +66,8 @@ class Arrival:
     ) -> None:
         if progress is not None and not callable(progress):
             raise TypeError(f"'progress' must be callable or None, not {progress!r}.")
+        if inspect.iscoroutinefunction(progress):
+            raise TypeError("'progress' must not be async: nothing awaits it. It may make a task.")
         self._address = address
         self._wanted = _by_axis(positions)
         self._tolerance = _number("tolerance", tolerance)

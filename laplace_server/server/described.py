@@ -137,7 +137,8 @@ class Described:
 
 def _why_outside(moved: KeyDescription, positions: Any, name: str) -> str | None:
     if not isinstance(positions, (Mapping, list, int, float)) or isinstance(positions, bool):
-        return f"positions of {name!r} are a list or an object, not {_shown.repr(positions)}."
+        what = _shown.repr(positions)
+        return f"positions of {name!r} are a list, an object by index, or one number, not {what}."
     for axis, value in _items_of(positions):
         limits = moved.limits_of(axis) if isinstance(axis, int) else None
         if limits is None:

@@ -85,12 +85,19 @@ def _problem_of(context: Context, payload: Any) -> str | None:
     if payload.get("epoch", context.epoch) != context.epoch:
         return None  # of another life of the server: what there is now is sent
     last = context.core.streams.range_of(payload["stream"])[1]
-    if not _is_count(start, 64) or not 1 <= start <= last + 1:
+    is_number = _is_count(start, 64) and start > 0
+    if is_number and start <= last + 1:
+        return None
+    if is_number and "epoch" in payload:
+        # Who goes on behind an update gave that one's number, not the next.
         return (
-            "'start' must be 'latest', 'newest', 'oldest' or a number from 1 to "
-            f"{last + 1}, not {start!r}."
+            f"'start' must be (epoch, number) of an update there was, not ({context.epoch}, "
+            f"{start - 1}): the last of {payload['stream']!r} in this epoch is number {last}."
         )
-    return None
+    return (
+        "'start' must be 'latest', 'newest', 'oldest' or a number from 1 to "
+        f"{last + 1}, not {start!r}."
+    )
 
 
 def _is_count(value: Any, bits: int) -> bool:

@@ -15,7 +15,7 @@ from support.serving import Gate, MakeServer, client_of
 from support.waiting import eventually
 
 from laplace_server import ServerLHC
-from laplace_server.cli.health import Figure, Limit, State
+from laplace_server.cli.health import Figure, Health, Limit, State
 from laplace_server.security import ServerSecurity, own_keys
 from laplace_server.security import folder as folders
 from laplace_server.security.certificates import write_pair
@@ -59,6 +59,7 @@ def test_a_server_that_is_well(server: ServerLHC) -> None:
         (["--warn-callback-errors", "3"], OK, "answers in"),
         (["--critical-callback-errors", "2"], CRITICAL, "callbacks have raised"),
         (["--warn-callback-errors", "1", "--critical-ms", "0"], CRITICAL, "ms, callbacks have"),
+        (["--critical-callback-errors", "1", "--warn-ms", "0"], CRITICAL, "2, answers in"),
     ],
 )
 def test_limits(server: ServerLHC, arguments: list[str], wanted: int, words: str) -> None:
@@ -154,13 +155,25 @@ def test_a_wrong_time_out_is_unknown(timeout: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["127.0.0.1:1", "--warn-ms", "x"], ["127.0.0.1:1", "--nonsense"]]
+    ("arguments", "words"),
+    [
+        ([], "'ADDRESS...'"),
+        (["127.0.0.1:1", "--nonsense|"], "--nonsense/"),
+        (["127.0.0.1:1", "--timeout", "soon"], "'--timeout'"),
+        (["127.0.0.1:1", "--key"], "'--key'"),
+        *((["127.0.0.1:1", "--warn-ms", each], "'--warn-ms'") for each in ("x", "-1", "nan")),
+        (["127.0.0.1:1", "--critical-lost", "inf"], "'--critical-lost'"),
+    ],
 )
-def test_wrong_arguments_are_unknown(arguments: list[str]) -> None:
+def test_wrong_arguments_are_unknown(arguments: list[str], words: str) -> None:
     done = run("check", *arguments)
-    assert (done.returncode, done.stdout) == (UNKNOWN, "")
+    (line,) = done.stdout.splitlines()
+    assert done.returncode == UNKNOWN
+    assert line.startswith("LAPLACE UNKNOWN - ")
+    assert words in line
+    assert "|" not in line
+    assert "Error: " in done.stderr
     assert "Traceback" not in done.stderr
-    assert done.stderr
 
 
 def old_server(message: dict[str, Any]) -> list[Any]:
@@ -209,6 +222,14 @@ def test_a_server_with_keys(home: Path, make_server: MakeServer) -> None:
     status, line = check(address_of(server), "--key", "nobody")
     assert status == UNKNOWN
     assert "nobody" in line
+
+
+def test_the_worst_is_told_first() -> None:
+    health = Health("tcp://host:1")
+    for state in (State.UNKNOWN, State.WARNING, State.CRITICAL, State.WARNING):
+        health.tell(state, f"{state.name} {len(health.reasons)}")
+    assert health.state is State.CRITICAL
+    assert health.texts == ["CRITICAL 2", "WARNING 1", "WARNING 3", "UNKNOWN 0"]
 
 
 def test_figures() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import shutil
@@ -36,6 +37,13 @@ def test_ping(motor: SimulatedMotor) -> None:
 def test_address_without_the_protocol(motor: SimulatedMotor) -> None:
     answer = run_json("ping", motor.local_address.removeprefix("tcp://"))
     assert answer["address"] == motor.local_address
+
+
+def test_info_is_whole_in_a_pipe(motor: SimulatedMotor) -> None:
+    capabilities = run_json("info", motor.local_address)["capabilities"]
+    lines = run("info", motor.local_address, env={"COLUMNS": "60"}).stdout.splitlines()
+    assert f"capabilities: {json.dumps(capabilities)}" in lines
+    assert "HALT" in capabilities
 
 
 def test_info(motor: SimulatedMotor) -> None:
@@ -123,6 +131,8 @@ def test_arguments_are_taken_as_they_are(monkeypatch: pytest.MonkeyPatch) -> Non
         ("info", []),
         ("get", ["--json"]),
         ("set", ["1.5"]),
+        ("move", ["1.5"]),
+        ("halt", []),
         ("call", ["HOME"]),
         ("save", ["/data"]),
         ("stop", []),
@@ -158,6 +168,10 @@ def test_remote_error() -> None:
         ["set", "localhost:5555", "x=1"],
         ["set", "localhost:5555", "[1,"],
         ["set", "localhost:5555"],
+        ["move", "localhost:5555"],
+        ["move", "localhost:5555", "fast"],
+        ["move", "localhost:5555", "1", "--timeout", "inf"],
+        ["move", "localhost:5555", "1", "--timeout", "nan"],
         ["save", "localhost:5555"],
         ["serve", "--device", "TOASTER"],
         ["serve", "--address", "localhost:5555"],
@@ -199,6 +213,8 @@ def test_help_and_version() -> None:
         "info",
         "get",
         "set",
+        "move",
+        "halt",
         "call",
         "save",
         "stop",
@@ -265,8 +281,16 @@ def test_read_positions(words: list[str], positions: Any) -> None:
 
 def test_lines_are_cut_to_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "50")
-    lines = as_lines({"name": "stage", "image": list(range(1000))}).splitlines()
+    data = {"name": "stage", "image": list(range(1000))}
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: False)
+    assert as_lines(data).splitlines()[1] == f"image: {data['image']}"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    lines = as_lines(data).splitlines()
     assert lines[0] == "name: stage"
     assert len(lines[1]) == 50
     assert lines[1].endswith("...")
     assert as_lines({}) == "(no data)"
+
+
+def test_values_do_not_act_on_the_terminal() -> None:
+    assert as_lines({"a\x1b[2J": "b\nc\x07"}) == "a\\x1b[2J: b\\nc\\x07"

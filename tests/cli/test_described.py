@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from support.command_line import failed, run, run_json
 from support.peers import address_of
-from support.serving import serving
+from support.serving import client_of, serving
 
 from laplace_server import ServerLHC
+from laplace_server.cli.described import described_lines
 from laplace_server.cli.values import read_arguments
 from laplace_server.sim import SimulatedMotor
 
@@ -58,12 +60,17 @@ def test_info_shows_a_table_and_methods(stage: ServerLHC) -> None:
     assert list(told["methods"]) == ["HOME", "NOTHING", "TEXT", "DICT"]
 
 
-def test_info_of_streams_is_cut_to_the_terminal() -> None:
+def test_info_of_streams_is_cut_to_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     image = {"dtype": "uint16", "shape": (12, None), "limits": (0, 4095), "text": "rows " * 20}
     described = {("images", "image"): image, ("images", "n"): {"shape": ()}}
     with serving(describe=described) as server:
         done = run("info", address_of(server), env={"COLUMNS": "60"})
-    lines = done.stdout.splitlines()
+        with client_of(server) as client:
+            device = client.describe()
+    assert done.stdout.splitlines()[-2].endswith("rows rows rows")  # whole, in a pipe
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    lines = list(described_lines(device))
     assert lines[-3:] == [
         "stream images  type    shape     limits     text",
         "image          uint16  12 x any  0 to 4095  rows rows row...",

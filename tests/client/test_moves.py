@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.async_callables import async_function
 from support.both_clients import Kind
 from support.moving_devices import SILENT, TOLD, MovingDevice
 from support.peers import PATIENCE_S, address_of
@@ -102,6 +103,7 @@ def test_positions_are_what_set_takes(stage: Any, positions: Any, at: list[float
         (([1.0], {"timeout_s": 0}), ValueError, "'timeout_s'"),
         (([1.0], {"timeout_s": None}), TypeError, "'timeout_s'"),
         (([1.0], {"progress": 1}), TypeError, "'progress'"),
+        (([1.0], {"progress": async_function}), TypeError, "'progress' must not be async"),
     ],
 )
 def test_wrong_arguments(

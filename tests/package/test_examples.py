@@ -219,6 +219,15 @@ def test_move_and_wait(run: Run) -> None:
     assert halted.startswith("halted at [")
 
 
+def test_halting_motor(run: Run) -> None:
+    example = run("halting_motor.py")
+    assert example.end() == 0, example.printed
+    moving, halted, then = example.printed
+    assert moving == "moving: True"
+    assert 0 < float(halted.removeprefix("halted at ").removesuffix(" mm")) < 1000
+    assert then == "then at [0.5]"
+
+
 def test_move_and_wait_says_why_not(run: Run) -> None:
     example = run("move_and_wait.py", "--address", own_address(), "--seconds", "0.5")
     assert example.end() == 1

@@ -137,9 +137,18 @@ OUTSIDE: list[tuple[Any, str]] = [
     ([True], "axis 0 of 'tested' needs a number, not True."),
     ([[1]], "axis 0 of 'tested' needs a number, not [1]."),
     (-6, "axis 0 of 'tested' goes from -5 to 5 mm, not to -6."),
-    ("all", "positions of 'tested' are a list or an object, not 'all'."),
-    (None, "positions of 'tested' are a list or an object, not None."),
-    (True, "positions of 'tested' are a list or an object, not True."),
+    (
+        "all",
+        "positions of 'tested' are a list, an object by index, or one number, not 'all'.",
+    ),
+    (
+        None,
+        "positions of 'tested' are a list, an object by index, or one number, not None.",
+    ),
+    (
+        True,
+        "positions of 'tested' are a list, an object by index, or one number, not True.",
+    ),
 ]
 INSIDE: list[Any] = [[5, 0], [-5.0, 1e300], [None, 3], {"0": 1.5}, {"1": 10**300}, [], {}, 2, [0]]
 

@@ -50,6 +50,7 @@ def value(samples: Samples, name: str, server: Any = "tested", **labels: str) ->
 def test_counters(make_server: MakeServer) -> None:
     server = make_server()
     server.set_on_position_changed(lambda _: 1 / 0)
+    server.declare_stream("shots")
     with client_of(server) as client, client.subscribe("shots") as shots:
         server.publish("shots", {"n": 1})
         shots.next()

@@ -26,6 +26,7 @@ def told(server: ServerLHC) -> dict[str, Any]:
 
 def test_all_that_is_counted_is_told(make_server: MakeServer) -> None:
     server = make_server(data={"x": object()})
+    server.declare_stream("shots")
     with client_of(server) as client:
         client.ping()
         client.set([1.0])

@@ -210,8 +210,11 @@ def test_a_number_that_was_never_published_in_that_life_is_refused(
     server: ServerLHC, client: Any
 ) -> None:
     publish(server, 1, 3)
-    with pytest.raises(RemoteError, match="a number from 1 to 4, not 5"):
+    wanted = rf"not \({server.epoch}, 4\): the last of 's' in this epoch is number 3"
+    with pytest.raises(RemoteError, match=wanted):
         client.subscribe("s", start=(server.epoch, 4))
+    with pytest.raises(RemoteError, match="a number from 1 to 4, not 5"):
+        client.subscribe("s", start=5)
 
 
 def test_a_number_of_whichever_life_stays_one(server: ServerLHC, client: Any) -> None:

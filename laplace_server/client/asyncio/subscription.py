@@ -99,17 +99,10 @@ class AsyncSubscription(TaskDriver):
         As ``Subscription.take``.
         """
         deadline = deadline_of(timeout)
-        followed, left, kept = self._protocol, self._left, Leftovers()
+        kept = Leftovers()
         taken = kept.updates
         try:
-            taken.extend(left or ())
-            taken.extend(followed.batch)
-            while not taken:
-                await self._fill(deadline)
-                taken.extend(followed.batch)
-            reach, now = followed.on_the_way, time.monotonic()
-            while followed.is_within(reach) and await self._work(followed.read, now):
-                taken.extend(followed.batch)
+            await self._take(taken, deadline)
             self._left = None
             return taken
         except BaseException:
@@ -117,6 +110,18 @@ class AsyncSubscription(TaskDriver):
             if taken and not self._closed:
                 self._left = kept
             raise
+
+    async def _take(self, taken: list[Update], deadline: float) -> None:
+        """Add all updates that are there, one at least. Alone, as ``Subscription._take``."""
+        followed = self._protocol
+        taken.extend(self._left or ())
+        taken.extend(followed.batch)
+        while not taken:
+            await self._fill(deadline)
+            taken.extend(followed.batch)
+        reach, now = followed.on_the_way, time.monotonic()
+        while followed.is_within(reach) and await self._work(followed.read, now):
+            taken.extend(followed.batch)
 
     async def _fill(self, deadline: float) -> None:
         """Wait until the batch holds an update."""

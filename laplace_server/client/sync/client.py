@@ -156,8 +156,12 @@ class ClientLHC(Client):
         describe other keys as these. Of one without "moving", the positions have to stay so for
         0.2 s; of one without "positions", "moving" alone counts.
 
-        ``timeout_s`` is for the whole move. ``progress(data)`` is called at each look, from the
-        answer to SET on: 200 times a second at first, 20 times later.
+        ``timeout_s`` is for the whole move. ``progress(data)`` is called with what each look (a
+        GET) shows, from the answer to SET on, the last one too: at most 200 times a second at
+        first, 20 times from the first second on. It is called in the thread that called ``move``,
+        with AsyncClientLHC in the event loop's, and the next look waits for it: so it must be
+        short, and a plain function. It may use the client (``halt``), keep the data, and raise,
+        which ends the waiting.
 
         Where this raises, also for Ctrl-C, the device moves on: ``halt`` stops one that can be.
 

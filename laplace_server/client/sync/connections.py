@@ -74,10 +74,11 @@ class Pool:
             connection = line.connection
             if connection is None or not connection.ask(message):
                 connection = self._send_anew(line, message, deadline)
-            reply = connection.answer(number, deadline - monotonic())
-            while reply is None:
-                self._check_waiting(line, deadline)
+            while True:  # with a condition, what a signal's handler raises could pass by `except`
                 reply = connection.answer(number, deadline - monotonic())
+                if reply is not None:
+                    break
+                self._check_waiting(line, deadline)
             if connection.unsent or may_end_connection(reply[0]):
                 self._end(line)  # the server said so before it closes
                 return reply

@@ -95,17 +95,10 @@ class Subscription(ThreadDriver):
                 takes next begins with it.
         """
         deadline = deadline_of(timeout)
-        followed, left, kept = self._protocol, self._left, Leftovers()
+        kept = Leftovers()
         taken = kept.updates
         try:
-            taken.extend(left or ())
-            taken.extend(followed.batch)
-            while not taken:
-                self._fill(deadline)
-                taken.extend(followed.batch)
-            reach, now = followed.on_the_way, time.monotonic()
-            while followed.is_within(reach) and self._work(followed.read, now):
-                taken.extend(followed.batch)
+            self._take(taken, deadline)
             self._left = None
             return taken
         except BaseException:
@@ -113,6 +106,22 @@ class Subscription(ThreadDriver):
             if taken and not self._closed:
                 self._left = kept
             raise
+
+    def _take(self, taken: list[Update], deadline: float) -> None:
+        """Add all updates that are there, one at least.
+
+        A function of its own: in CPython 3.13, what a signal's handler raises between two turns of
+        a `while` with a condition passes by the `except` around that loop.
+        """
+        followed = self._protocol
+        taken.extend(self._left or ())
+        taken.extend(followed.batch)
+        while not taken:
+            self._fill(deadline)
+            taken.extend(followed.batch)
+        reach, now = followed.on_the_way, time.monotonic()
+        while followed.is_within(reach) and self._work(followed.read, now):
+            taken.extend(followed.batch)
 
     def _fill(self, deadline: float) -> None:
         """Wait until the batch holds an update."""
