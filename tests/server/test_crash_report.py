@@ -63,11 +63,17 @@ class Crashing:
         return self.child.process.pid
 
     def thread(self, name: str) -> int:
-        """The system's number of the thread of this name."""
-        for task in Path(f"/proc/{self.pid}/task").iterdir():
-            if (task / "comm").read_text().strip() == name:
-                return int(task.name)
-        raise LookupError(name)
+        """The system's number of the thread of this name, which it may be about to take."""
+        found: list[int] = []
+
+        def look() -> bool:
+            for task in Path(f"/proc/{self.pid}/task").iterdir():
+                if (task / "comm").read_text().strip() == name:
+                    found.append(int(task.name))
+            return bool(found)
+
+        assert eventually(look), name
+        return found[0]
 
     def end(self) -> tuple[int, str]:
         """The exit status, and the report."""
