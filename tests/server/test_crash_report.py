@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.isolated import TIMEOUT_S, Child, environment, run_script
+from support.waiting import eventually
 
 from laplace_server import __version__, crash_report
 from laplace_server.client import ClientLHC
