@@ -12,6 +12,7 @@ import zmq
 from support.async_callables import async_function
 from support.peers import PATIENCE_S, Connect, Peer, address_of, request
 from support.serving import Gate, MakeServer, client_of
+from support.waiting import eventually
 
 from laplace_server import ServerLHC
 from laplace_server.errors import NotSupported, RemoteError
@@ -101,9 +102,9 @@ def test_a_halt_that_failed_is_told_and_counted(
     assert client.ask(body)["error_msg"] == "OSError: no motor"
     server.set_on_halt(lambda: async_function())
     assert "returned a coroutine" in client.ask(body)["error_msg"]
-    stats = server.stats()
-    assert stats.callback_errors == {"on_halt": 2} == client.info()["callback_errors"]
-    assert stats.errors[ErrorKind.HANDLER] == 2
+    assert server.stats().callback_errors == {"on_halt": 2} == client.info()["callback_errors"]
+    # What is counted is counted after the reply has left.
+    assert eventually(lambda: server.stats().errors[ErrorKind.HANDLER] == 2)
     server.set_on_halt(lambda: None)
     assert client.ask(body)["error_msg"] is None
 
@@ -191,7 +192,7 @@ def hanging(make_server: MakeServer) -> Iterator[tuple[Any, Gate]]:
 
 
 def test_nothing_else_waits_for_a_halt_that_hangs(
-    hanging: tuple[Any, Gate], connect: Connect, eventually: Any
+    hanging: tuple[Any, Gate], connect: Connect
 ) -> None:
     server, gate = hanging
     with client_of(server) as client:
@@ -223,9 +224,7 @@ def test_a_halt_that_hangs_is_told_by_stop(
     gate.open()
 
 
-def test_one_halt_after_the_other(
-    hanging: tuple[Any, Gate], connect: Connect, eventually: Any
-) -> None:
+def test_one_halt_after_the_other(hanging: tuple[Any, Gate], connect: Connect) -> None:
     server, gate = hanging
     with client_of(server) as second:
         halting = threading.Thread(target=second.halt)
