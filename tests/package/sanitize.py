@@ -225,7 +225,7 @@ def main(arguments: Sequence[str]) -> int:
         runs = []
         if tests or name == "address":
             # Only Python's own output is captured: a report gets through at once.
-            command = ["-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", "--timeout=300"]
+            command = ["-m", "pytest", "-q", "-n", "2", "--timeout=300"]
             command += ["--capture=sys", "-k", LEFT_OUT, "-m", "not slow"]
             command += [str(folder / "tests" / each) for each in tests or TESTS]
             runs.append((command, False))
