@@ -155,6 +155,12 @@ def test_annotations_that_cannot_be_read(annotation: str, why: str) -> None:
         of_annotation(annotation)
 
 
+@pytest.mark.transports("tcp")
+def test_a_literal_that_some_pythons_can_read() -> None:
+    with pytest.raises(TypeError, match=r"cannot be read: .*unhashable.*types|like \[1\], as typing"):
+        of_annotation("Optional[Literal[[1]]]")
+
+
 def no_annotation(axis) -> None: ...  # type: ignore[no-untyped-def]
 def by_place(axis: int, /) -> None: ...
 def any_number(*axes: int) -> None: ...
