@@ -146,7 +146,6 @@ def test_values_that_no_payload_has_are_named() -> None:
         ("typing.Nope", "'Nope'"),
         ("Nope", "name 'Nope' is not defined"),
         ("1 / 0", "division by zero"),
-        ("Optional[Literal[[1]]]", "unhashable"),
         ("typing.ClassVar[int]", "ClassVar"),
     ],
 )
@@ -157,7 +156,8 @@ def test_annotations_that_cannot_be_read(annotation: str, why: str) -> None:
 
 @pytest.mark.transports("tcp")
 def test_a_literal_that_some_pythons_can_read() -> None:
-    with pytest.raises(TypeError, match=r"cannot be read: .*unhashable.*types|like \[1\], as typing"):
+    why = r"cannot be read: .*unhashable.*types|has nothing like \[1\], as typing"
+    with pytest.raises(TypeError, match=why):
         of_annotation("Optional[Literal[[1]]]")
 
 
