@@ -137,6 +137,36 @@ def test_live_view_outlives_what_it_cannot_show(
         assert example.printed[-1].startswith("live view: shown")
 
 
+@needs_pyqt6
+def test_many_devices_in_a_window(run: Run) -> None:
+    example = run("many_devices_window.py", "--simulate", "--go", "1.5", "--seconds", "6")
+    printed = [example.wait_for("tcp://") for _ in range(4)]
+    assert len([line for line in printed if line.endswith(": arrived at 1.500")]) == 3
+    (failed,) = (line for line in printed if "failed" in line)
+    assert failed.startswith("tcp://127.0.0.1:1: move failed: No answer from tcp://127.0.0.1:1 to")
+    assert example.end() == 0, example.printed
+    assert example.printed[-1] == "devices: closed"
+
+
+@needs_pyqt6
+@pytest.mark.skipif(os.name == "nt", reason="no SIGINT for a single process on Windows")
+def test_many_devices_of_which_one_sends_nonsense(
+    run: Run, make_server: Callable[..., ServerLHC]
+) -> None:
+    servers = [
+        make_server(data={"positions": 5}),
+        make_server(data={"positions": [None, "x", 0.5]}),
+    ]
+    addresses = [f"tcp://127.0.0.1:{server.server_port}" for server in servers]
+    example = run("many_devices_window.py", "--address", *addresses, "--go", "0.5")
+    deadline = time.monotonic() + PATIENCE_S
+    while min(server.stats().commands["GET"].native for server in servers) < 5:
+        assert time.monotonic() < deadline, example.printed
+    example.send_signal(signal.SIGINT)
+    assert example.end() == 0, example.printed
+    assert example.printed[-1] == "devices: closed"
+
+
 def test_client_says_why_there_is_no_answer(run: Run) -> None:
     client = run("client.py", "--address", own_address(), "--seconds", "1")
     assert client.wait_for("no answer") == "no answer (nobody listens there), trying again"

@@ -60,6 +60,7 @@ def test_public_names() -> None:
         ("server_lhc", "ServerLHC"),
         pytest.param("server_controller", "ServerController", marks=needs_pyqt6),
         pytest.param("qt", "StreamBridge", marks=needs_pyqt6),
+        pytest.param("qt", "ClientBridge", marks=needs_pyqt6),
         ("protocol", "PROTOCOL_VERSION"),
         ("client", "ClientLHC"),
         ("errors", "LaplaceError"),
@@ -211,19 +212,20 @@ def test_readme_examples_work() -> None:
 
 
 @needs_pyqt6
-@pytest.mark.parametrize(("module", "count"), [("server_controller", 4), ("qt", 3)])
+@pytest.mark.parametrize(("module", "count"), [("server_controller", 4), ("qt", 7)])
 def test_readme_qt_examples_use_names_that_exist(module: str, count: int) -> None:
-    from laplace_server.qt import StreamBridge
+    from laplace_server.qt import ClientBridge, StreamBridge
     from laplace_server.server_controller import ServerController
 
-    (block,) = (block for block in BLOCKS if f"laplace_server.{module} " in block)
-    tree = ast.parse(block)
+    blocks = [block for block in BLOCKS if f"laplace_server.{module} " in block]
+    tree = ast.parse("\n".join(blocks))
     used = {
         (node.value.id, node.attr)
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
     }
-    known = {"server": ServerLHC, "controller": ServerController, "bridge": StreamBridge}
+    known = {"server": ServerLHC, "controller": ServerController}
+    known |= {"bridge": StreamBridge, "stage": ClientBridge}
     checked = [(name, attribute) for name, attribute in used if name in known]
     assert len(checked) >= count
     for name, attribute in checked:

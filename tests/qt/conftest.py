@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from support.controller import KEYS, PAIRS
-from support.peers import Connect, address_of
+from support.peers import PATIENCE_S, Connect, address_of
 from support.qt import HAVE_PYQT6, spin
 from support.serving import MakeServer
 
@@ -17,7 +17,7 @@ if HAVE_PYQT6:
     from PyQt6 import sip
     from PyQt6.QtWidgets import QApplication
 
-    from laplace_server.qt import StreamBridge
+    from laplace_server.qt import ClientBridge, StreamBridge
     from laplace_server.server_controller import ServerController
 
 Ask = Callable[..., Any]
@@ -55,6 +55,24 @@ def make_bridge(app: QApplication, nothing_left_behind: None) -> Any:
     for bridge in bridges:
         if not sip.isdeleted(bridge):
             bridge.stop()
+            sip.delete(bridge)
+
+
+@pytest.fixture
+def make_caller(app: QApplication, nothing_left_behind: None) -> Any:
+    """Make ClientBridges, to a server or an address; all are closed and deleted."""
+    bridges: list[ClientBridge] = []
+
+    def make(server: Any, **arguments: Any) -> Any:
+        address = server if isinstance(server, str) else address_of(server)
+        bridge = ClientBridge(address, **{"timeout_s": PATIENCE_S, **arguments})
+        bridges.append(bridge)
+        return bridge
+
+    yield make
+    for bridge in bridges:
+        if not sip.isdeleted(bridge):
+            bridge.close()
             sip.delete(bridge)
 
 

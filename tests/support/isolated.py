@@ -40,6 +40,20 @@ def run_script(script: str, *arguments: str, timeout_s: float = TIMEOUT_S, **ext
     return completed(script, *arguments, timeout_s=timeout_s, **extra).stdout
 
 
+def aborted(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a script that must not end well; what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+        env=environment(),
+    )
+    assert done.returncode != 0, done.stdout
+    return done
+
+
 class Child:
     """A script that talks with the test by lines on its standard input and output.
 

@@ -19,18 +19,18 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from laplace_server.client import forked_clients
 from laplace_server.client.asyncio.connections import AsyncPool
 from laplace_server.client.asyncio.subscription import AsyncSubscription
 from laplace_server.client.base import Client
 from laplace_server.client.describing import description_of, is_described
+from laplace_server.client.documented import as_of_client
 from laplace_server.client.moves import Arrival
 from laplace_server.client.no_answer import NoAnswer
 from laplace_server.client.requests import Answer, Request, checked_name
 from laplace_server.client.starts import Start
-from laplace_server.client.sync.client import ClientLHC
 from laplace_server.description import DeviceDescription
 from laplace_server.errors import NotPermitted, RequestTimeout
 from laplace_server.wire import commands
@@ -39,13 +39,6 @@ if TYPE_CHECKING:
     from laplace_server.security import ClientSecurity
 
 __all__ = ["AsyncClientLHC"]
-
-_Method = TypeVar("_Method", bound=Callable[..., Any])
-
-
-def _as_of_client(method: _Method) -> _Method:
-    method.__doc__ = getattr(ClientLHC, method.__name__).__doc__
-    return method
 
 
 class AsyncClientLHC(Client):
@@ -78,7 +71,7 @@ class AsyncClientLHC(Client):
 
     # -- requests
 
-    @_as_of_client
+    @as_of_client
     async def ping(self, *, timeout_s: float | None = None) -> float:
         request = self._requests.ping
         start = time.perf_counter()
@@ -87,20 +80,20 @@ class AsyncClientLHC(Client):
         request.read(frames)
         return round_trip
 
-    @_as_of_client
+    @as_of_client
     async def info(self, *, timeout_s: float | None = None) -> dict[str, Any]:
         return await self._ask(self._requests.info, timeout_s)
 
-    @_as_of_client
+    @as_of_client
     async def get(self, *, arrays: bool = False, timeout_s: float | None = None) -> dict[str, Any]:
         requests = self._requests
         return await self._ask(requests.get_arrays() if arrays else requests.get, timeout_s)
 
-    @_as_of_client
+    @as_of_client
     async def set(self, positions: Any, *, timeout_s: float | None = None) -> None:
         await self._ask(self._requests.of(commands.SET, positions), timeout_s)
 
-    @_as_of_client
+    @as_of_client
     async def move(
         self,
         positions: Any,
@@ -126,51 +119,51 @@ class AsyncClientLHC(Client):
                 return data
             await asyncio.sleep(pause_s)
 
-    @_as_of_client
+    @as_of_client
     async def halt(self, *, timeout_s: float | None = None) -> None:
         await self._ask(self._requests.halt, timeout_s)
 
-    @_as_of_client
+    @as_of_client
     async def save(self, path: str | os.PathLike[str], *, timeout_s: float | None = None) -> None:
         await self._ask(self._requests.of(commands.SAVE, path), timeout_s)
 
-    @_as_of_client
+    @as_of_client
     async def opt(self, data: Any, *, timeout_s: float | None = None) -> None:
         await self._ask(self._requests.of(commands.OPT, data), timeout_s)
 
-    @_as_of_client
+    @as_of_client
     async def scan(self, data: Any, *, timeout_s: float | None = None) -> None:
         await self._ask(self._requests.of(commands.SCAN, data), timeout_s)
 
-    @_as_of_client
+    @as_of_client
     async def set_actuators(self, actuators: Any, *, timeout_s: float | None = None) -> None:
         await self._ask(self._requests.of(commands.SET_ACT, actuators), timeout_s)
 
-    @_as_of_client
+    @as_of_client
     async def set_diagnostics(self, diagnostics: Any, *, timeout_s: float | None = None) -> None:
         await self._ask(self._requests.of(commands.SET_DIAG, diagnostics), timeout_s)
 
-    @_as_of_client
+    @as_of_client
     async def update_actuator_positions(
         self, actuators: Any, *, timeout_s: float | None = None
     ) -> None:
         await self._ask(self._requests.of(commands.UPDATE_ACTUATORS_POS, actuators), timeout_s)
 
-    @_as_of_client
+    @as_of_client
     async def toggle_saving(self, on: bool, *, timeout_s: float | None = None) -> None:
         await self._ask(self._requests.of(commands.TOGGLE_SAVING, on), timeout_s)
 
-    @_as_of_client
+    @as_of_client
     async def stop_server(self, *, timeout_s: float | None = None) -> None:
         await self._ask(self._requests.of(commands.STOP), timeout_s)
         if self._pool is not None:
             self._pool.drop_idle()
 
-    @_as_of_client
+    @as_of_client
     async def stats(self, *, timeout_s: float | None = None) -> dict[str, Any]:
         return await self._ask(self._requests.stats, timeout_s)
 
-    @_as_of_client
+    @as_of_client
     async def request(
         self,
         cmd: str,
@@ -180,13 +173,13 @@ class AsyncClientLHC(Client):
     ) -> Any:
         return await self._ask(self._requests.any(cmd, payload), timeout_s)
 
-    @_as_of_client
+    @as_of_client
     async def describe(self, *, timeout_s: float | None = None) -> DeviceDescription:
         info = await self.info(timeout_s=timeout_s)
         data = None if is_described(info) else await self.get(timeout_s=timeout_s)
         return description_of(info, data, self.address)
 
-    @_as_of_client
+    @as_of_client
     async def call(self, cmd: str, /, *, timeout_s: float | None = None, **arguments: Any) -> Any:
         return await self._ask(self._requests.call(cmd, arguments), timeout_s)
 

@@ -8,33 +8,21 @@ can take: the newest update each time, or, with ``latest_only=False``, all of th
     bridge.update_received.connect(window.show_update)
     bridge.connected_changed.connect(window.show_connected)
     bridge.start()
-
-An exception in a slot aborts a PyQt6 program: PyQt prints it and calls qFatal(). Where the program
-has set a ``sys.excepthook`` of its own, PyQt calls that instead, and bridge and program go on. What
-is in ``update.data`` comes from another program, so a slot should expect anything.
 """
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING
 
+from PyQt6 import sip
+from PyQt6.QtCore import QObject, pyqtSignal, pyqtSlot
+
 from laplace_server.client import ClientLHC
-from laplace_server.client.not_copied import NotCopied
 from laplace_server.client.starts import Start, begin_of
 from laplace_server.client.stream_relay import Delivery, Relay
-from laplace_server.wire.extras import how_to_install
+from laplace_server.qt.bell import Bell
+from laplace_server.qt.bridge import Bridge
 from laplace_server.wire.whole_numbers import INT64_MAX, INT_MAX, whole_number
-
-try:
-    from PyQt6 import sip
-    from PyQt6.QtCore import QCoreApplication, QObject, QTimer, pyqtSignal, pyqtSlot
-except ImportError as error:
-    raise ImportError(
-        "laplace_server.qt needs PyQt6, which cannot be imported "
-        f"({error}). {how_to_install('qt')}",
-        name="PyQt6",
-    ) from error
 
 if TYPE_CHECKING:
     from laplace_server.security import ClientSecurity
@@ -42,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["StreamBridge"]
 
 
-class StreamBridge(QObject):
+class StreamBridge(Bridge):
     """Carries the updates of a stream into the thread it lives in, the GUI thread as a rule.
 
     Make, start and use it there; only ``stop()`` may be called from any thread. Nothing here waits
@@ -82,8 +70,6 @@ class StreamBridge(QObject):
     failed = pyqtSignal(str)
     """Why it cannot be followed, or an update not be read; once per reason. It goes on trying."""
 
-    __reduce_ex__ = NotCopied.__reduce_ex__
-
     def __init__(
         self,
         source: str | ClientLHC,
@@ -103,7 +89,8 @@ class StreamBridge(QObject):
             ClientLHC(source, name, timeout_s, security=security).close()  # it checks them
         elif security is not None:
             raise TypeError("'security' is for an address; a client has that of its own.")
-        super().__init__(parent)
+        self._life = life = _Life()
+        super().__init__(life.end, parent)
         self._source = source
         self._stream = stream
         self._latest_only = latest_only
@@ -115,16 +102,6 @@ class StreamBridge(QObject):
         self._security = security
         self._shown = self._missed = 0
         self._connected = False
-        self._quits_with_application = False
-        # Neither the thread nor what ends it refers to this object, so it can be collected.
-        self._life = life = _Life()
-        weakref.finalize(self, life.end)
-        # A bound method: PyQt holds a function's slot so that a collection can empty it before
-        # another thread's `destroyed` calls it.
-        self.destroyed.connect(life.end)
-        # A timer lets the event loop come round; an event posted from a slot would be next.
-        self._pace = QTimer(self)
-        self._pace.setSingleShot(True)
         self._pace.timeout.connect(self._go_on)
 
     # ---- what it is doing
@@ -182,7 +159,7 @@ class StreamBridge(QObject):
             return
         # Held by the thread that rings it, so the bridge may go meanwhile: Qt posts an event
         # to the bridge's thread, or nothing where the bridge is gone.
-        bell = _Bell()
+        bell = Bell()
         bell.rung.connect(self._deliver)
         relay = Relay(
             self._client(),
@@ -195,7 +172,7 @@ class StreamBridge(QObject):
         )
         self._pace.stop()
         self._shown = self._missed = 0
-        self._end_with_application()
+        self._end_with_application(self.stop)
         self._life.relay = relay
         relay.start()
 
@@ -212,12 +189,6 @@ class StreamBridge(QObject):
         if isinstance(self._source, ClientLHC):
             return self._source
         return ClientLHC(self._source, self._name, self._timeout_s, security=self._security)
-
-    def _end_with_application(self) -> None:
-        application = QCoreApplication.instance()
-        if application is not None and not self._quits_with_application:
-            application.aboutToQuit.connect(self.stop)
-            self._quits_with_application = True
 
     # ---- delivery
 
@@ -260,13 +231,6 @@ class StreamBridge(QObject):
         if connected != self._connected:
             self._connected = connected
             self.connected_changed.emit(connected)
-
-
-class _Bell(QObject):
-    rung = pyqtSignal()
-
-    def ring(self) -> None:
-        self.rung.emit()  # unlike this method, `rung.emit` alone does not keep the object
 
 
 class _Life:
