@@ -8,10 +8,6 @@ can take: the newest update each time, or, with ``latest_only=False``, all of th
     bridge.update_received.connect(window.show_update)
     bridge.connected_changed.connect(window.show_connected)
     bridge.start()
-
-An exception in a slot aborts a PyQt6 program: PyQt prints it and calls qFatal(). Where the program
-has set a ``sys.excepthook`` of its own, PyQt calls that instead, and bridge and program go on. What
-is in ``update.data`` comes from another program, so a slot should expect anything.
 """
 
 from __future__ import annotations
@@ -19,22 +15,15 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING
 
+from PyQt6 import sip
+from PyQt6.QtCore import QCoreApplication, QObject, QTimer, pyqtSignal, pyqtSlot
+
 from laplace_server.client import ClientLHC
 from laplace_server.client.not_copied import NotCopied
 from laplace_server.client.starts import Start, begin_of
 from laplace_server.client.stream_relay import Delivery, Relay
-from laplace_server.wire.extras import how_to_install
+from laplace_server.qt.bell import Bell
 from laplace_server.wire.whole_numbers import INT64_MAX, INT_MAX, whole_number
-
-try:
-    from PyQt6 import sip
-    from PyQt6.QtCore import QCoreApplication, QObject, QTimer, pyqtSignal, pyqtSlot
-except ImportError as error:
-    raise ImportError(
-        "laplace_server.qt needs PyQt6, which cannot be imported "
-        f"({error}). {how_to_install('qt')}",
-        name="PyQt6",
-    ) from error
 
 if TYPE_CHECKING:
     from laplace_server.security import ClientSecurity
@@ -182,7 +171,7 @@ class StreamBridge(QObject):
             return
         # Held by the thread that rings it, so the bridge may go meanwhile: Qt posts an event
         # to the bridge's thread, or nothing where the bridge is gone.
-        bell = _Bell()
+        bell = Bell()
         bell.rung.connect(self._deliver)
         relay = Relay(
             self._client(),
@@ -260,13 +249,6 @@ class StreamBridge(QObject):
         if connected != self._connected:
             self._connected = connected
             self.connected_changed.emit(connected)
-
-
-class _Bell(QObject):
-    rung = pyqtSignal()
-
-    def ring(self) -> None:
-        self.rung.emit()  # unlike this method, `rung.emit` alone does not keep the object
 
 
 class _Life:
