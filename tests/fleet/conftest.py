@@ -7,12 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.fleets import Mortal
+from support.fleets import QUICK, Mortal
 from support.peers import PATIENCE_S
 
 from laplace_server.fleet import DeviceState, Fleet
-
-QUICK: dict[str, Any] = {"period_s": 0.02, "timeout_s": 0.5}
 
 
 class Heard:

@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 import pytest
-from support.fleets import Mortal
+from support.fleets import QUICK, Mortal
 from support.isolated import Child
 from support.original import require_original
 from support.peers import PATIENCE_S
@@ -18,7 +18,6 @@ from support.waiting import wait_until
 from laplace_server.fleet import DeviceState, Fleet
 
 Pair = tuple[Mortal, Mortal]
-QUICK: dict[str, Any] = {"period_s": 0.02, "timeout_s": 0.5}
 
 
 def test_who_is_there_and_what_it_says(fleet: Fleet, pair: Pair, heard: Any) -> None:
@@ -72,22 +71,6 @@ def test_settings_are_told_to_all_and_again_to_who_comes_back(fleet: Fleet, pair
     # Where to save comes before that it saves.
     assert first.told() == [["SET ACT", {"x": [1, 2]}], ["SAVE", "/b"], ["TOGGLE SAVING", True]]
     assert second.told().count(["TOGGLE SAVING", True]) == 1  # it was there all the time
-
-
-def test_a_restart_between_two_looks_is_noticed(pair: Pair, heard: Any) -> None:
-    first, _ = pair
-    # The PING that finds nobody waits until somebody is there again.
-    with Fleet([first.address], period_s=0.02, timeout_s=PATIENCE_S) as fleet:
-        heard.of(fleet)
-        fleet.save("/a")
-        assert fleet.wait(PATIENCE_S) == {}
-        first.restart()
-        wait_until(lambda: fleet[first.address].joined == 2, "it joined again")
-        assert fleet.wait(PATIENCE_S) == {}
-        assert first.told() == [["SAVE", "/a"]]
-        wait_until(lambda: len(heard.said) >= 2, "it is told")
-        assert [word for word, _ in heard.words[-2:]] == ["lost", "joined"]
-        assert "started anew" in (heard.said[-2][1].reason or "")
 
 
 def test_one_that_stands_still_is_lost_and_is_told_all_when_it_goes_on(
