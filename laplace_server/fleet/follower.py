@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -120,12 +120,15 @@ class Follower:
     async def _look(self) -> None:
         client, device = self._watching, self.device
         latency_s = await client.ping()
-        if device.present and client.opened == self._opened:
+        anew = client.opened != self._opened
+        if device.present and not anew:
             device.answered(time.time(), latency_s)
+            before = device.state.info
             if time.monotonic() >= self._info_due:
-                await self._ask_info()
+                anew = _has_other_epoch(before, await self._ask_info())
             self._on_change(None)
-            return
+            if not anew:
+                return
         # What answers at once by another connection may know nothing of what was told before.
         if device.present:
             self._lose(_RESTARTED)
@@ -187,6 +190,12 @@ class Follower:
         trouble = _text(error)
         if telling.fail(time.monotonic(), trouble, final=final):
             log.warning("Fleet: %s to %s: %s", telling.setting.cmd, self.device.address, trouble)
+
+
+def _has_other_epoch(before: Mapping[str, Any] | None, info: Mapping[str, Any] | None) -> bool:
+    """Say whether a device was started anew behind a proxy, as far as it tells: with streams."""
+    epochs = [each.get("epoch") for each in (before, info) if each is not None]
+    return len(epochs) == 2 and None not in epochs and epochs[0] != epochs[1]
 
 
 def _text(error: Exception) -> str:
