@@ -93,12 +93,12 @@ def test_who_polls_by_short_connections_is_one_client(server: ServerLHC) -> None
 
 
 def test_clients_behind_a_proxy_are_several(server: ServerLHC, context: zmq.Context[Any]) -> None:
-    dealer = context.socket(zmq.DEALER)
-    dealer.connect(address_of(server))
-    for name in ("a", "b", "a"):
-        dealer.send_multipart([name.encode(), b"", request("PING", sender=name)])
-        assert dealer.poll(int(PATIENCE_S * 1e3))
-        dealer.recv_multipart()
+    with context.socket(zmq.DEALER) as dealer:
+        dealer.connect(address_of(server))
+        for name in ("a", "b", "a"):
+            dealer.send_multipart([name.encode(), b"", request("PING", sender=name)])
+            assert dealer.poll(int(PATIENCE_S * 1e3))
+            dealer.recv_multipart()
     assert [each.name for each in server.clients()] == ["a", "b"]
 
 
