@@ -9,18 +9,17 @@ fleet.save("/data/2026-11-27")
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from PyQt6 import sip
-from PyQt6.QtCore import QCoreApplication, QObject, pyqtSignal, pyqtSlot
+from PyQt6.QtCore import QObject, pyqtSignal, pyqtSlot
 
-from laplace_server.client.not_copied import NotCopied
 from laplace_server.fleet.face import FleetFace, Result
 from laplace_server.fleet.fleet_thread import FleetThread
 from laplace_server.fleet.following import Following
 from laplace_server.qt.bell import Bell
+from laplace_server.qt.bridge import Bridge
 
 if TYPE_CHECKING:
     from laplace_server.fleet.following import FindSecurity
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["FleetBridge"]
 
 
-class FleetBridge(QObject, FleetFace):
+class FleetBridge(Bridge, FleetFace):
     """A ``laplace_server.fleet.Fleet`` for a window: signals in place of callbacks.
 
     Make, start and use it in the thread it lives in, the GUI thread as a rule; ``stop()`` may be
@@ -52,8 +51,6 @@ class FleetBridge(QObject, FleetFace):
     lost = pyqtSignal(object)
     """With a ``DeviceState``, whose ``reason`` says why it is not there any more."""
 
-    __reduce_ex__ = NotCopied.__reduce_ex__
-
     def __init__(
         self,
         addresses: Iterable[str] = (),
@@ -68,12 +65,9 @@ class FleetBridge(QObject, FleetFace):
         self._following = Following(
             addresses, name, period_s, timeout_s, security, self._ringer.ring
         )
-        super().__init__(parent)
-        self._ringer.bell.rung.connect(self._deliver)
-        # The thread does not refer to this object, so it can be collected.
         self._thread = FleetThread(self._following)
-        weakref.finalize(self, self._thread.end)
-        self.destroyed.connect(self._thread.end)
+        super().__init__(self._thread.end, parent)
+        self._ringer.bell.rung.connect(self._deliver)
 
     @property
     def running(self) -> bool:
@@ -89,9 +83,7 @@ class FleetBridge(QObject, FleetFace):
             OSError: the system has no descriptors left.
         """
         self._thread.start()
-        application = QCoreApplication.instance()
-        if application is not None:
-            application.aboutToQuit.connect(self.stop)
+        self._end_with_application(self.stop)
 
     @pyqtSlot()
     def stop(self) -> None:

@@ -12,17 +12,16 @@ can take: the newest update each time, or, with ``latest_only=False``, all of th
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING
 
 from PyQt6 import sip
-from PyQt6.QtCore import QCoreApplication, QObject, QTimer, pyqtSignal, pyqtSlot
+from PyQt6.QtCore import QObject, pyqtSignal, pyqtSlot
 
 from laplace_server.client import ClientLHC
-from laplace_server.client.not_copied import NotCopied
 from laplace_server.client.starts import Start, begin_of
 from laplace_server.client.stream_relay import Delivery, Relay
 from laplace_server.qt.bell import Bell
+from laplace_server.qt.bridge import Bridge
 from laplace_server.wire.whole_numbers import INT64_MAX, INT_MAX, whole_number
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["StreamBridge"]
 
 
-class StreamBridge(QObject):
+class StreamBridge(Bridge):
     """Carries the updates of a stream into the thread it lives in, the GUI thread as a rule.
 
     Make, start and use it there; only ``stop()`` may be called from any thread. Nothing here waits
@@ -71,8 +70,6 @@ class StreamBridge(QObject):
     failed = pyqtSignal(str)
     """Why it cannot be followed, or an update not be read; once per reason. It goes on trying."""
 
-    __reduce_ex__ = NotCopied.__reduce_ex__
-
     def __init__(
         self,
         source: str | ClientLHC,
@@ -92,7 +89,8 @@ class StreamBridge(QObject):
             ClientLHC(source, name, timeout_s, security=security).close()  # it checks them
         elif security is not None:
             raise TypeError("'security' is for an address; a client has that of its own.")
-        super().__init__(parent)
+        self._life = life = _Life()
+        super().__init__(life.end, parent)
         self._source = source
         self._stream = stream
         self._latest_only = latest_only
@@ -104,16 +102,6 @@ class StreamBridge(QObject):
         self._security = security
         self._shown = self._missed = 0
         self._connected = False
-        self._quits_with_application = False
-        # Neither the thread nor what ends it refers to this object, so it can be collected.
-        self._life = life = _Life()
-        weakref.finalize(self, life.end)
-        # A bound method: PyQt holds a function's slot so that a collection can empty it before
-        # another thread's `destroyed` calls it.
-        self.destroyed.connect(life.end)
-        # A timer lets the event loop come round; an event posted from a slot would be next.
-        self._pace = QTimer(self)
-        self._pace.setSingleShot(True)
         self._pace.timeout.connect(self._go_on)
 
     # ---- what it is doing
@@ -184,7 +172,7 @@ class StreamBridge(QObject):
         )
         self._pace.stop()
         self._shown = self._missed = 0
-        self._end_with_application()
+        self._end_with_application(self.stop)
         self._life.relay = relay
         relay.start()
 
@@ -201,12 +189,6 @@ class StreamBridge(QObject):
         if isinstance(self._source, ClientLHC):
             return self._source
         return ClientLHC(self._source, self._name, self._timeout_s, security=self._security)
-
-    def _end_with_application(self) -> None:
-        application = QCoreApplication.instance()
-        if application is not None and not self._quits_with_application:
-            application.aboutToQuit.connect(self.stop)
-            self._quits_with_application = True
 
     # ---- delivery
 
