@@ -16,6 +16,7 @@ from laplace_server.server._core import publishing
 from laplace_server.server.attributes import Attribute, Fixed, Known, View, engine_if_made
 from laplace_server.server.callback_attributes import CallbackAttributes
 from laplace_server.server.callbacks import checked_callback
+from laplace_server.server.clients import ClientStats, clients_by_id
 from laplace_server.server.context import ENGINE
 from laplace_server.server.derived import hides
 from laplace_server.server.engine import Engine
@@ -592,6 +593,39 @@ class ServerLHC(CallbackAttributes):
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
+
+    def clients(self) -> list[ClientStats]:
+        """Who is there, in the order they came: all that asks from one machine under one name.
+
+        A client is there while a connection of it is open by which it was the last to ask, and 1 s
+        more. One whose connections last less than 5 s, that shares one with others (a proxy), or
+        any with transport "libzmq", is there for 10 s after its last request. ``stats()`` has the
+        same. At most 4096 are told apart; docs/fleet.md.
+
+        Raises:
+            ForkedServerError: in a forked child.
+        """
+        return list(clients_by_id(self.__laplace_engine).values())
+
+    def set_on_client_joined(self, func: Callable[[ClientStats], None] | None) -> None:
+        """Call ``func(client)`` for each client that comes, and for those that are there already.
+
+        It is called in the ServerLHC thread, as callbacks of commands are, within 0.5 s unless that
+        is busy. A client that comes and goes meanwhile is not told of.
+
+        Raises:
+            TypeError: neither callable nor None, or async.
+        """
+        checked = checked_callback(func, "on_client_joined")
+        self.__laplace_engine.arrivals.call_on_joined(checked)
+
+    def set_on_client_left(self, func: Callable[[ClientStats], None] | None) -> None:
+        """Call ``func(client)`` for each client that has gone, as ``clients`` says.
+
+        See ``set_on_client_joined``. What is told of it is what was known when it was seen last.
+        """
+        checked = checked_callback(func, "on_client_left")
+        self.__laplace_engine.arrivals.call_on_left(checked)
 
     def stats(self) -> ServerStats:
         """A snapshot of the counters; taking it holds up nobody.

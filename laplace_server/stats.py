@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Protocol
 
-from laplace_server.server._core import Core
 from laplace_server.server._core import ErrorKind as ErrorKind
 from laplace_server.server._core import Refusal as Refusal
+from laplace_server.server.clients import ClientStats as ClientStats
+from laplace_server.server.clients import Knowing, clients_by_id
 
 
 @dataclass(frozen=True)
@@ -121,12 +122,10 @@ class Running:
     """For how long its request has been handled."""
 
 
-class Counting(Protocol):
+class Counting(Knowing, Protocol):
     """What counts: the engine of a server."""
 
-    command_names: list[Any]
     callback_errors: dict[str, int]
-    core: Core
 
     def denials(self) -> dict[str, dict[str, int]]: ...
     def uptime_s(self) -> float: ...
@@ -182,6 +181,11 @@ class ServerStats:
     """The request that the ServerLHC thread is at, or HALT with its callback, whichever has run for
     longer; None while neither is."""
 
+    clients: tuple[ClientStats, ...] = ()
+    """Who is there, in the order they came."""
+    clients_left_out: int = 0
+    """How often somebody asked who is not among them: there were 4096, or the name is too long."""
+
     @classmethod
     def of(cls, counting: Counting) -> ServerStats:
         """Take a snapshot of what a server's engine counts."""
@@ -195,6 +199,8 @@ class ServerStats:
             counting.denials(),
             counting.uptime_s(),
             None if running is None else Running(*running),
+            tuple(clients_by_id(counting).values()),
+            counting.core.clients_left_out(),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -207,6 +213,7 @@ class ServerStats:
             "native_latency": self.native_latency.as_json(),
             "python_latency": self.python_latency.as_json(),
             "subscribers": [asdict(each) for each in self.subscribers],
+            "clients": [asdict(each) for each in self.clients],
             "running": None if self.running is None else asdict(self.running),
         }
 
@@ -221,6 +228,8 @@ class ServerStats:
         not_permitted: Mapping[str, Mapping[str, int]] | None = None,
         uptime_s: float = 0.0,
         running: Running | None = None,
+        clients: tuple[ClientStats, ...] = (),
+        clients_left_out: int = 0,
     ) -> ServerStats:
         """Name what the core counted by number; ``command_names[i]`` belongs to index i."""
         return cls(
@@ -251,4 +260,6 @@ class ServerStats:
             not_permitted=dict(not_permitted or {}),
             uptime_s=uptime_s,
             running=running,
+            clients=clients,
+            clients_left_out=clients_left_out,
         )

@@ -140,6 +140,12 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         pytest.fail(f"left behind: {left}", pytrace=False)
 
 
+@pytest.fixture(params=LOOPS)
+def each_loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test runs in loops that watch descriptors, and in those that do not."""
+    monkeypatch.setattr(event_loop, "factory", LOOPS[request.param])
+
+
 @pytest.fixture(name="eventually")
 def eventually_fixture() -> Callable[..., bool]:
     return eventually

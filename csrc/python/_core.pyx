@@ -6,6 +6,7 @@ Only the facade and the tests import it. Policy (texts, handlers, logging) is th
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.operator cimport dereference
+from libc.stdint cimport uint64_t
 from libcpp.memory cimport shared_ptr
 from libcpp.string cimport string
 from libcpp.vector cimport vector
@@ -13,6 +14,7 @@ from libcpp.vector cimport vector
 from base.counters cimport (
     Counters, bucket_count, error_kind_count, max_commands, refusal_count)
 from base.roles cimport Roles
+from requests.clients cimport Seen
 from requests.denials cimport DenialCount
 from server.config cimport Config, TransportKind as NativeTransportKind
 from server.server cimport Server, create_server, fork_count, watch_forks
@@ -22,6 +24,11 @@ import zmq as pyzmq
 
 cdef string cpp(bytes text):
     return string(PyBytes_AS_STRING(text), <size_t>PyBytes_GET_SIZE(text))
+
+
+cdef double seconds_between(uint64_t then, uint64_t now) noexcept:
+    """Of a moment that another thread may have noted since, 0."""
+    return <double>(now - then) / 1e9 if then < now else 0.0
 
 
 # From values of Python to JSON text and frames.
@@ -157,6 +164,23 @@ cdef class Core:
 
     def end_subscriptions(self, Roles roles):
         self.server.here().end_subscriptions(roles)
+
+    # ---- clients
+
+    def clients(self):
+        """Who is there: [(id, name, host, key, age, seconds since the last request, its command
+        index, connections)]."""
+        cdef uint64_t now = now_ns()
+        cdef vector[Seen] seen = self.server.here().clients(now)
+        return [
+            (each.id, <bytes>each.name, each.host.decode(errors="replace"), each.key,
+             seconds_between(each.since, now), seconds_between(each.heard, now),
+             each.command, each.connections)
+            for each in seen
+        ]
+
+    def clients_left_out(self):
+        return self.server.here().clients_left_out()
 
     # ---- counters
 

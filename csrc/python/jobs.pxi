@@ -151,6 +151,10 @@ cdef class Jobs:
         result.command = command if command < max_commands else 0
         self.native().finish(move(result))
 
+    def look_each(self, double seconds):
+        """From now on next() returns LOG each time that these have passed; it counts once."""
+        self.native().look_each(<uint64_t>(seconds * 1e9))
+
     def take_log(self):
         """Native answers since the last call, for the log: [(command index, from text)]."""
         cdef vector[Answered] records = self.native().take_log()

@@ -172,6 +172,7 @@ cdef class Streams:
             found.append({
                 "stream": stream.name,
                 "who": each.get().who,
+                "host": each.get().host,
                 "last": stream.stream.get().range().last,
                 "first": each.get().first.load(),
                 "sent": each.get().sent.load(),

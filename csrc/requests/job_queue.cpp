@@ -1,5 +1,6 @@
 #include "requests/job_queue.h"
 
+#include <algorithm>
 #include <thread>
 #include <utility>
 
@@ -51,6 +52,10 @@ bool JobQueue::next_locked(Job& job, Attention& attention) noexcept {
         attention = Attention::closed;
         return true;
     }
+    if (must_look()) {
+        attention = Attention::log;
+        return true;
+    }
     // In turn, so that neither keeps the other waiting.
     if (log_ready_ && (jobs_.empty() || !logged_last_)) {
         log_ready_ = false;
@@ -69,6 +74,24 @@ bool JobQueue::next_locked(Job& job, Attention& attention) noexcept {
     if (job.body.size() >= large_body) give_back_soon();
     attention = Attention::job;
     return true;
+}
+
+bool JobQueue::must_look() noexcept {
+    if (look_period_ == 0) return false;
+    const uint64_t now = now_ns();
+    if (now < look_at_) return false;
+    look_at_ = now + look_period_;
+    return true;
+}
+
+void JobQueue::look_each(uint64_t period_ns) noexcept {
+    {
+        const Lock lock(mutex_);
+        if (look_period_ != 0) return;
+        look_period_ = period_ns;
+        look_at_ = now_ns() + period_ns;
+    }
+    ready_.notify_one();
 }
 
 bool JobQueue::try_next(Job& job, Attention& attention) noexcept {
@@ -95,10 +118,8 @@ Attention JobQueue::next(Job& job) noexcept {
     Attention attention;
     Lock lock(mutex_);
     while (!next_locked(job, attention)) {
-        if (give_back_at_ == Clock::time_point::max()) {
-            ready_.wait(lock);
-        } else if (Clock::now() < give_back_at_) {
-            ready_.wait_until(lock, give_back_at_);
+        if (Clock::now() < give_back_at_) {
+            wait_locked(lock);
         } else {
             give_back_at_ = Clock::time_point::max();
             lock.unlock();
@@ -107,6 +128,20 @@ Attention JobQueue::next(Job& job) noexcept {
         }
     }
     return attention;
+}
+
+// Until something comes, or there is something to do by the clock.
+void JobQueue::wait_locked(Lock& lock) noexcept {
+    auto until = give_back_at_;
+    if (look_period_ != 0) {
+        const uint64_t now = now_ns();
+        until = std::min(until, Clock::now() + std::chrono::nanoseconds(look_at_ > now ? look_at_ - now : 0));
+    }
+    if (until == Clock::time_point::max()) {
+        ready_.wait(lock);
+    } else {
+        ready_.wait_until(lock, until);
+    }
 }
 
 void JobQueue::give_back_soon() noexcept {

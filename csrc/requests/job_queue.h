@@ -102,6 +102,8 @@ public:
     // Much memory was freed, or will be in a moment: who waits in next() gives it back to the system, a
     // second later.
     void give_back() noexcept;
+    // From now on next() also tells of `log` each time that these ns have passed. Any thread; it counts once.
+    void look_each(uint64_t period_ns) noexcept;
     // next() gives nothing more; what is queued waits for close().
     void shut() noexcept;
     // No more jobs; those nobody began go back to the caller.
@@ -121,6 +123,8 @@ private:
     bool next_locked(Job& job, Attention& attention) noexcept;
     void look_again() noexcept;
     void give_back_soon() noexcept;
+    bool must_look() noexcept;
+    void wait_locked(std::unique_lock<std::mutex>& lock) noexcept;
 
     const std::function<void()> on_push_;
     std::mutex mutex_;
@@ -135,6 +139,7 @@ private:
     std::atomic<bool> has_more_{false};  // for who looks again, without the mutex
     Spin spin_{longest_look_ns};         // of who takes jobs
     Clock::time_point give_back_at_ = Clock::time_point::max();
+    uint64_t look_period_ = 0, look_at_ = UINT64_MAX;  // ns
 };
 
 }  // namespace laplace

@@ -23,12 +23,13 @@ size_t overhead_of(std::string_view route) noexcept { return slot_overhead + rou
 }  // namespace
 
 PeerQueues::PeerQueues(Router& router, Responder& responder, Queues queues, Counters& counters,
-                       Denials& denials, const Limits& limits, int refresh_timeout_ms)
+                       Denials& denials, Clients& clients, const Limits& limits, int refresh_timeout_ms)
     : router_(router),
       responder_(responder),
       queues_(queues),
       counters_(counters),
       accounts_(counters, denials, queues.callbacks),
+      clients_(clients),
       budgets_(limits, counters),
       refresh_timeout_ns_(ns_of_ms(refresh_timeout_ms)) {}
 
@@ -46,6 +47,7 @@ void PeerQueues::forget_without_memory(Peer& peer, Work work) {
 
 void PeerQueues::take(Received& message) {
     const Request& request = responder_.inspect(message.body, message.one_frame, message.connection->role());
+    clients_.hear(*message.connection, request, message.arrived);
     if (message.connection->holdings.peers > 0) {
         route_key(*message.connection, message.route, key_);
         const auto known = peers_.find(key_);

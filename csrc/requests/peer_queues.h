@@ -13,6 +13,7 @@
 #include "base/counters.h"
 #include "requests/accounts.h"
 #include "requests/budgets.h"
+#include "requests/clients.h"
 #include "requests/denials.h"
 #include "requests/job_queue.h"
 #include "requests/peers.h"
@@ -29,7 +30,7 @@ public:
         JobQueue& builtin;
     };
     // `refresh_timeout_ms`: how long a read waits for a text of the present data.
-    PeerQueues(Router& router, Responder& responder, Queues queues, Counters& counters, Denials& denials,
+    PeerQueues(Router& router, Responder& responder, Queues queues, Counters& counters, Denials& denials, Clients& clients,
                const Limits& limits, int refresh_timeout_ms);
     PeerQueues(const PeerQueues&) = delete;
     PeerQueues& operator=(const PeerQueues&) = delete;
@@ -113,6 +114,7 @@ private:
     const Queues queues_;
     Counters& counters_;
     Accounts accounts_;
+    Clients& clients_;
     Budgets budgets_;
     const uint64_t refresh_timeout_ns_;
 

@@ -41,6 +41,7 @@ struct Request {
 
 struct CachedReply {
     std::string body;  // empty: nothing kept
+    uint64_t number = 0;  // no other request has had it
     Request request;
     bool has_reply = false;
     Text text;           // what the reply tells
@@ -84,6 +85,7 @@ public:
         } catch (const std::bad_alloc&) {
             return;
         }
+        entry.number = ++last_number_;
         entry.request = request;
         entry.request.body = entry.body;
         entry.request.cached = &entry;
@@ -123,6 +125,7 @@ private:
 
     std::array<CachedReply, 16> entries_;
     CachedReply* found_ = entries_.data();  // last
+    uint64_t last_number_ = 0;
 };
 
 }  // namespace laplace

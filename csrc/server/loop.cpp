@@ -29,7 +29,7 @@ Loop::Loop(Shared& shared, Router& router)
                      return shared.streams.any.load() ? shared.streams.described(shared.config.epoch) : std::string();
                  }),
       peers_(router, responder_, {shared.jobs, shared.builtin_jobs}, shared.counters, shared.denials,
-             shared.config.limits, shared.config.refresh_timeout_ms),
+             shared.clients, shared.config.limits, shared.config.refresh_timeout_ms),
       streams_(router, shared.streams, shared.config.epoch, shared.config.subscriber_silence_ms,
                static_cast<size_t>(shared.config.max_subscriptions_per_connection)) {}
 
@@ -92,6 +92,7 @@ void Loop::on_receipt(Got got, Received& message) {
 void Loop::on_message(Received& message) {
     note_.at(LoopStep::answering);
     if (streams_.take_control(message)) {
+        Clients::hear(*message.connection, message.arrived);
         router_.spin().interrupted();
         return;
     }

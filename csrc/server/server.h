@@ -56,6 +56,9 @@ public:
     void end_subscriptions(Roles roles) noexcept;
     // Throws std::bad_alloc.
     std::vector<Denials::Count> denials() const { return shared_.denials.counts(); }
+    // Who is there. Throws std::bad_alloc.
+    std::vector<Clients::Seen> clients(uint64_t now) { return shared_.clients.present(now); }
+    uint64_t clients_left_out() const noexcept { return shared_.clients.left_out(); }
     const Counters& counters() const noexcept { return shared_.counters; }
 
     // The program's side of what the loop works with; they live as long as the server.

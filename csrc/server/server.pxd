@@ -1,3 +1,4 @@
+from libc.stdint cimport uint64_t
 from libcpp cimport bool
 from libcpp.memory cimport shared_ptr
 from libcpp.string cimport string
@@ -5,6 +6,7 @@ from libcpp.vector cimport vector
 
 from base.counters cimport Counters
 from base.roles cimport Roles
+from requests.clients cimport Seen
 from requests.denials cimport DenialCount
 from requests.dispatch cimport DispatchTable
 from server.config cimport Config
@@ -29,6 +31,8 @@ cdef extern from "server/server.h" namespace "laplace" nogil:
         void use_keys(shared_ptr[const ServerKeys] keys, bool anonymous) noexcept
         void end_subscriptions(Roles roles) noexcept
         vector[DenialCount] denials() except +
+        vector[Seen] clients(uint64_t now) except +
+        uint64_t clients_left_out() noexcept
         const Counters& counters() noexcept
         DocumentWriter& documents() noexcept
         Publisher& streams() noexcept

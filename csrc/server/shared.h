@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/counters.h"
 #include "documents/documents.h"
+#include "requests/clients.h"
 #include "requests/denials.h"
 #include "requests/dispatch.h"
 #include "requests/job_queue.h"
@@ -44,6 +45,7 @@ struct Shared {
     Loop* loop = nullptr;  // for who has borrowed its turn
     Counters counters;  // atomics
     Denials denials;    // noted by who has the turn, counted for anybody
+    Clients clients;    // the same
     Admission admission;
     std::atomic<Roles> unsubscribed_roles{0};  // whose subscriptions the loop is to end
 

@@ -26,6 +26,7 @@ public:
         if (!shared_.builtin_jobs.empty()) shared_.documents.bell()->job_came();
         return true;
     }
+    void look_each(uint64_t period_ns) noexcept { shared_.jobs.look_each(period_ns); }
     std::vector<Answered> take_log() noexcept { return shared_.jobs.take_log(); }
     std::vector<Denied> take_denials() noexcept { return shared_.jobs.take_denials(); }
     std::vector<Refused> take_refusals() noexcept { return shared_.jobs.take_refusals(); }

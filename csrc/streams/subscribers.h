@@ -24,6 +24,7 @@ constexpr size_t max_subscriptions = 1024;
 struct Ledger {
     std::string stream;
     std::string who;  // the name the client gave itself, JSON text
+    std::string host;  // where it is, without a port
     Counter first{0};      // number it began with
     Counter sent{0};       // updates
     Counter lost{0};       // updates that were gone before it could take them

@@ -13,6 +13,7 @@ cdef extern from "streams/subscribers.h" namespace "laplace" nogil:
     cdef cppclass Ledger:
         string stream
         string who
+        string host
         Counter first
         Counter sent
         Counter lost

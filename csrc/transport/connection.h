@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/roles.h"
+#include "transport/client_link.h"
 
 namespace laplace {
 
@@ -48,7 +49,16 @@ public:
     // Router::take_room() tells when hardly anything waits any more.
     void ask_for_room() noexcept { wants_room_ = true; }
 
+    // The same without the port. Throws std::bad_alloc.
+    std::string peer_host() const {
+        const std::string address = peer_address();
+        return address.substr(0, address.rfind(':'));
+    }
+    // Whether the transport closes it when its peer has gone.
+    bool tells_its_end() const noexcept { return tells_its_end_; }
+
     Holdings holdings;
+    ClientLink client;
 
 protected:
     Connection() noexcept : id_(last_id_.fetch_add(1, std::memory_order_relaxed) + 1) {}
@@ -64,6 +74,7 @@ protected:
     bool ended_ = false;
     bool wants_room_ = false;
     bool encrypted_ = false;
+    bool tells_its_end_ = true;
     Role role_ = anonymous_role;
     uint32_t key_ = no_key;
     size_t waiting_ = 0;

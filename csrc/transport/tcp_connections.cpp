@@ -202,6 +202,7 @@ void TcpConnections::lives(TcpConnection& connection, uint64_t ttl_ns) noexcept 
 
 void TcpConnections::end(TcpConnection& connection) noexcept {
     connection.set_ended();
+    connection.client.end(true, now_ns());
     counters_.connections.fetch_sub(1, std::memory_order_relaxed);
     watch(connection);
 }
@@ -226,6 +227,7 @@ void TcpConnections::close(TcpConnection& connection) noexcept {
     const Holdings& held = connection.holdings;
     freed_ += connection.unsent() + connection.held() + held.pending_bytes + held.parked_bytes;
     connection.release();
+    connection.client.end(true, now_ns());
     note_waiting(connection);
     forget_address(connection.peer);
     --count_;

@@ -44,6 +44,7 @@ public:
 private:
     // Known by its routing id.
     struct Known final : Connection {
+        Known() noexcept { tells_its_end_ = false; }
         std::string id;
         // Bytes of large messages to it that libzmq has and the network has not. libzmq frees them in its
         // own threads, maybe after the record has gone.

@@ -258,14 +258,14 @@ def _can_be_host(host: str) -> bool:
     return True
 
 
-def seconds_of(timeout_s: float) -> float:
+def seconds_of(timeout_s: float, name: str = "timeout_s") -> float:
     """Return a time-out in seconds; raise TypeError or ValueError where it is none."""
     try:
         seconds = float(timeout_s)
     except (TypeError, ValueError):
-        raise TypeError(f"'timeout_s' must be a number of seconds, not {timeout_s!r}.") from None
+        raise TypeError(f"'{name}' must be a number of seconds, not {timeout_s!r}.") from None
     if not 0 < seconds < math.inf:
-        raise ValueError(f"'timeout_s' must be a positive number of seconds, not {timeout_s!r}.")
+        raise ValueError(f"'{name}' must be a positive number of seconds, not {timeout_s!r}.")
     return seconds
 
 

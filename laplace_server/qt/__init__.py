@@ -1,4 +1,4 @@
-"""Bridges for PyQt6 windows: ClientBridge asks devices, StreamBridge follows them; neither waits.
+"""Bridges for PyQt6 windows: ClientBridge asks devices, StreamBridge and FleetBridge follow them.
 
     stage = ClientBridge("tcp://192.168.1.20:5555", parent=window)
     stage.get().answered.connect(window.show_data)
@@ -28,7 +28,8 @@ except ImportError as error:
     ) from error
 
 from laplace_server.qt.client_bridge import ClientBridge
+from laplace_server.qt.fleet_bridge import FleetBridge
 from laplace_server.qt.pending_call import PendingCall
 from laplace_server.qt.stream_bridge import StreamBridge
 
-__all__ = ["ClientBridge", "PendingCall", "StreamBridge"]
+__all__ = ["ClientBridge", "FleetBridge", "PendingCall", "StreamBridge"]

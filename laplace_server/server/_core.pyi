@@ -404,6 +404,9 @@ class Jobs:
         client's name as JSON; ``messages`` and ``allowed_bytes`` are its credit.
         """
 
+    def look_each(self, seconds: float) -> None:
+        """From now on ``next`` returns LOG each time that these have passed; it counts once."""
+
     def take_log(self) -> list[tuple[int, bytes]]:
         """Native answers since the last call: (command number, start of ``from`` as JSON)."""
 
@@ -552,6 +555,15 @@ class Core:
 
         After ``use_keys``: whoever got another role by it is asked by that one.
         """
+
+    # ---- clients
+
+    def clients(self) -> list[tuple[int, bytes, str, int, float, float, int, int]]:
+        """Who is there: (id, name as JSON, host, number of its key, seconds since it came, seconds
+        since its last request, command number of that, connections)."""
+
+    def clients_left_out(self) -> int:
+        """How often somebody who asked could not be counted among them."""
 
     # ---- counters
 

@@ -27,9 +27,10 @@ from laplace_server.protocol import (
 from laplace_server.security.rights import Change, Rights
 from laplace_server.server import _core, methods
 from laplace_server.server._core import Action
-from laplace_server.server.access import Access
+from laplace_server.server.access import NO_KEY, Access
 from laplace_server.server.binding import bound_core, resolved
 from laplace_server.server.callbacks import Callback, refuse_async, refuse_coroutine, text_of
+from laplace_server.server.clients import Arrivals
 from laplace_server.server.context import ENGINE, Server
 from laplace_server.server.derived import INFO_NAMES, asks_python, has_data
 from laplace_server.server.described import Described
@@ -170,6 +171,7 @@ class Engine:
             **core_settings,
         )
         self.documents = self.core.documents
+        self.arrivals = Arrivals(self.core)
         try:
             me = weakref.ref(self)  # the core must not keep its engine
 
@@ -393,6 +395,10 @@ class Engine:
         Empty without security.
         """
         return self.access.caller(key, address)
+
+    def key_name(self, key: int) -> str:
+        """The name of a key, by its number; empty for none."""
+        return "" if key == NO_KEY else self.access.caller(key)
 
     def has_own_data(self, server: Server) -> bool:
         """Whether the server's class has a ``data`` of its own, which the core does not know."""

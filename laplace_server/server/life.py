@@ -90,6 +90,7 @@ def _serve(engine: Engine, server: Server) -> None:
                 _log_answers(engine)
                 _log_refusals(engine)
                 _log_denials(engine)
+                engine.arrivals.tell(engine)
             else:
                 serve(server, engine, *job)
         except BaseException:  # whatever goes wrong with one request, the next is served

@@ -56,6 +56,7 @@ ZMQ_ROUTER = [
 REQUESTS = [
     *READER,
     CORE / "documents" / "documents.cpp",
+    CORE / "requests" / "clients.cpp",
     CORE / "requests" / "job_queue.cpp",
     CORE / "requests" / "peer_queues.cpp",
     CORE / "requests" / "responder.cpp",
@@ -93,6 +94,7 @@ PROGRAMS: list[tuple[str, list[Path], int]] = [
     ("peers_room_test", [*REQUESTS, FAILING_MEMORY], 250),
     ("repeated_reads_test", [*REQUESTS, FAILING_MEMORY], 100),
     ("roles_test", REQUESTS, 100),
+    ("clients_test", [CORE / "requests" / "clients.cpp", FAILING_MEMORY], 70),
     ("denials_test", [CORE / "requests" / "job_queue.cpp", FAILING_MEMORY], 1_000),
     ("peers_waiting_test", [*REQUESTS, FAILING_MEMORY], 100_000),
     ("stream_test", [STREAM], 50_000),

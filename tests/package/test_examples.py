@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.examples import EXAMPLES, PATIENCE_S, Example, Run, port_of
+from support.fleets import Mortal
 from support.ports import own_address
 
 from laplace_server import ServerLHC
@@ -569,3 +570,27 @@ def test_metrics_follow_the_server(run: Run) -> None:
     assert example.end() == 0, example.printed
     assert example.printed[-1] == "stage: stopped"
     assert not report.exists()
+
+
+def test_fleet_tells_who_is_lost_and_tells_who_comes_back_where_to_save(run: Run) -> None:
+    with Mortal("near field") as near, Mortal("far field") as far:
+        seconds = str(2 * PATIENCE_S)
+        example = run(
+            "fleet.py", near.address, far.address, "--save", "/data/x", "--seconds", seconds
+        )
+        example.wait_for("all save")
+        near.kill()
+        example.wait_for("near field is lost: nobody listens there")
+        example.wait_for(f"not ready: {near.address}")
+        near.start()
+        example.wait_for("near field is there again")
+        example.wait_for("all save")
+        assert near.told() == [["SAVE", "/data/x"], ["TOGGLE SAVING", True]]
+        assert far.told() == near.told()
+
+
+def test_fleet_follows_simulated_cameras(run: Run) -> None:
+    example = run("fleet.py", "--seconds", "6")
+    example.wait_for("near field is lost")
+    assert example.end() == 0, example.printed
+    assert example.printed[-1].startswith("far field answers in")

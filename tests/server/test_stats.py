@@ -55,7 +55,15 @@ def test_a_new_server_has_counted_nothing(make_server: MakeServer) -> None:
     assert stats.callback_errors == stats.not_permitted == {}
     assert stats.refused == dict.fromkeys(Refusal, 0)
     del numbers["callback_errors"], numbers["refused"], numbers["not_permitted"]
-    for name in ("commands", "errors", "native_latency", "python_latency", "subscribers"):
+    assert stats.clients == ()
+    for name in (
+        "commands",
+        "errors",
+        "native_latency",
+        "python_latency",
+        "subscribers",
+        "clients",
+    ):
         del numbers[name]
     assert stats.running is None
     del numbers["data_error"], numbers["running"]

@@ -21,7 +21,8 @@ from laplace_server import ServerLHC
 arguments, before = json.loads(sys.argv[1]), sys.argv[2]
 logging.getLogger("laplace.server").setLevel(logging.CRITICAL)
 exec(before)
-server = ServerLHC("apart", "tcp://127.0.0.1:*", 1, "MOTOR", **{"data": {"x": [1]}, **arguments})
+defaults = {"name": "apart", "address": "tcp://127.0.0.1:*", "freedom": 1, "device": "MOTOR"}
+server = ServerLHC(**{**defaults, "data": {"x": [1]}, **arguments})
 server.register_handler("ECHO", lambda server, message, target: message["payload"])
 server.start()
 print(server.server_port, flush=True)

@@ -30,6 +30,8 @@ class AsyncPool:
         self._keys = keys
         self._place = names.Place(address)
         self.closed = False
+        self.opened = 0
+        """How many have come about: whoever asks one thing at a time sees them break."""
         self._loop: asyncio.AbstractEventLoop | None = None
         # One may be in both for a moment that an exception has cut short; then it is of use still.
         self._idle: deque[Connection] = deque()
@@ -133,6 +135,7 @@ class AsyncPool:
                         self._throw_away(connection)
                 if ready:
                     place.worked()
+                    self.opened += 1
                     return connection
                 if place.failed(endpoint) and time.monotonic() < deadline:
                     continue

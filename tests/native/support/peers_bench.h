@@ -22,7 +22,7 @@ struct PeersBench {
     explicit PeersBench(memory_router::Room room, const laplace::Limits& limits = {})
         : router(room, wake_up, counters),
           responder({table, take_after_get, log_answers}, documents, jobs, counters, [this] { return more_info; }),
-          peers(router, responder, {jobs, builtin_jobs}, counters, denials, limits, refresh_timeout_ms) {
+          peers(router, responder, {jobs, builtin_jobs}, counters, denials, clients, limits, refresh_timeout_ms) {
         table.set(requests::table());
     }
 
@@ -160,6 +160,7 @@ struct PeersBench {
     laplace::Documents documents{std::make_shared<const std::string>("{}")};
     laplace::CurrentTable table;
     laplace::JobQueue jobs, builtin_jobs;
+    laplace::Clients clients;
     laplace::Denials denials{60000 * laplace::ns_per_ms};
     std::atomic<bool> take_after_get{false}, log_answers{false};
     std::string more_info;

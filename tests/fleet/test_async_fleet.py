@@ -1,0 +1,115 @@
+"""A fleet in an event loop, of each kind."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from support import event_loop
+from support.fleets import QUICK, Mortal
+from support.peers import PATIENCE_S
+
+from laplace_server.errors import ClientClosed
+from laplace_server.fleet import AsyncFleet, DeviceState
+
+pytestmark = pytest.mark.usefixtures("nothing_left_behind")
+
+
+async def until(condition: Any) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.001)
+
+
+def test_one_that_is_killed_is_lost_and_told_again(each_loop: None) -> None:
+    said: list[tuple[str, str | None]] = []
+
+    async def on_joined(device: DeviceState) -> None:
+        await asyncio.sleep(0)
+        said.append(("joined", device.reason))
+
+    def on_lost(device: DeviceState) -> None:
+        said.append(("lost", device.reason))
+        raise LookupError("the fleet goes on")
+
+    async def scene() -> None:
+        with Mortal() as device:
+            async with AsyncFleet([device.address], **QUICK) as fleet:
+                fleet.set_on_joined(on_joined)
+                fleet.set_on_lost(on_lost)
+                fleet.save("/a")
+                assert await fleet.wait(PATIENCE_S) == {}
+                device.kill()
+                await until(lambda: not fleet[device.address].present)
+                device.start()
+                assert await fleet.wait(PATIENCE_S) == {}
+                assert device.told() == [["SAVE", "/a"]]
+                await until(lambda: len(said) == 3)
+            assert fleet[device.address].reason == "the fleet is closed"
+
+    event_loop.run(scene())
+    assert said == [("joined", None), ("lost", "nobody listens there"), ("joined", None)]
+
+
+def test_it_is_closed_in_its_callback_and_while_somebody_waits() -> None:
+    async def scene() -> None:
+        with Mortal() as device:
+            fleet = AsyncFleet([device.address, "tcp://127.0.0.1:1"], **QUICK)
+            ended = asyncio.Event()
+
+            async def close(_: DeviceState) -> None:
+                await fleet.close()
+                ended.set()
+
+            fleet.set_on_joined(close)
+            await fleet.start()
+            missing = await fleet.wait(PATIENCE_S)
+            assert missing["tcp://127.0.0.1:1"] == "the fleet is closed"
+            await asyncio.wait_for(ended.wait(), PATIENCE_S)
+            await fleet.close()
+            with pytest.raises(ClientClosed, match="once"):
+                await fleet.start()
+
+    event_loop.run(scene())
+
+
+def test_removed_devices_end_their_tasks() -> None:
+    async def scene() -> None:
+        with Mortal() as device:
+            before = len(asyncio.all_tasks())
+            async with AsyncFleet(**QUICK) as fleet:
+                assert await fleet.wait(PATIENCE_S) == {}  # there is none
+                mine = len(asyncio.all_tasks())
+                fleet.add(device.address)
+                assert await fleet.wait(PATIENCE_S) == {}
+                fleet.remove(device.address)
+                await until(lambda: len(asyncio.all_tasks()) == mine)
+            assert len(asyncio.all_tasks()) == before
+
+    event_loop.run(scene())
+
+
+def test_a_restart_between_two_looks_is_noticed() -> None:
+    said: list[tuple[str, str | None]] = []
+
+    async def scene() -> None:
+        with Mortal() as device:
+            async with AsyncFleet([device.address], period_s=1.0, timeout_s=PATIENCE_S) as fleet:
+                fleet.set_on_joined(lambda state: said.append(("joined", state.reason)))
+                fleet.set_on_lost(lambda state: said.append(("lost", state.reason)))
+                fleet.save("/a")
+                assert await fleet.wait(PATIENCE_S) == {}
+                before = fleet[device.address].heard
+                await until(lambda: fleet[device.address].heard != before)
+                device.restart()  # meanwhile the event loop stands still
+                await until(lambda: fleet[device.address].joined == 2)
+                assert await fleet.wait(PATIENCE_S) == {}
+                assert device.told() == [["SAVE", "/a"]]
+                await until(lambda: len(said) == 3)
+
+    event_loop.run(scene())
+    assert [word for word, _ in said] == ["joined", "lost", "joined"]
+    assert "started anew" in (said[1][1] or "")
