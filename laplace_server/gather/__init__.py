@@ -60,11 +60,11 @@ def gather(
 ) -> Gathering | AsyncGathering:
     """Put the updates of several streams together by a key, such as the number of the shot.
 
-    Of ClientLHC sources, it is a ``Gathering``, an iterator of records; of AsyncClientLHC sources an
-    ``AsyncGathering``, an asynchronous one. Both are context managers, and have ``next``, ``take``,
-    ``stats`` and ``close``. Each source has a connection of its own, with the name and the keys of
-    its client; closing that later leaves it alone. A source that is not there yet is waited for
-    up to its client's time-out at the beginning; then the others go on without it.
+    Of ClientLHC sources, it is a ``Gathering``, an iterator of records; of AsyncClientLHC sources
+    an ``AsyncGathering``, an asynchronous one. Both are context managers, and have ``next``,
+    ``take``, ``stats`` and ``close``. Each source has a connection of its own, with the name and
+    the keys of its client; closing that later leaves it alone. A source that is not there yet is
+    waited for up to its client's time-out at the beginning; then the others go on without it.
 
     Args:
         sources: (client, stream) by name. What the sources are called in records.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import math
 import time
 from collections import deque
@@ -21,29 +22,37 @@ from laplace_server.gather.plan import Plan
 from laplace_server.gather.record import Record, SourceStats
 from laplace_server.wire.logs import Log
 
-_BEAT_S = 0.05  # between two looks at what waits, at most
-_LONGEST_BEAT_S = 0.1  # of that, what counts
+_LONGEST_TURN_S = 0.1  # of the loop; of a longer one, so much counts
+_IN_A_TURN = 64  # updates of a source, before others have their turn
 _PAUSE_S = 0.5  # after a refusal, or without descriptors
 
 log = Log(LOGGER_NAME)
 
 
 class _Clock:
-    """Seconds in which sources could be heard.
+    """Seconds in which sources could be heard: of a turn of the loop, ``longest_s`` count at most.
 
-    While nobody looks, since the loop or the whole program stands still, next to no time passes:
-    what comes meanwhile must not be late by that.
+    While it does not come round, since it has much to do, or since the whole program stands still,
+    time passes for nobody: what comes meanwhile must not be late by that.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, longest_s: float) -> None:
+        self._longest_s = longest_s
         self._looked_at = time.monotonic()
         self._now = 0.0
+        self._fresh = False
 
     def now(self) -> float:
-        at = time.monotonic()
-        self._now += min(at - self._looked_at, _LONGEST_BEAT_S)
-        self._looked_at = at
+        if not self._fresh:
+            self._fresh = True
+            at = time.monotonic()
+            self._now += min(at - self._looked_at, self._longest_s)
+            self._looked_at = at
+            asyncio.get_running_loop().call_soon(self._turn)
         return self._now
+
+    def _turn(self) -> None:
+        self._fresh = False
 
 
 class Gatherer:
@@ -63,7 +72,9 @@ class Gatherer:
         self._ring = ring
         keys = {name: each.key for name, each in plan.sources.items()}
         self._assembly = Assembly(keys, plan.wait_s, plan.most_bytes)
-        self._clock = _Clock()
+        longest_s = max(1e-3, min(_LONGEST_TURN_S, plan.wait_s / 4))
+        self._clock = _Clock(longest_s)
+        self._beat_s = longest_s / 2
         self._weights: deque[int] = deque()  # of what is ready, as far as is known
         self._ready_bytes = 0
         self._subscriptions: dict[str, AsyncSubscription] = {}
@@ -71,6 +82,7 @@ class Gatherer:
         self._followers: list[asyncio.Task[None]] = []
         self._held: dict[str, asyncio.Future[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._looks = False  # soon
         self._ended = False
         self._end: asyncio.Future[None] | None = None
 
@@ -150,6 +162,7 @@ class Gatherer:
 
     def look(self) -> None:
         """Lay down what is over by now, and let sources go on where there is room."""
+        self._looks = False
         if self._ended:
             return
         now, assembly = self._clock.now(), self._assembly
@@ -168,11 +181,17 @@ class Gatherer:
                 waiting.set_result(None)
         self._set_timer(now)
 
+    def _look_soon(self) -> None:
+        """Look once for all updates of a turn of the loop."""
+        if not self._looks:
+            self._looks = True
+            asyncio.get_running_loop().call_soon(self.look)
+
     def _set_timer(self, now: float) -> None:
         due = self._assembly.due()
         if due == math.inf:
             return
-        loop, seconds = asyncio.get_running_loop(), min(max(0.0, due - now), _BEAT_S)
+        loop, seconds = asyncio.get_running_loop(), min(max(0.0, due - now), self._beat_s)
         if self._timer is not None:
             if self._timer.when() <= loop.time() + seconds:
                 return
@@ -185,7 +204,9 @@ class Gatherer:
 
     async def _follow(self, name: str, subscription: AsyncSubscription) -> None:
         try:
-            while not self._ended:
+            for n in itertools.count(1):
+                if n % _IN_A_TURN == 0:
+                    await asyncio.sleep(0)
                 try:
                     update = await subscription.next()
                 except ClientClosed:
@@ -199,7 +220,7 @@ class Gatherer:
                 await self._room_for(name)
                 ended, more = subscription.ended, subscription.lag > 0
                 self._assembly.take(name, update, ended, more, self._clock.now())
-                self.look()
+                self._look_soon()
         except Exception as error:
             log.exception("gather: %s cannot be gathered any more.", name)
             self.problem = error
@@ -210,6 +231,7 @@ class Gatherer:
         if self._has_room(name):
             return
         assembly.hold(name)
+        self._look_soon()  # what is over by now makes room
         try:
             while True:
                 self._held[name] = asyncio.get_running_loop().create_future()
