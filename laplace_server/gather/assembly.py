@@ -48,9 +48,9 @@ class _Undecided(NamedTuple):
     key: int
     update: Update
     weight: int
-    went_back: bool
-    """It is below the key before it of the same source."""
     came_at: float
+    number: int
+    """How many updates had come by then."""
 
 
 class Assembly:
@@ -74,7 +74,8 @@ class Assembly:
         self._run = 0
         self._closed: deque[tuple[Record, int]] = deque()  # of a run that is over
         self._undecided: deque[_Undecided] = deque()
-        self._placed_at = -math.inf  # when an update last found its record
+        self._count = 0  # of all updates
+        self._placed = 0  # what it was when an update last found its record
         self._told: dict[tuple[str, str], float] = {}
 
     # ---- what comes
@@ -90,6 +91,7 @@ class Assembly:
         source = self.sources[name]
         if more:
             source.counts_from = now
+        self._count += 1
         key = source.key_of(update, ended)
         if key is None:
             source.without_key += 1
@@ -104,12 +106,14 @@ class Assembly:
         if self._has_place(source, key):
             self._place(source, key, update, weight, now)
             return
-        went_back = last is not None and key < last
-        self._undecided.append(_Undecided(source, key, update, weight, went_back, now))
+        self._undecided.append(_Undecided(source, key, update, weight, now, self._count))
         source.undecided += 1
         source.behind = True
+        source.went_back |= last is not None and key < last
         if all(each.behind or each.gone_at < math.inf for each in self.sources.values()):
             self._try_new_run()
+        while self.size > self._most_bytes and len(self._undecided) > 1:
+            self._drop(self._undecided.popleft(), now)
 
     def tell(self, name: str, gone: bool, now: float) -> None:
         """Say whether there is nobody to follow for a source."""
@@ -206,18 +210,18 @@ class Assembly:
         record.weight += weight
         source.place(key)
         source.gathered += 1
-        self._placed_at = max(self._placed_at, now)
+        self._placed = self._count
 
     def _decide(self, now: float) -> None:
         """Give up what has been undecided for too long, or see a new run in it."""
         while self._undecided and self._undecided[0].came_at + self._wait_s <= now:
             # Nobody else has gone on as before.
-            if self._placed_at < self._undecided[0].came_at and self._try_new_run():
+            if self._placed < self._undecided[0].number and self._try_new_run():
                 return
             self._drop(self._undecided.popleft(), now)
 
     def _try_new_run(self) -> bool:
-        if not any(each.went_back for each in self._undecided):
+        if not any(each.source.went_back for each in self._undecided):
             return False
         for key in sorted(self._open):
             self._close(key, run_is_over=True)

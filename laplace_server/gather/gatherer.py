@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import itertools
 import math
-import time
 from collections import deque
 from collections.abc import Callable, Mapping
 
@@ -18,6 +17,7 @@ from laplace_server.client.starts import Start
 from laplace_server.client.subscription_reader import LOGGER_NAME
 from laplace_server.errors import ClientClosed, LaplaceError
 from laplace_server.gather.assembly import Assembly
+from laplace_server.gather.clock import Clock
 from laplace_server.gather.plan import Plan
 from laplace_server.gather.record import Record, SourceStats
 from laplace_server.wire.logs import Log
@@ -27,32 +27,6 @@ _IN_A_TURN = 64  # updates of a source, before others have their turn
 _PAUSE_S = 0.5  # after a refusal, or without descriptors
 
 log = Log(LOGGER_NAME)
-
-
-class _Clock:
-    """Seconds in which sources could be heard: of a turn of the loop, ``longest_s`` count at most.
-
-    While it does not come round, since it has much to do, or since the whole program stands still,
-    time passes for nobody: what comes meanwhile must not be late by that.
-    """
-
-    def __init__(self, longest_s: float) -> None:
-        self._longest_s = longest_s
-        self._looked_at = time.monotonic()
-        self._now = 0.0
-        self._fresh = False
-
-    def now(self) -> float:
-        if not self._fresh:
-            self._fresh = True
-            at = time.monotonic()
-            self._now += min(at - self._looked_at, self._longest_s)
-            self._looked_at = at
-            asyncio.get_running_loop().call_soon(self._turn)
-        return self._now
-
-    def _turn(self) -> None:
-        self._fresh = False
 
 
 class Gatherer:
@@ -73,7 +47,7 @@ class Gatherer:
         keys = {name: each.key for name, each in plan.sources.items()}
         self._assembly = Assembly(keys, plan.wait_s, plan.most_bytes)
         longest_s = max(1e-3, min(_LONGEST_TURN_S, plan.wait_s / 4))
-        self._clock = _Clock(longest_s)
+        self._clock = Clock(longest_s)
         self._beat_s = longest_s / 2
         self._weights: deque[int] = deque()  # of what is ready, as far as is known
         self._ready_bytes = 0

@@ -33,6 +33,8 @@ class Source:
         """Key of its last update in a record of this run: what is below will not come any more."""
         self.behind = False
         """Its last update is not beyond the keys that were given out."""
+        self.went_back = False
+        """Since its last update in a record, a key was below the one before."""
         self.gone_at = math.inf
         """Since when nobody is there to follow."""
         self.counts_from = -math.inf
@@ -61,7 +63,7 @@ class Source:
                 self._losses.appendleft((low, high))
         self._loss = False
         self.position = key
-        self.behind = False
+        self.behind = self.went_back = False
 
     def has_passed(self, key: int) -> bool:
         return self.position is not None and self.position > key
@@ -88,17 +90,26 @@ class Source:
     def _follows_loss(self, update: Update, ended: Sequence[EndedEpoch]) -> bool:
         lost = update.lost_before > 0
         if update.epoch != self._epoch:
-            lost |= self._epoch > 0 and self._end_is_lost(ended)
+            lost |= self._has_lost_between(update.epoch, ended)
             self._epoch, self._lost_here = update.epoch, 0
         self._lost_here += update.lost_before
         return lost
 
-    def _end_is_lost(self, ended: Sequence[EndedEpoch]) -> bool:
-        """Say whether updates may be missing at the end of the present epoch, which is over."""
+    def _has_lost_between(self, epoch: int, ended: Sequence[EndedEpoch]) -> bool:
+        """Say whether updates may be missing at the end of the present epoch, or in whole others.
+
+        ``epoch``: the next one of which an update has come.
+        """
+        found = not self._epoch
+        lost = False
         for each in ended:
-            if each.epoch == self._epoch:
-                return not each.complete or each.lost > self._lost_here
-        return True
+            if each.epoch == epoch:  # the subscription may be further already
+                break
+            found |= each.epoch == self._epoch
+            if found:
+                known = self._lost_here if each.epoch == self._epoch else 0
+                lost |= not each.complete or each.lost > known
+        return lost or not found
 
 
 def _whole(value: Any) -> int | None:
