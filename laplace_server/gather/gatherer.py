@@ -91,13 +91,17 @@ class Gatherer:
     async def end(self) -> None:
         """Follow nothing any more; again does nothing."""
         self._ended = True
+        followers, self._followers = self._followers, []
         if self._timer is not None:
             self._timer.cancel()
-        for task in self._followers:
-            task.cancel()
+        loop = asyncio.get_running_loop()
+        for task in followers:
+            with contextlib.suppress(RuntimeError):  # its loop has ended before
+                task.cancel()
         for each in self._subscriptions.values():
             await each.close()
-        await asyncio.gather(*self._followers, return_exceptions=True)
+        ours = (task for task in followers if task.get_loop() is loop)
+        await asyncio.gather(*ours, return_exceptions=True)
 
     def abandon(self, loop: asyncio.AbstractEventLoop) -> None:
         """End it soon, without anybody to wait for that; from any thread."""
