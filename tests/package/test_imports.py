@@ -110,6 +110,10 @@ def test_a_client_loads_no_server(room: str) -> None:
     assert not any(name.startswith("laplace_server.server.") for name in loaded)
 
 
+def test_gathering_loads_no_server() -> None:
+    assert loaded_by("laplace_server.gather") & HEAVY == {"asyncio"}
+
+
 def test_errors_load_nothing_else() -> None:
     ours = {name for name in loaded_by("laplace_server.errors") if name.startswith("laplace_")}
     assert ours == {"laplace_server", "laplace_server.errors"}

@@ -62,6 +62,7 @@ def test_public_names() -> None:
         pytest.param("qt", "StreamBridge", marks=needs_pyqt6),
         ("protocol", "PROTOCOL_VERSION"),
         ("client", "ClientLHC"),
+        ("gather", "gather"),
         ("errors", "LaplaceError"),
         ("security", "ServerSecurity"),
         ("security", "ClientSecurity"),
