@@ -190,14 +190,14 @@ class Gathering(BaseGathering):
                 if remaining <= 0:
                     raise self._none_in_time()
                 bell.wait(min(remaining, LONGEST_WAIT_S))
+            if self._ready:  # one ring may be for several who wait
+                bell.ring()
             self._thread.has_taken()
             return [record for record, _ in taken]
         except BaseException:
             self._put_back(taken)
+            bell.ring()
             raise
-        finally:
-            if self._ready or self._closed:  # one ring may be for several who wait
-                bell.ring()
 
     def _raise_problem(self) -> None:
         problem = self._thread.failure or self._gatherer.problem

@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support import event_loop
 from support.both_clients import Kind
-from support.event_loop import LOOPS
 from support.name_service import NameService
 from support.peers import PATIENCE_S, address_of
 from support.scripted_server import JsonAnswer, ScriptedServer, answering
@@ -42,12 +40,6 @@ def talking(kind: Kind) -> Any:
                 yield server, client
 
     return begin
-
-
-@pytest.fixture(params=LOOPS)
-def each_loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The test runs in loops that watch descriptors, and in those that do not."""
-    monkeypatch.setattr(event_loop, "factory", LOOPS[request.param])
 
 
 @pytest.fixture
