@@ -8,6 +8,7 @@ import sys
 import time
 import warnings
 from collections.abc import Generator
+from operator import itemgetter
 from types import TracebackType
 from typing import Any
 
@@ -138,7 +139,7 @@ class AsyncGathering(BaseGathering):
                 await self._bells.wait(deadline, now)
             if gatherer.holds_up:
                 gatherer.look()
-            return [record for record, _ in taken]
+            return list(map(itemgetter(0), taken))
         except BaseException:
             self._put_back(taken)
             raise

@@ -13,6 +13,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 from types import TracebackType
 
 from laplace_server.client.asyncio.client import AsyncClientLHC
@@ -193,7 +194,7 @@ class Gathering(BaseGathering):
             if self._ready:  # one ring may be for several who wait
                 bell.ring()
             self._thread.has_taken()
-            return [record for record, _ in taken]
+            return list(map(itemgetter(0), taken))
         except BaseException:
             self._put_back(taken)
             bell.ring()
