@@ -13,14 +13,14 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import zmq
 
 from laplace_server.client.starts import Start
 from laplace_server.client.sync.client import ClientLHC
 from laplace_server.client.sync.subscription import Subscription
-from laplace_server.client.updates import Update
+from laplace_server.client.updates import Update, weight_of
 from laplace_server.errors import ClientClosed, LaplaceError, NotPermitted, RemoteError
 from laplace_server.protocol import LOGGER_NAME
 from laplace_server.wire.logs import Log
@@ -257,7 +257,7 @@ class Relay(threading.Thread):
                 self._updates = [update]
             else:
                 self._updates.append(update)
-                self._weight += _weight_of(update.data)
+                self._weight += weight_of(update.data)
             ring = self._must_ring()
         if ring:
             self._ring()
@@ -320,20 +320,6 @@ class Relay(threading.Thread):
 
 def _text(error: Exception) -> str:
     return str(error) if isinstance(error, LaplaceError) else f"{type(error).__name__}: {error}"
-
-
-def _weight_of(value: Any) -> int:
-    """About how many bytes of memory an update's data takes."""
-    kind = type(value)
-    if kind is float or kind is int:
-        return 32
-    if kind is dict:
-        return 64 + sum(map(_weight_of, value)) + sum(map(_weight_of, value.values()))
-    if kind is list:
-        return 64 + sum(map(_weight_of, value))
-    if kind is str:
-        return 50 + len(value)
-    return 128 + int(getattr(value, "nbytes", 0))
 
 
 def _end_all() -> None:

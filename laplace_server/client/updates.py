@@ -79,3 +79,17 @@ def datas_of(header: Header, body: bytes, buffers: Sequence[Any]) -> list[Any]:
     if set(map(type, datas)) != {dict}:
         raise ValueError("an update that is no object")
     return datas
+
+
+def weight_of(value: Any) -> int:
+    """About how many bytes of memory an update's data takes."""
+    kind = type(value)
+    if kind is float or kind is int:
+        return 32
+    if kind is dict:
+        return 64 + sum(map(weight_of, value)) + sum(map(weight_of, value.values()))
+    if kind is list:
+        return 64 + sum(map(weight_of, value))
+    if kind is str:
+        return 50 + len(value)
+    return 128 + int(getattr(value, "nbytes", 0))

@@ -9,10 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
-import sys
 from collections import deque
-from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -25,6 +22,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from support.interrupts import interrupted
 from support.stream_messages import ALIVE, CREDIT, END, UNKNOWN, answer, control_of, updates, word
 
 from laplace_server.client.starts import WORDS, Start
@@ -35,35 +33,6 @@ from laplace_server.client.subscription_steps import Connect, Send, State
 pytestmark = pytest.mark.transports()
 
 BEGIN = 1000.0
-_PACKAGE = f"{os.sep}laplace_server{os.sep}"
-
-
-class Interrupt(Exception):
-    """Out of a signal handler."""
-
-
-def interrupted(work: Callable[[], Any], line: int) -> None:
-    """Do it up to a line of the package, or to its end."""
-    passed = 0
-
-    def trace(frame: FrameType, event: str, argument: Any) -> Any:
-        nonlocal passed
-        if _PACKAGE not in frame.f_code.co_filename:
-            return None
-        if event == "line":
-            passed += 1
-            if passed == line:
-                raise Interrupt
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        work()
-    except Interrupt:
-        pass
-    finally:
-        sys.settrace(before)
 
 
 class Grant:

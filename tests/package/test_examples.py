@@ -265,6 +265,23 @@ def test_move_and_wait_says_why_not(run: Run) -> None:
     assert "RequestTimeout" in example.printed[-1]
 
 
+def test_shots_are_gathered(run: Run) -> None:
+    example = run("gather_shots.py")
+    assert example.end() == 0, example.printed
+    records = [line for line in example.printed if line.startswith("shot ")]
+    assert [line.partition(":")[0] for line in records] == [f"shot {n}" for n in range(1, 21)]
+    assert records[5] == "shot 6: energy, camera, spectrum; missing: nothing"
+    assert records[6] == "shot 7: camera; missing: energy (none), spectrum (none)"
+    assert records[13] == "shot 14: camera, spectrum; missing: energy (none)"
+    assert records[19] == "shot 20: energy, spectrum; missing: camera (gone)"
+    assert example.printed[-4:] == [
+        "6 of 20 shots are complete",
+        "energy: 18 of 18 updates gathered",
+        "camera: 14 of 14 updates gathered",
+        "spectrum: 10 of 10 updates gathered",
+    ]
+
+
 def test_keys_and_roles(run: Run) -> None:
     example = run("keys_and_roles.py")
     assert example.end() == 0, example.printed

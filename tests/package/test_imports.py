@@ -28,12 +28,15 @@ FLOORS = [
     {"fleet", "get_ip", "handlers", "stats", "stream", "server_controller"},
     {"server_lhc"},
     {""},
-    {"sim", "qt", "metrics", "crash_report"},
+    {"sim", "qt", "metrics", "crash_report", "gather"},
     {"testing", "cli"},
     {"__main__"},
 ]
 # What both sides know stands below them; neither imports the other.
-SIDES = [{"client", "fleet", "stream"}, {"server", "handlers", "get_ip", "server_lhc", "stats"}]
+SIDES = [
+    {"client", "fleet", "stream", "gather"},
+    {"server", "handlers", "get_ip", "server_lhc", "stats"},
+]
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +111,10 @@ def test_a_client_loads_no_server(room: str) -> None:
     assert f"laplace_server.{room}" in loaded
     assert loaded & HEAVY == set()
     assert not any(name.startswith("laplace_server.server.") for name in loaded)
+
+
+def test_gathering_loads_no_server() -> None:
+    assert loaded_by("laplace_server.gather") & HEAVY == {"asyncio"}
 
 
 def test_errors_load_nothing_else() -> None:

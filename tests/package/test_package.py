@@ -63,6 +63,7 @@ def test_public_names() -> None:
         pytest.param("qt", "ClientBridge", marks=needs_pyqt6),
         ("protocol", "PROTOCOL_VERSION"),
         ("client", "ClientLHC"),
+        ("gather", "gather"),
         ("errors", "LaplaceError"),
         ("security", "ServerSecurity"),
         ("security", "ClientSecurity"),

@@ -20,6 +20,7 @@ from laplace_server.errors import (
     RequestTimeout,
     VersionMismatch,
 )
+from laplace_server.gather import AsyncGathering, Gathering, Record, SourceStats, gather
 from laplace_server.security import Change, ClientSecurity, ServerSecurity
 from laplace_server.stats import CommandStats, ErrorKind, LatencyHistogram, ServerStats
 from laplace_server.stream import EndedEpoch, Subscription, Update
@@ -141,6 +142,29 @@ async def asynchronous_use() -> None:
             assert_type(await images.take(), list[Update])
         other = await client.subscribe("data")
         assert_type((await other.next(timeout=0.5)).lost_before, int)
+
+
+def gathered_use(camera: ClientLHC, meter: ClientLHC) -> None:
+    sources = {"image": (camera, "images"), "energy": (meter, "shots")}
+    with gather(sources, key={"image": "frame", "energy": "shot"}, wait_s=0.5) as records:
+        assert_type(records, Gathering)
+        for record in records:
+            assert_type(record, Record)
+            assert_type(record.updates, dict[str, Update])
+            if record.missing.get("image") == "lost":
+                print(record.key, record.run)
+        assert_type(records.next(timeout=1.0).complete, bool)
+        assert_type(records.take(), list[Record])
+        assert_type(records.stats()["image"], SourceStats)
+
+
+async def gathered_with_asyncio(camera: AsyncClientLHC) -> None:
+    starts = {"image": (5, 7)}
+    async with gather({"image": (camera, "images")}, "shot", start=starts) as records:
+        assert_type(records, AsyncGathering)
+        async for record in records:
+            assert_type(record, Record)
+        assert_type(await records.take(timeout=1.0), list[Record])
 
 
 def described_use(server: ServerLHC, client: ClientLHC) -> None:

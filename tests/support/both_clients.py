@@ -12,6 +12,7 @@ from support.event_loop import new_event_loop, run
 from support.peers import PATIENCE_S
 
 from laplace_server.client import AsyncClientLHC, ClientLHC
+from laplace_server.gather import Gathering, gather
 
 
 class _LoopThread:
@@ -89,10 +90,8 @@ class BlockingAsyncClient(_Blocking):
         return BlockingSubscription(self._loop.wait_for(begin()), self._loop)
 
 
-class BlockingSubscription(_Blocking):
-    """An AsyncSubscription that is used as a Subscription."""
-
-    def __iter__(self) -> BlockingSubscription:
+class _BlockingIterator(_Blocking):
+    def __iter__(self) -> Any:
         return self
 
     def __next__(self) -> Any:
@@ -105,5 +104,31 @@ class BlockingSubscription(_Blocking):
             raise StopIteration from None
 
 
+class BlockingSubscription(_BlockingIterator):
+    """An AsyncSubscription that is used as a Subscription."""
+
+
+class BlockingGathering(_BlockingIterator):
+    """An AsyncGathering that is used as a Gathering, with an event loop of its own."""
+
+    def __init__(self, gathering: Any) -> None:
+        super().__init__(gathering, _LoopThread())
+        try:
+            self.__enter__()
+        except BaseException:
+            self.close()
+            raise
+
+
 Kind = Callable[..., Any]
 KINDS: dict[str, Kind] = {"sync": ClientLHC, "asyncio": BlockingAsyncClient}
+
+
+def gather_blocking(sources: Any, *arguments: Any, **options: Any) -> Any:
+    """``gather`` of clients of either kind."""
+    made = {
+        name: (getattr(client, "made", client), stream)
+        for name, (client, stream) in sources.items()
+    }
+    gathering = gather(made, *arguments, **options)
+    return gathering if isinstance(gathering, Gathering) else BlockingGathering(gathering)

@@ -20,7 +20,7 @@ import pytest
 from laplace_server.server.transports import ENVIRONMENT_VARIABLE
 
 ALL = ("tcp", "libzmq")
-FOLDERS = ("cli", "client", "differential", "qt", "server", "streams")
+FOLDERS = ("cli", "client", "differential", "gather", "qt", "server", "streams")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
