@@ -230,12 +230,6 @@ def kind_in_loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     return KINDS[name]
 
 
-@pytest.fixture(params=LOOPS)
-def each_loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The test runs in loops that watch descriptors, and in those that do not."""
-    monkeypatch.setattr(event_loop, "factory", LOOPS[request.param])
-
-
 @pytest.fixture
 def make_child(nothing_left_behind: None) -> Iterator[Callable[..., Child]]:
     """Start scripts in other processes, ended with the test."""
