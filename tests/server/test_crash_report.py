@@ -140,7 +140,8 @@ def test_a_fault_of_any_thread(crashing: Crashing, name: str) -> None:
 
 def tgkill(process: int, thread: int, number: int) -> None:
     code = "import ctypes, sys; ctypes.CDLL(None).tgkill(*map(int, sys.argv[1:]))"
-    subprocess.run([sys.executable, "-c", code, *map(str, (process, thread, number))], check=True)
+    numbers = [str(int(each)) for each in (process, thread, number)]
+    subprocess.run([sys.executable, "-c", code, *numbers], check=True)
 
 
 @posix
