@@ -1,20 +1,24 @@
-"""Updates that a ``take`` has already, and could not return."""
+"""Updates that a ``take`` has already, and has not returned."""
 
 from __future__ import annotations
 
 import collections
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from laplace_server.client.updates import Update
 
 
 class Leftovers:
-    """They come before all others; whoever iterates takes them, in C as those of a message."""
+    """They come before all others; whoever iterates takes them, in C as those of a message.
 
-    def __init__(self) -> None:
-        self.updates: list[Update] = []
-        """For a ``take`` to add to, before anybody iterates."""
+    A ``take`` adds what it gets here, and lets go of it as it returns. So it has nothing to do
+    where an exception out of a signal handler ends it: another may come before it could.
+    """
+
+    def __init__(self, updates: Iterable[Update] = ()) -> None:
+        self.updates = list(updates)
+        """For a ``take`` to add to, before anybody iterates, or to empty."""
         self._untaken = iter(self.updates)
 
     def __iter__(self) -> Iterator[Update]:
@@ -24,9 +28,14 @@ class Leftovers:
         """Return how many are left."""
         return operator.length_hint(self._untaken)
 
+    def rest(self) -> list[Update]:
+        """Return those that are left; they stay."""
+        return self.updates[len(self.updates) - self.count() :]
+
     def put_back(self, update: Update) -> None:
         """Take back the one that was taken last."""
-        self._untaken = iter([update, *self._untaken])
+        self.updates = [update, *self._untaken]
+        self._untaken = iter(self.updates)
 
     def drop(self) -> None:
         """Come to the end: what is left is not taken any more."""

@@ -121,6 +121,18 @@ class BaseSubscription(NotCopied):
 
     # ---- for those who drive it
 
+    def _keep(self, left: Leftovers | None) -> Leftovers:
+        """Return what a ``take`` adds to, with what is left: it stays here until it returns."""
+        if left is None:
+            kept = self._left = Leftovers()
+        else:
+            kept = Leftovers(left.rest())
+            # At once, without a call: an iteration that has begun does not go on with the old ones.
+            self._left, left.updates[:] = kept, ()
+        if self._closed:
+            self._drop()  # it was closed meanwhile
+        return kept
+
     def _drop(self) -> None:
         """Take nothing more; whoever iterates comes to the end."""
         left, self._left = self._left, None

@@ -157,6 +157,8 @@ def test_one_task_at_a_time(server: ServerLHC) -> None:
             await asyncio.sleep(0)
             with pytest.raises(RuntimeError, match="Another task"):
                 await subscription.next()
+            with pytest.raises(RuntimeError, match="Another task"):
+                await subscription.take()
             iterated = asyncio.ensure_future(collect(subscription))
             with pytest.raises(RuntimeError, match="Another task"):
                 await iterated
@@ -166,6 +168,36 @@ def test_one_task_at_a_time(server: ServerLHC) -> None:
 
     async def collect(subscription: Any) -> list[Any]:
         return [update async for update in subscription]
+
+    run(scene())
+
+
+def test_nobody_else_gets_what_a_take_has(server: ServerLHC) -> None:
+    async def scene() -> None:
+        async with talking(server) as client, client.subscribe("s") as subscription:
+            publish(server, 1, 3)
+            ordinary = subscription._work
+            refused = 0
+
+            async def others() -> None:
+                nonlocal refused
+                for way in (subscription.next, subscription.take):
+                    with pytest.raises(RuntimeError, match="Another task"):
+                        await way()
+                    refused += 1
+
+            async def work(is_done: Any, deadline: float) -> bool:
+                done = await ordinary(is_done, deadline)
+                await asyncio.ensure_future(others())
+                return done
+
+            subscription._work = work  # type: ignore[method-assign]
+            got: list[int] = []
+            while len(got) < 3:
+                got += [update.seq for update in await subscription.take(PATIENCE_S)]
+            assert got == [1, 2, 3]
+            assert refused >= 2
+            subscription._work = ordinary  # type: ignore[method-assign]
 
     run(scene())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -200,6 +201,44 @@ def test_it_can_be_interrupted_again(
         if update.seq == 20:
             break
     assert got == list(range(1, 21))
+
+
+def test_an_iteration_that_has_begun_goes_on_after_a_take(interrupted: Subscription) -> None:
+    iterator = iter(interrupted)
+    got = [next(iterator).seq]
+    while got[-1] < 20:
+        got += [update.seq for update in interrupted.take(PATIENCE_S)]
+    interrupted.close()
+    got += [update.seq for update in iterator]
+    assert got == list(range(1, 21))
+
+
+def test_nobody_else_gets_what_a_take_has(interrupted: Subscription) -> None:
+    """A handler, which is in the middle of one, is refused; and so is another thread."""
+    refused: list[str] = []
+
+    def try_all() -> None:
+        for way in (interrupted.next, interrupted.take, lambda: next(interrupted)):
+            with pytest.raises(RuntimeError, match="Another thread takes"):
+                way()
+            refused.append(threading.current_thread().name)
+
+    ordinary = interrupted._work
+
+    def work(is_done: Any, deadline: float) -> bool:
+        if not refused:
+            try_all()
+            another = threading.Thread(target=try_all, name="another")
+            another.start()
+            another.join(PATIENCE_S)
+        return ordinary(is_done, deadline)
+
+    interrupted._work = work  # type: ignore[method-assign]
+    got: list[int] = []
+    while len(got) < 20:
+        got += [update.seq for update in interrupted.take(PATIENCE_S)]
+    assert got == list(range(1, 21))
+    assert refused == ["MainThread"] * 3 + ["another"] * 3
 
 
 def test_closing_takes_it_away(interrupted: Subscription) -> None:

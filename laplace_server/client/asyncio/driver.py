@@ -29,6 +29,7 @@ class TaskDriver(BaseSubscription):
     def __init__(self, address: str, name: str, stream: str, **options: Any) -> None:
         super().__init__(address, name, stream, **options)
         self._taker: asyncio.Task[Any] | None = None
+        self._keeper: asyncio.Task[Any] | None = None  # in ``take``
         self._bell = Bell()  # where there is no connection to wait for
         self._alarm = Alarm()
         self._waited = False  # since ``next`` looked last
@@ -37,10 +38,8 @@ class TaskDriver(BaseSubscription):
     async def _work(self, is_done: Callable[[float], bool], deadline: float) -> bool:
         """Drive the protocol until something is done; False: it is not up to the deadline."""
         self._check_process()
-        me, taker = asyncio.current_task(), self._taker
-        # One that has ended, or is asking again, was interrupted before it could say so.
-        if taker is not None and taker is not me and not _has_ended(taker):
-            raise RuntimeError("Another task takes updates of this subscription.")
+        me = asyncio.current_task()
+        self._check_alone(self._taker)
         self._taker = me
         late = steps = 0
         try:
@@ -59,6 +58,12 @@ class TaskDriver(BaseSubscription):
         finally:
             if self._taker is me:
                 self._taker = None
+
+    def _check_alone(self, taker: asyncio.Task[Any] | None) -> None:
+        """Raise RuntimeError where another task takes updates."""
+        # One that has ended, or is asking again, was interrupted before it could say so.
+        if not (taker is None or taker is asyncio.current_task() or _has_ended(taker)):
+            raise RuntimeError("Another task takes updates of this subscription.")
 
     async def _step(self, now: float, deadline: float) -> bool:
         """Do what is to do, or else wait for a message; False: none came up to the deadline."""

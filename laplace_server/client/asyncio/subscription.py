@@ -81,7 +81,7 @@ class AsyncSubscription(TaskDriver):
             RuntimeError: another task is waiting for one.
         """
         deadline = deadline_of(timeout)
-        update, left = None, self._left
+        update, left = None, self._leftovers()
         try:
             while True:
                 for update in left or self._protocol.batch:
@@ -99,29 +99,33 @@ class AsyncSubscription(TaskDriver):
         As ``Subscription.take``.
         """
         deadline = deadline_of(timeout)
-        kept = Leftovers()
-        taken = kept.updates
+        kept = self._keep(self._leftovers())
+        taken, followed = kept.updates, self._protocol
+        self._keeper = asyncio.current_task()
         try:
-            await self._take(taken, deadline)
+            taken.extend(followed.batch)
+            while not taken:
+                await self._fill(deadline)
+                taken.extend(followed.batch)
+            reach, now = followed.on_the_way, time.monotonic()
+            while followed.is_within(reach) and await self._work(followed.read, now):
+                taken.extend(followed.batch)
+            self._keeper = None
             self._left = None
             return taken
         except BaseException:
-            # Without a call, where the next exception out of a signal handler could come.
-            if taken and not self._closed:
+            self._keeper = None
+            # No signal handler runs after the last call, but a debugger may raise there.
+            if not self._closed:
                 self._left = kept
             raise
 
-    async def _take(self, taken: list[Update], deadline: float) -> None:
-        """Add all updates that are there, one at least. Alone, as ``Subscription._take``."""
-        followed = self._protocol
-        taken.extend(self._left or ())
-        taken.extend(followed.batch)
-        while not taken:
-            await self._fill(deadline)
-            taken.extend(followed.batch)
-        reach, now = followed.on_the_way, time.monotonic()
-        while followed.is_within(reach) and await self._work(followed.read, now):
-            taken.extend(followed.batch)
+    def _leftovers(self) -> Leftovers | None:
+        """Return what an interrupted ``take`` has left, but not what one has that goes on."""
+        left = self._left
+        if left is not None:
+            self._check_alone(self._keeper)
+        return left
 
     async def _fill(self, deadline: float) -> None:
         """Wait until the batch holds an update."""

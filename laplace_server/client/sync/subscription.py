@@ -14,6 +14,7 @@ from typing import Any
 from laplace_server.client.leftovers import Leftovers
 from laplace_server.client.subscription import deadline_of
 from laplace_server.client.sync.driver import ThreadDriver
+from laplace_server.client.sync.takers import another_takes, calls
 from laplace_server.client.updates import Update
 from laplace_server.errors import ClientClosed
 
@@ -46,7 +47,7 @@ class Subscription(ThreadDriver):
         return itertools.chain.from_iterable(self._batches())
 
     def __next__(self) -> Update:
-        update, left = None, self._left
+        update, left = None, self._leftovers()
         try:
             for update in left or self._protocol.batch:
                 return update
@@ -72,7 +73,7 @@ class Subscription(ThreadDriver):
             RuntimeError: another thread is waiting for one.
         """
         deadline = deadline_of(timeout)
-        update, left = None, self._left
+        update, left = None, self._leftovers()
         try:
             while True:
                 for update in left or self._protocol.batch:
@@ -95,26 +96,8 @@ class Subscription(ThreadDriver):
                 takes next begins with it.
         """
         deadline = deadline_of(timeout)
-        kept = Leftovers()
-        taken = kept.updates
-        try:
-            self._take(taken, deadline)
-            self._left = None
-            return taken
-        except BaseException:
-            # Without a call, where the next exception out of a signal handler could come.
-            if taken and not self._closed:
-                self._left = kept
-            raise
-
-    def _take(self, taken: list[Update], deadline: float) -> None:
-        """Add all updates that are there, one at least.
-
-        A function of its own: in CPython 3.13, what a signal's handler raises between two turns of
-        a `while` with a condition passes by the `except` around that loop.
-        """
-        followed = self._protocol
-        taken.extend(self._left or ())
+        kept = self._keep(self._leftovers(1))
+        taken, followed = kept.updates, self._protocol
         taken.extend(followed.batch)
         while not taken:
             self._fill(deadline)
@@ -122,6 +105,24 @@ class Subscription(ThreadDriver):
         reach, now = followed.on_the_way, time.monotonic()
         while followed.is_within(reach) and self._work(followed.read, now):
             taken.extend(followed.batch)
+        try:
+            self._left = None
+            return taken
+        except BaseException:
+            # No signal handler runs between the two lines, but a debugger may raise there.
+            if not self._closed:
+                self._left = kept
+            raise
+
+    def _leftovers(self, own: int = 0) -> Leftovers | None:
+        """Return what an interrupted ``take`` has left, but not what one has that goes on.
+
+        ``own``: how many calls of ``take`` the caller itself is.
+        """
+        left = self._left
+        if left is not None and calls(Subscription.take.__code__, self) > own:
+            raise another_takes()
+        return left
 
     def _fill(self, deadline: float) -> None:
         """Wait until the batch holds an update."""
@@ -130,7 +131,7 @@ class Subscription(ThreadDriver):
 
     def _batches(self) -> Iterator[Iterator[Update]]:
         while True:
-            left = self._left
+            left = self._leftovers()
             if left is not None and left.count():
                 yield iter(left)
                 continue

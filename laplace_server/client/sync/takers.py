@@ -5,7 +5,25 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from types import CodeType
+from types import CodeType, FrameType
+
+
+def another_takes() -> RuntimeError:
+    return RuntimeError("Another thread takes updates of this subscription.")
+
+
+def calls(code: CodeType, owner: object) -> int:
+    """Return how many calls of an object's method go on, in all threads."""
+    return sum(_in_stack(frame, code, owner) for frame in sys._current_frames().values())
+
+
+def _in_stack(frame: FrameType | None, code: CodeType, owner: object) -> int:
+    found = 0
+    while frame is not None:
+        if frame.f_code is code and frame.f_locals.get("self") is owner:
+            found += 1
+        frame = frame.f_back
+    return found
 
 
 class Takers:
@@ -37,7 +55,7 @@ class Takers:
             and self.count(owner) > 1
             and (entered[:1] != [ident] or entered.count(ident) > 1)
         ):
-            raise RuntimeError("Another thread takes updates of this subscription.")
+            raise another_takes()
 
     def leave(self) -> None:
         ident = threading.get_ident()
@@ -52,12 +70,7 @@ class Takers:
         stacks = sys._current_frames()
         found = 0
         for ident in set(entered):
-            inside = 0
-            frame = stacks.get(ident)
-            while frame is not None:
-                if frame.f_code is self._code and frame.f_locals.get("self") is owner:
-                    inside += 1
-                frame = frame.f_back
+            inside = _in_stack(stacks.get(ident), self._code, owner)
             found += inside
             for _ in range(entered.count(ident) - inside):
                 with contextlib.suppress(ValueError):
