@@ -1,6 +1,7 @@
 """Scan a stage: at each position one shot that stage, camera and meter have seen, whoever goes.
 
-    python scan.py ADDRESS ADDRESS ADDRESS    of those three; scan_devices.py simulates them
+    python scan.py ADDRESS ADDRESS ADDRESS
+The addresses are of those three. scan_devices.py has simulated ones.
 """
 
 import logging
