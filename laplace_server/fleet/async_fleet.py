@@ -66,8 +66,8 @@ class AsyncFleet(NotCopied, FleetFace):
         """
         if self._announcing is not None:
             raise ClientClosed("A fleet is started once.")
-        self._announcing = asyncio.get_running_loop().create_task(self._announce())
         self._following.start()
+        self._announcing = asyncio.get_running_loop().create_task(self._announce())
 
     async def close(self) -> None:
         """End; again does nothing. A callback that waits is cancelled."""
@@ -95,11 +95,11 @@ class AsyncFleet(NotCopied, FleetFace):
         return function()
 
     async def _announce(self) -> None:
-        while True:
+        while self._following.running:  # a callback may have closed it, or caught its cancellation
+            await self._news.wait()
             self._news.clear()
             while (notice := self._following.notices.take()) is not None:
                 with self._callbacks.logged(notice):
                     result = self._callbacks.call(notice)
                     if inspect.isawaitable(result):
                         await result
-            await self._news.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import time
 from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING
@@ -191,5 +192,7 @@ class Following:
 
 def _place(address: str) -> str:
     """Return the same text for two ways of writing one address."""
-    host, _, port = address.rpartition(":")
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    if host.startswith("["):
+        host = str(ipaddress.ip_address(host[1:-1]))
     return f"{host.lower()}:{int(port)}"

@@ -40,9 +40,24 @@ def test_an_address_given_twice_is_refused(kind: Any, again: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("address", "again"),
+    [
+        ("tcp://[::1]:5555", "tcp://[0:0::0001]:5555"),
+        ("tcp://127.0.0.1:5555", "tcp://[127.0.0.1]:5555"),
+    ],
+)
+def test_a_numeric_address_written_in_another_way_is_refused(
+    kind: Any, address: str, again: str
+) -> None:
+    with pytest.raises(ValueError, match="is in the fleet already"):
+        kind([address, again])
+
+
+@pytest.mark.parametrize(
     ("arguments", "error"),
     [
         ({"addresses": ADDRESS}, TypeError),
+        ({"period_s": 10**400}, ValueError),
         ({"addresses": [5]}, TypeError),
         ({"addresses": ["tcp://*:5555"]}, ValueError),
         ({"period_s": 0}, ValueError),

@@ -70,6 +70,8 @@ def test_it_is_closed_in_its_callback_and_while_somebody_waits() -> None:
             assert missing["tcp://127.0.0.1:1"] == "the fleet is closed"
             await asyncio.wait_for(ended.wait(), PATIENCE_S)
             await fleet.close()
+            # Nothing of it is left in the loop.
+            await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})
             with pytest.raises(ClientClosed, match="once"):
                 await fleet.start()
 
