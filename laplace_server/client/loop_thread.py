@@ -73,7 +73,9 @@ class LoopThread(threading.Thread):
             ClientClosed: in a forked child, which does not have this thread.
         """
         if self._process != os.getpid():
-            raise ClientClosed("A client's calls are carried out by the process that made the first.")
+            raise ClientClosed(
+                "A client's calls are carried out by the process that made the first."
+            )
         self.call(function, *arguments)
 
     def leave(self, member: Member) -> None:
