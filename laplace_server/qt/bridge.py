@@ -31,7 +31,8 @@ class Bridge(QObject):
         # A bound method: PyQt holds a function's slot so that a collection can empty it before
         # another thread's `destroyed` calls it. Direct: what waits for this thread is lost where the
         # bridge was moved to another one and is deleted there.
-        self.destroyed.connect(end, Qt.ConnectionType.DirectConnection)
+        direct = Qt.ConnectionType.DirectConnection
+        self.destroyed.connect(end, direct)  # type: ignore[call-arg]  # PyQt's stubs lack it
         # A timer lets the event loop come round; an event posted from a slot would be next.
         self._pace = QTimer(self)
         self._pace.setSingleShot(True)

@@ -74,7 +74,8 @@ def test_close_while_the_first_call_begins(
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_call_in_a_forked_child_fails(make_server: MakeServer, make_caller: Any) -> None:
     bridge = make_caller(make_server())
-    spin(lambda call=bridge.ping(): call.done)
+    first = bridge.ping()
+    spin(lambda: first.done)
     child = os.fork()
     if child == 0:
         status = 1
