@@ -24,7 +24,7 @@ with Fleet(sys.argv[1:], timeout_s=5.0) as fleet:
         done = 0
         while done < len(POSITIONS) and not fleet.wait(60.0):  # until all are there, and know it
             try:
-                stage.move([POSITIONS[done]], tolerance=0.001)
+                stage.move([POSITIONS[done]], tolerance=0.001, timeout_s=5.0)
             except LaplaceError as error:
                 logging.warning("not at %.2f mm yet: %s", POSITIONS[done], error)
                 continue
