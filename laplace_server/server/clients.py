@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -21,7 +22,7 @@ class ClientStats:
     """A client at one moment: all that asks from one machine under one name."""
 
     name: Any
-    """What it calls itself, the ``from`` of its requests."""
+    """What it calls itself, the ``from`` of its requests; a number beyond floats is text."""
     address: str
     """Its machine's, without a port; empty with transport "libzmq"."""
     since: float
@@ -69,6 +70,8 @@ def clients_by_identity(knowing: Knowing) -> dict[Identity, ClientStats]:
     for _, text, host, key, age_s, silent_s, command, connections in seen:
         name = json.loads(text)
         identity = json.dumps(name), host, key
+        if "Infinity" in identity[0]:
+            name = json.loads(text, parse_float=_number)
         client = ClientStats(
             name=name,
             address=host,
@@ -82,6 +85,12 @@ def clients_by_identity(knowing: Knowing) -> dict[Identity, ClientStats]:
         before = there.get(identity)
         there[identity] = client if before is None else _together(before, client)
     return there
+
+
+def _number(text: str) -> float | str:
+    """A number of a name; as text where it is beyond floats, for which JSON has no word."""
+    number = float(text)
+    return number if math.isfinite(number) else text
 
 
 def _together(one: ClientStats, other: ClientStats) -> ClientStats:

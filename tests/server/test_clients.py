@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 import time
 from typing import Any
@@ -87,6 +88,22 @@ def test_a_name_may_be_any_json(server: ServerLHC, sender: Any) -> None:
         assert peer.socket.poll(int(PATIENCE_S * 1e3))
         peer.socket.recv()
     assert only(server).name == sender
+
+
+def no_constant(text: str) -> Any:
+    raise AssertionError(f"{text} is no JSON")
+
+
+def test_a_number_beyond_floats_is_told_as_text(server: ServerLHC) -> None:
+    with Peer(server) as peer:
+        for name in (b'{"id":-1e999}', b'"Infinity"', b"1e999", b'"monitor"'):
+            peer.socket.send(request("STATS", sender="?").replace(b'"?"', name))
+            assert peer.socket.poll(int(PATIENCE_S * 1e3))
+            reply = peer.socket.recv()
+    clients = json.loads(reply, parse_constant=no_constant)["payload"]["clients"]
+    names = [each["name"] for each in clients]
+    assert names == [{"id": "-1e999"}, "Infinity", "1e999", "monitor"]
+    assert names == [each.name for each in server.clients()]
 
 
 def test_who_polls_by_short_connections_is_one_client(server: ServerLHC) -> None:
