@@ -99,10 +99,10 @@ class Gatherer:
         for task in followers:
             with contextlib.suppress(RuntimeError):  # its loop has ended before
                 task.cancel()
-        for each in self._subscriptions.values():
-            await each.close()
-        ours = (task for task in followers if task.get_loop() is loop)
-        await asyncio.gather(*ours, return_exceptions=True)
+        ending = [task for task in followers if task.get_loop() is loop]
+        ending += [asyncio.ensure_future(each.close()) for each in self._subscriptions.values()]
+        if ending:
+            await asyncio.wait(ending)  # who is cancelled here leaves them to end by themselves
 
     def abandon(self, loop: asyncio.AbstractEventLoop) -> None:
         """End it soon, without anybody to wait for that; from any thread."""

@@ -266,6 +266,23 @@ def test_two_tasks_do_not_begin_it(server: ServerLHC) -> None:
     run(scene())
 
 
+def test_a_close_that_is_cancelled_closes_all(server: ServerLHC) -> None:
+    async def scene() -> None:
+        before = len(asyncio.all_tasks())
+        async with sources_of(server) as sources:
+            for turns in range(1, 6):
+                gathered = await gather(sources, "shot", wait_s=PATIENCE_S)
+                closing = asyncio.ensure_future(gathered.close())
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                closing.cancel()
+                await asyncio.wait([closing])
+                while server.stats().subscribers or len(asyncio.all_tasks()) > before:
+                    await asyncio.sleep(0.001)
+
+    run(asyncio.wait_for(scene(), PATIENCE_S))
+
+
 def test_a_forgotten_one_of_asyncio_warns_and_ends(server: ServerLHC) -> None:
     async def scene() -> None:
         async with sources_of(server) as sources:
