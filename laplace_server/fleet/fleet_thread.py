@@ -58,7 +58,7 @@ class FleetThread(threading.Thread):
         with self._lock:
             self._check_process()
             if self._ending or self.ident is not None:
-                raise ClientClosed("A fleet is started once.")
+                raise ClientClosed("A fleet is started once, and not after its close.")
             with large_stacks():
                 super().start()
             self._begun.result()
@@ -100,7 +100,17 @@ class FleetThread(threading.Thread):
         return answer.result()
 
     def wait(self, coroutine: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-        """Run a coroutine function in the thread; raise ClientClosed where that does not run."""
+        """Run a coroutine function in the thread, and wait for it.
+
+        Raises:
+            ClientClosed: the thread does not run.
+            RuntimeError: this is the thread.
+        """
+        if self is threading.current_thread():
+            raise RuntimeError(
+                "wait() was called in the fleet's own thread, such as by a log handler: it would "
+                "wait for itself. missing() returns at once."
+            )
         answer: Future[Result] = Future()
 
         async def work() -> None:

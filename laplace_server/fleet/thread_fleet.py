@@ -94,6 +94,7 @@ class Fleet(NotCopied, FleetFace):
         Raises:
             TypeError, ValueError: the time is no positive number.
             ClientClosed: it was not started, or is closed.
+            RuntimeError: this is the fleet's own thread, as in a handler of its log.
         """
         seconds = seconds_of(timeout_s)
         return self._running().wait(lambda: self._following.wait(seconds))
