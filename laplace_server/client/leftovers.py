@@ -5,8 +5,7 @@ from __future__ import annotations
 import collections
 import operator
 from collections.abc import Iterable, Iterator
-
-from laplace_server.client.updates import Update
+from typing import Any
 
 
 class Leftovers:
@@ -16,23 +15,23 @@ class Leftovers:
     where an exception out of a signal handler ends it: another may come before it could.
     """
 
-    def __init__(self, updates: Iterable[Update] = ()) -> None:
+    def __init__(self, updates: Iterable[Any] = ()) -> None:
         self.updates = list(updates)
         """For a ``take`` to add to, before anybody iterates, or to empty."""
         self._untaken = iter(self.updates)
 
-    def __iter__(self) -> Iterator[Update]:
+    def __iter__(self) -> Iterator[Any]:
         return self._untaken
 
     def count(self) -> int:
         """Return how many are left."""
         return operator.length_hint(self._untaken)
 
-    def rest(self) -> list[Update]:
+    def rest(self) -> list[Any]:
         """Return those that are left; they stay."""
         return self.updates[len(self.updates) - self.count() :]
 
-    def put_back(self, update: Update) -> None:
+    def put_back(self, update: Any) -> None:
         """Take back the one that was taken last."""
         self.updates = [update, *self._untaken]
         self._untaken = iter(self.updates)

@@ -56,9 +56,7 @@ class BaseSubscription(NotCopied):
         **options: Any,
     ) -> None:
         """``must``: not being granted in time raises. ``check`` raises where not to begin."""
-        self._protocol = SubscriptionProtocol(
-            address, name, stream, **options, now=time.monotonic()
-        )
+        self._protocol = self._new_protocol(address, name, stream, **options, now=time.monotonic())
         self._timeout_s, self._must = timeout_s, must
         self._check: Callable[[], None] | None = check  # until it has begun: it keeps the client
         self._keys = keys
@@ -122,6 +120,9 @@ class BaseSubscription(NotCopied):
         return f"<{type(self).__name__} to {self.stream!r} of {self._protocol.address}{state}>"
 
     # ---- for those who drive it
+
+    def _new_protocol(self, *arguments: Any, **options: Any) -> SubscriptionProtocol:
+        return SubscriptionProtocol(*arguments, **options)
 
     def _keep(self, left: Leftovers | None) -> Leftovers:
         """Return what a ``take`` adds to, with what is left: it stays here until it returns."""

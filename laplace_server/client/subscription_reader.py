@@ -53,6 +53,9 @@ class SubscriptionReader:
         now: when it begins.
     """
 
+    decodes = True
+    """Its batches hold updates; else they are messages in some other form."""
+
     def __init__(self, address: str, stream: str, begin: Begin, now: float) -> None:
         self.address = address
         self.stream = str.__str__(stream) if isinstance(stream, str) else stream
@@ -128,13 +131,25 @@ class SubscriptionReader:
             each = incoming[0]
             if isinstance(each, Found):
                 self._take_found(each, now)
-            elif each[0] > self._ledger.read and not _frames.take_updates(
-                self, *each, now + SILENCE_S, State.FOLLOWING
+            elif each[0] > self._ledger.read and not (
+                self.decodes and _frames.take_updates(self, *each, now + SILENCE_S, State.FOLLOWING)
             ):
                 self._take(*each, now)
             incoming.popleft()
         self.batch = self._ledger.batch
         return True
+
+    def _batch_of(
+        self, header: Header, body: bytes, message: Message, lost_before: int, known: int
+    ) -> Batch:
+        """Return the updates of a message, but for the first ones, which are ``known``.
+
+        Raises:
+            LookupError, TypeError, ValueError, RecursionError: it cannot be read.
+            LaplaceError: it holds arrays, and NumPy is not installed.
+        """
+        datas = datas_of(header, body, message[2:])
+        return Batch(Update, body, datas, header[5], header[4], lost_before, known)
 
     def _take_found(self, found: Found, now: float) -> None:
         if not self._searching:
@@ -191,8 +206,7 @@ class SubscriptionReader:
         if known < count:
             lost_before = max(0, first - position)
             try:
-                datas = datas_of(header, body, message[2:])
-                batch = Batch(Update, body, datas, first, epoch, lost_before, known)
+                batch = self._batch_of(header, body, message, lost_before, known)
                 position = first + count
                 lost += lost_before
             except (LookupError, TypeError, ValueError, RecursionError, LaplaceError) as error:

@@ -42,7 +42,7 @@ Header: TypeAlias = tuple[int, int, int, int, int, int, int]
 """What ``stream_header`` returns: kind, arrays, subscription, updates, epoch, first, last."""
 
 if TYPE_CHECKING:
-    Batch: TypeAlias = _frames.Updates[Update]
+    Batch: TypeAlias = _frames.Updates[Any]
 else:
     Batch = _frames.Updates
 """The updates of a message, each made when it is taken; ``len`` tells how many are left."""

@@ -84,8 +84,14 @@ class BlockingAsyncClient(_Blocking):
         super().__init__(AsyncClientLHC(*arguments, **options), _LoopThread())
 
     def subscribe(self, *arguments: Any, **options: Any) -> BlockingSubscription:
+        return self._begin(self.made.subscribe, arguments, options)
+
+    def subscribe_packs(self, *arguments: Any, **options: Any) -> BlockingSubscription:
+        return self._begin(self.made.subscribe_packs, arguments, options)
+
+    def _begin(self, subscribe: Any, arguments: Any, options: Any) -> BlockingSubscription:
         async def begin() -> Any:
-            return await self.made.subscribe(*arguments, **options)
+            return await subscribe(*arguments, **options)
 
         return BlockingSubscription(self._loop.wait_for(begin()), self._loop)
 

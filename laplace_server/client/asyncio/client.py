@@ -19,11 +19,11 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from laplace_server.client import forked_clients
 from laplace_server.client.asyncio.connections import AsyncPool
-from laplace_server.client.asyncio.subscription import AsyncSubscription
+from laplace_server.client.asyncio.subscription import AsyncPackSubscription, AsyncSubscription
 from laplace_server.client.base import Client
 from laplace_server.client.describing import description_of, is_described
 from laplace_server.client.documented import as_of_client
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from laplace_server.security import ClientSecurity
 
 __all__ = ["AsyncClientLHC"]
+
+Followed = TypeVar("Followed", AsyncSubscription, AsyncPackSubscription)
 
 
 class AsyncClientLHC(Client):
@@ -207,8 +209,36 @@ class AsyncClientLHC(Client):
             ClientClosed: the client is closed.
             TypeError, ValueError: ``start``, ``credit_bytes`` or ``name`` is none of these.
         """
+        return self._follow(
+            AsyncSubscription, stream, start, latest_only, credit_bytes, timeout_s, name
+        )
+
+    @as_of_client
+    def subscribe_packs(
+        self,
+        stream: str = "data",
+        *,
+        start: Start = "latest",
+        credit_bytes: int = 16 << 20,
+        timeout_s: float | None = None,
+        name: str | None = None,
+    ) -> AsyncPackSubscription:
+        return self._follow(
+            AsyncPackSubscription, stream, start, False, credit_bytes, timeout_s, name
+        )
+
+    def _follow(
+        self,
+        kind: type[Followed],
+        stream: str,
+        start: Start,
+        latest_only: bool,
+        credit_bytes: int,
+        timeout_s: float | None,
+        name: str | None,
+    ) -> Followed:
         self._check_open()
-        return AsyncSubscription(
+        return kind(
             self.address,
             self.name if name is None else checked_name(name),
             stream,

@@ -1,4 +1,4 @@
-"""A subscription for asyncio."""
+"""Subscriptions for asyncio: to updates, and to packs of them."""
 
 from __future__ import annotations
 
@@ -8,28 +8,23 @@ import time
 import warnings
 from collections.abc import Generator
 from types import TracebackType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from laplace_server.client.asyncio.driver import TaskDriver
 from laplace_server.client.leftovers import Leftovers
+from laplace_server.client.packs import Pack, PackProtocol
 from laplace_server.client.subscription import deadline_of
 from laplace_server.client.updates import Update
 from laplace_server.errors import ClientClosed
 
-__all__ = ["AsyncSubscription"]
+__all__ = ["AsyncPackSubscription", "AsyncSubscription"]
+
+Taken = TypeVar("Taken", bound="Update | Pack")
+Own = TypeVar("Own", bound="_Taking[Any]")
 
 
-class AsyncSubscription(TaskDriver):
-    """An asynchronous iterator over a stream's updates; made by ``AsyncClientLHC.subscribe``.
-
-    ``async with`` or ``await`` begins it. It then goes on by itself after a broken connection, and
-    after a restart of the server. It ends when it is closed, and not before. One task takes
-    updates; a cancelled one loses none.
-
-    Beginning it may raise:
-        RequestTimeout, RemoteError, InvalidReply: as a request.
-        ClientClosed: it was closed already.
-    """
+class _Taking(TaskDriver, Generic[Taken]):
+    """A subscription, whatever is taken from it."""
 
     def __init__(self, address: str, name: str, stream: str, **options: Any) -> None:
         super().__init__(address, name, stream, **options)
@@ -37,13 +32,13 @@ class AsyncSubscription(TaskDriver):
 
     # ---- beginning
 
-    def __await__(self) -> Generator[Any, None, AsyncSubscription]:
+    def __await__(self: Own) -> Generator[Any, None, Own]:
         return self._begin().__await__()
 
-    async def __aenter__(self) -> AsyncSubscription:
+    async def __aenter__(self: Own) -> Own:
         return await self
 
-    async def _begin(self) -> AsyncSubscription:
+    async def _begin(self: Own) -> Own:
         self._check_process()
         if self._closed:
             raise ClientClosed(f"{self!r} is closed.")
@@ -57,10 +52,10 @@ class AsyncSubscription(TaskDriver):
 
     # ---- updates
 
-    def __aiter__(self) -> AsyncSubscription:
+    def __aiter__(self: Own) -> Own:
         return self
 
-    async def __anext__(self) -> Update:
+    async def __anext__(self) -> Taken:
         try:
             return await self.next()
         except ClientClosed:
@@ -68,7 +63,7 @@ class AsyncSubscription(TaskDriver):
                 raise
             raise StopAsyncIteration from None
 
-    async def next(self, timeout: float | None = None) -> Update:
+    async def next(self, timeout: float | None = None) -> Taken:
         """Return the next update, waiting for it up to ``timeout`` seconds; None: for ever.
 
         Raises:
@@ -85,7 +80,7 @@ class AsyncSubscription(TaskDriver):
         try:
             while True:
                 for update in left or self._protocol.batch:
-                    return update
+                    return update  # type: ignore[no-any-return]
                 left = self._left = None
                 await self._fill(deadline)
         except BaseException:
@@ -93,7 +88,7 @@ class AsyncSubscription(TaskDriver):
                 (left or self._protocol.batch).put_back(update)
             raise
 
-    async def take(self, timeout: float | None = None) -> list[Update]:
+    async def take(self, timeout: float | None = None) -> list[Taken]:
         """Return all updates that are there, in order; wait for one up to ``timeout`` seconds.
 
         As ``Subscription.take``.
@@ -163,3 +158,26 @@ class AsyncSubscription(TaskDriver):
         if not self._closed and self._connection is not None and self._process == os.getpid():
             warnings.warn(f"{self!r} was not closed.", ResourceWarning, stacklevel=2, source=self)
             self._end()
+
+
+class AsyncSubscription(_Taking[Update]):
+    """An asynchronous iterator over a stream's updates; made by ``AsyncClientLHC.subscribe``.
+
+    ``async with`` or ``await`` begins it. It then goes on by itself after a broken connection, and
+    after a restart of the server. It ends when it is closed, and not before. One task takes
+    updates; a cancelled one loses none.
+
+    Beginning it may raise:
+        RequestTimeout, RemoteError, InvalidReply: as a request.
+        ClientClosed: it was closed already.
+    """
+
+
+class AsyncPackSubscription(_Taking[Pack]):
+    """The same, but it gives the updates of a message together and undecoded, as a ``Pack``.
+
+    Made by ``AsyncClientLHC.subscribe_packs``. ``lost``, ``ended`` and all others count updates.
+    """
+
+    def _new_protocol(self, *arguments: Any, **options: Any) -> PackProtocol:
+        return PackProtocol(*arguments, **options)

@@ -49,12 +49,15 @@ class ThreadDriver(BaseSubscription):
                     self._drop()  # what came meanwhile
                     raise ClientClosed(f"{self!r} is closed.")
                 # Most often this is all, and then Python's code is not in the processor's caches.
-                if connection is not None and self._check is None:
-                    silence_s = subscription_reader.SILENCE_S
-                    if connection.follow(deadline, silence_s, _FOLLOWING):
-                        if self._closed:
-                            continue
-                        return True
+                follow = None if connection is None else connection.follow
+                if (
+                    follow is not None
+                    and self._check is None
+                    and follow(deadline, subscription_reader.SILENCE_S, _FOLLOWING)
+                ):
+                    if self._closed:
+                        continue
+                    return True
                 self._check_process()
                 now = time.monotonic()
                 if is_done(now):

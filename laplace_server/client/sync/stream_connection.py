@@ -40,10 +40,10 @@ class StreamConnection(BaseStreamConnection):
         self._closed_by: dict[str, int] = {}
         self._numbers = numbers
         connection = connect(_frames.DEALER, question.endpoint, keys)
-        self.follow: Callable[[float, float, State], bool] = functools.partial(
-            _frames.follow, protocol, connection, numbers
-        )
-        """See there."""
+        self.follow: Callable[[float, float, State], bool] | None = None
+        """See ``_frames.follow``; None: the protocol has all messages read by itself."""
+        if protocol.decodes:
+            self.follow = functools.partial(_frames.follow, protocol, connection, numbers)
         super().__init__(connection, question)
 
     def receive(self, seconds: float, incoming: deque[Any]) -> bool:

@@ -1,4 +1,4 @@
-"""A subscription for threads."""
+"""Subscriptions for threads: to updates, and to packs of them."""
 
 from __future__ import annotations
 
@@ -9,27 +9,24 @@ import time
 import warnings
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from laplace_server.client.leftovers import Leftovers
+from laplace_server.client.packs import Pack, PackProtocol
 from laplace_server.client.subscription import deadline_of
 from laplace_server.client.sync.driver import ThreadDriver
 from laplace_server.client.sync.takers import another_takes, calls
 from laplace_server.client.updates import Update
 from laplace_server.errors import ClientClosed
 
-__all__ = ["Subscription"]
+__all__ = ["PackSubscription", "Subscription"]
+
+Taken = TypeVar("Taken", bound="Update | Pack")
+Own = TypeVar("Own", bound="_Taking[Any]")
 
 
-class Subscription(ThreadDriver):
-    """An iterator over a stream's updates; made by ``ClientLHC.subscribe``.
-
-    It goes on by itself after a broken connection, from the next update on, and after a restart of
-    the server, with whatever its history holds. It ends when it is closed, and not before.
-
-    One thread takes updates; any thread may ``close`` it and look at its properties. An exception
-    out of a signal handler, such as Ctrl-C, leaves it usable, and loses no update.
-    """
+class _Taking(ThreadDriver, Generic[Taken]):
+    """A subscription, whatever is taken from it."""
 
     def __init__(self, address: str, name: str, stream: str, **options: Any) -> None:
         super().__init__(address, name, stream, **options)
@@ -42,15 +39,15 @@ class Subscription(ThreadDriver):
 
     # ---- updates
 
-    def __iter__(self) -> Iterator[Update]:
+    def __iter__(self) -> Iterator[Taken]:
         # Whatever iterators there are share one batch, so none takes what another has taken.
         return itertools.chain.from_iterable(self._batches())
 
-    def __next__(self) -> Update:
+    def __next__(self) -> Taken:
         update, left = None, self._leftovers()
         try:
             for update in left or self._protocol.batch:
-                return update
+                return update  # type: ignore[no-any-return]
             left = self._left = None
             for update in self:
                 return update
@@ -60,7 +57,7 @@ class Subscription(ThreadDriver):
             raise
         raise StopIteration
 
-    def next(self, timeout: float | None = None) -> Update:
+    def next(self, timeout: float | None = None) -> Taken:
         """Return the next update, waiting for it up to ``timeout`` seconds; None: for ever.
 
         Raises:
@@ -77,7 +74,7 @@ class Subscription(ThreadDriver):
         try:
             while True:
                 for update in left or self._protocol.batch:
-                    return update
+                    return update  # type: ignore[no-any-return]
                 left = self._left = None
                 self._fill(deadline)
         except BaseException:
@@ -85,7 +82,7 @@ class Subscription(ThreadDriver):
                 (left or self._protocol.batch).put_back(update)
             raise
 
-    def take(self, timeout: float | None = None) -> list[Update]:
+    def take(self, timeout: float | None = None) -> list[Taken]:
         """Return all updates that are there, in order; wait for one up to ``timeout`` seconds.
 
         There is one at least, and never more than ``credit_bytes`` and one update: what is left is
@@ -120,7 +117,7 @@ class Subscription(ThreadDriver):
         ``own``: how many calls of ``take`` the caller itself is.
         """
         left = self._left
-        if left is not None and calls(Subscription.take.__code__, self) > own:
+        if left is not None and calls(_Taking.take.__code__, self) > own:
             raise another_takes()
         return left
 
@@ -129,7 +126,7 @@ class Subscription(ThreadDriver):
         if not self._work(self._protocol.read, deadline):
             raise self._none_in_time()
 
-    def _batches(self) -> Iterator[Iterator[Update]]:
+    def _batches(self) -> Iterator[Iterator[Taken]]:
         while True:
             left = self._leftovers()
             if left is not None and left.count():
@@ -158,7 +155,7 @@ class Subscription(ThreadDriver):
         self._drop()
         self._end_or_wake()
 
-    def __enter__(self) -> Subscription:
+    def __enter__(self: Own) -> Own:
         return self
 
     def __exit__(
@@ -173,3 +170,24 @@ class Subscription(ThreadDriver):
         if not self._closed and self._process == os.getpid():
             warnings.warn(f"{self!r} was not closed.", ResourceWarning, stacklevel=2, source=self)
             self.close()
+
+
+class Subscription(_Taking[Update]):
+    """An iterator over a stream's updates; made by ``ClientLHC.subscribe``.
+
+    It goes on by itself after a broken connection, from the next update on, and after a restart of
+    the server, with whatever its history holds. It ends when it is closed, and not before.
+
+    One thread takes updates; any thread may ``close`` it and look at its properties. An exception
+    out of a signal handler, such as Ctrl-C, leaves it usable, and loses no update.
+    """
+
+
+class PackSubscription(_Taking[Pack]):
+    """The same, but it gives the updates of a message together and undecoded, as a ``Pack``.
+
+    Made by ``ClientLHC.subscribe_packs``. ``lost``, ``ended`` and all others count updates.
+    """
+
+    def _new_protocol(self, *arguments: Any, **options: Any) -> PackProtocol:
+        return PackProtocol(*arguments, **options)

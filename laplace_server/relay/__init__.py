@@ -1,0 +1,13 @@
+"""Beyond one machine: streams in NATS JetStream, for days, thousands of readers and other sites.
+
+    relay = NatsRelay("nats://broker:4222", [("tcp://192.168.1.20:5555", "images")])
+    relay.start()
+
+It needs the extra ``nats`` (nats-py), and a NATS server with JetStream: docs/relay.md.
+"""
+
+from laplace_server.relay.nats_relay import NatsRelay
+from laplace_server.relay.sources import RelaySource
+from laplace_server.relay.stats import RelayStats, SourceStats
+
+__all__ = ["NatsRelay", "RelaySource", "RelayStats", "SourceStats"]

@@ -1,0 +1,167 @@
+"""A stream of JetStream, as relays and their readers use it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from laplace_server.relay.connection import NOT_FOUND, EngineError, NatsConnection
+from laplace_server.relay.records import RecordId, read_id
+from laplace_server.relay.subjects import Subject
+
+ID = "Nats-Msg-Id"
+SOURCE = "laplace-source"  # in the metadata of a stream: which device it is of
+_SECOND = 10**9  # ns
+_DUPLICATES_S = 120.0  # what JetStream takes unless told
+
+
+class Keeping(NamedTuple):
+    """What JetStream keeps of each stream. What is None is not limited."""
+
+    max_age_s: float | None = None
+    max_bytes: int | None = None
+    replicas: int = 1
+
+    def as_config(self) -> dict[str, Any]:
+        """As JetStream has it; times in ns."""
+        age_s = self.max_age_s or 0.0
+        return {
+            "max_age": int(age_s * _SECOND),
+            "max_bytes": self.max_bytes or -1,
+            "num_replicas": self.replicas,
+            # No longer than anything is kept.
+            "duplicate_window": int(min(age_s or _DUPLICATES_S, _DUPLICATES_S) * _SECOND),
+        }
+
+
+class OtherDevice(EngineError):
+    """The stream is of another device that has the same name."""
+
+
+class Stored(NamedTuple):
+    """A message as JetStream has it."""
+
+    seq: int
+    """JetStream's number of it."""
+    id: RecordId
+
+
+class Ends(NamedTuple):
+    """The numbers that JetStream has given: of the oldest message that is left, and the last."""
+
+    first_seq: int
+    last_seq: int
+
+    @property
+    def is_empty(self) -> bool:
+        return self.last_seq < self.first_seq
+
+
+class JetStream:
+    """One stream, by way of one connection.
+
+    All that is asked may raise EngineError.
+    """
+
+    def __init__(self, connection: NatsConnection, subject: Subject) -> None:
+        self.connection = connection
+        self.subject = subject
+        self.name = subject.stream_name
+
+    async def ensure(self, keeping: Keeping, source: str, *, moved: bool) -> bool:
+        """Have the stream be there; say whether it is kept as wanted.
+
+        Args:
+            keeping: of a new one. What is there stays as it is.
+            source: which device it is of.
+            moved: it may have been of another one, and is of this one from now on.
+
+        Raises:
+            OtherDevice: it is of another one.
+        """
+        try:
+            config = await self._config()
+        except EngineError as error:
+            if error.code not in NOT_FOUND:
+                raise
+            await self._create(keeping, source)
+            config = await self._config()  # of whoever has made it
+        metadata = config.get("metadata") or {}
+        owner = metadata.get(SOURCE)
+        if owner != source:
+            if owner is not None and not moved:
+                raise OtherDevice(
+                    f"{self.subject} has the updates of another device, {owner}. Give this one "
+                    "another name for the relay; or, if it is the same and has moved, say so"
+                )
+            changed = {**config, "metadata": {**metadata, SOURCE: source}}
+            await self.connection.ask(f"STREAM.UPDATE.{self.name}", **changed)
+        wanted = keeping.as_config()
+        return all(
+            config.get(key) == wanted[key] for key in ("max_age", "max_bytes", "num_replicas")
+        )
+
+    async def _create(self, keeping: Keeping, source: str) -> None:
+        await self.connection.ask(
+            f"STREAM.CREATE.{self.name}",
+            name=self.name,
+            subjects=[str(self.subject)],
+            storage="file",
+            discard="old",
+            metadata={SOURCE: source},
+            **keeping.as_config(),
+        )
+
+    async def _config(self) -> dict[str, Any]:
+        info = await self.connection.ask(f"STREAM.INFO.{self.name}")
+        config: dict[str, Any] = info["config"]
+        return config
+
+    async def ends(self) -> Ends | None:
+        """Return its ends; None: there is no such stream."""
+        try:
+            info = await self.connection.ask(f"STREAM.INFO.{self.name}")
+        except EngineError as error:
+            if error.code in NOT_FOUND:
+                return None
+            raise
+        return Ends(int(info["state"]["first_seq"]), int(info["state"]["last_seq"]))
+
+    async def last(self) -> Stored | None:
+        """Return the last message."""
+        return await self._get(last_by_subj=str(self.subject))
+
+    async def next(self, seq: int) -> Stored | None:
+        """Return the first message from a number of JetStream's on."""
+        return await self._get(seq=seq, next_by_subj=str(self.subject))
+
+    async def _get(self, **which: Any) -> Stored | None:
+        try:
+            answer = await self.connection.ask(f"STREAM.MSG.GET.{self.name}", **which)
+        except EngineError as error:
+            if error.code in NOT_FOUND:
+                return None
+            raise
+        message = answer["message"]
+        headers = headers_of(base64.b64decode(message.get("hdrs") or ""))
+        return Stored(int(message["seq"]), identity_of(headers))
+
+
+def identity_of(headers: Mapping[str, str] | None) -> RecordId:
+    """Return what a message is.
+
+    Raises:
+        EngineError: it is none of a relay's.
+    """
+    try:
+        return read_id((headers or {}).get(ID))
+    except ValueError as error:
+        raise EngineError(f"somebody else has written there: {error}") from None
+
+
+def headers_of(raw: bytes) -> dict[str, str]:
+    """Return the headers of a message; those that relays write are ASCII."""
+    lines = raw.decode("ascii", "replace").split("\r\n")
+    pairs = (line.partition(":") for line in lines[1:] if line)
+    return {name.strip(): value.strip() for name, _, value in pairs}

@@ -1,0 +1,240 @@
+"""Relays one stream of a device into JetStream, for as long as it is let.
+
+It keeps nothing that a restart would miss: at each begin it asks JetStream for the last message and
+goes on behind that. What it has read and JetStream has not confirmed waits in a window; after a
+break it is sent again, as far as it still goes on behind what JetStream has. Where it does not, as
+after a rival, or where the store was put back in time, the stream is followed anew from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from typing import Any, NamedTuple
+
+from laplace_server.client import AsyncClientLHC
+from laplace_server.client.asyncio.subscription import AsyncPackSubscription
+from laplace_server.errors import LaplaceError
+from laplace_server.protocol import LOGGER_NAME
+from laplace_server.relay.broker import Broker
+from laplace_server.relay.connection import EngineError, NatsConnection
+from laplace_server.relay.jetstream import Ends, JetStream, Keeping, Stored
+from laplace_server.relay.publisher import Fenced, Publisher
+from laplace_server.relay.records import Kind
+from laplace_server.relay.sources import RelaySource
+from laplace_server.relay.stats import SourceStats
+from laplace_server.relay.subjects import Subject, subject_of
+from laplace_server.relay.transcript import Transcript
+from laplace_server.relay.window import Link, Window
+from laplace_server.wire.logs import Log
+
+log = Log(LOGGER_NAME)
+
+_STEP_S = 1.0  # the longest wait for one thing
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0  # after what went wrong
+_STAND_BY_S = 2.0  # a rival that stores nothing for so long has ended, or has nothing to store
+
+
+class Settings(NamedTuple):
+    """What all sources of a relay have in common."""
+
+    prefix: str
+    site: str
+    keeping: Keeping
+    moved: bool
+
+
+class SourceRelay:
+    """One stream. ``run`` does it all; what else there is may be read from any thread."""
+
+    def __init__(self, source: RelaySource, broker: Broker, settings: Settings) -> None:
+        self.address = source.address
+        self._source = source
+        self._broker = broker
+        self._settings = settings
+        self._client: AsyncClientLHC
+        self._subject: Subject | None = None
+        self._window = Window()
+        self._transcript = Transcript(None)
+        self._packs: AsyncPackSubscription | None = None
+        self._trouble: str | None = None
+        self._told: set[str] = set()  # of troubles, since something was stored
+        self._limits_told = False
+        self._has_rivals = False
+        self._last = (0, 0)
+        self._updates = self._lost = self._messages = self._bytes = self._rivals = 0
+        self._pause_s = _FIRST_PAUSE_S
+
+    def stats(self) -> SourceStats:
+        """Return what is counted."""
+        subject, packs = self._subject, self._packs
+        return SourceStats(
+            address=self._source.address,
+            stream=self._source.stream,
+            device=None if subject is None else subject.device,
+            subject=None if subject is None else str(subject),
+            updates=self._updates,
+            lost=self._lost,
+            messages=self._messages,
+            size_bytes=self._bytes,
+            epoch=self._last[0],
+            last=self._last[1],
+            waiting=len(self._window),
+            rivals=self._rivals,
+            trouble=self._trouble or (None if packs is None else packs.trouble),
+        )
+
+    async def run(self, client: AsyncClientLHC) -> None:
+        """Relay until it is cancelled; ``client``: of the server."""
+        self._client = client
+        try:
+            while True:
+                try:
+                    await self._relay()
+                except Fenced as error:
+                    self._rivals += 1
+                    self._has_rivals = True
+                    self._tell(f"another relay was first ({error})")
+                except (EngineError, LaplaceError) as error:
+                    self._tell(str(error))
+                except Exception as error:  # of this source alone, whatever it is
+                    log.exception("%s: the relay begins anew.", self._title())
+                    self._trouble = repr(error)
+                await asyncio.sleep(self._pause_s * random.uniform(0.5, 1.0))
+                self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+        finally:
+            await self._close_packs()
+
+    # ---- from one trouble to the next
+
+    async def _relay(self) -> None:
+        connection = await self._broker.connection()
+        jetstream = JetStream(connection, await self._named())
+        settings = self._settings
+        if not await jetstream.ensure(settings.keeping, self._source.owner, moved=settings.moved):
+            self._tell_of_limits(jetstream.name)
+        last, ends = await self._end_of(jetstream)
+        if not self._window.begin(last, ends.last_seq):
+            await self._close_packs()
+            self._transcript = Transcript(None if last is None else last.id)
+        async with Publisher(
+            connection, str(jetstream.subject), self._window, self._stored
+        ) as publisher:
+            await self._until_failure(publisher, connection)
+
+    async def _end_of(self, jetstream: JetStream) -> tuple[Stored | None, Ends]:
+        """Return the last message there, once nobody else writes any more."""
+        while True:
+            ends, last = await jetstream.ends(), await jetstream.last()
+            if ends is None:
+                raise EngineError("the stream was deleted just now")
+            if self._has_rivals:
+                await asyncio.sleep(_STAND_BY_S * random.uniform(1.0, 2.0))
+                if await jetstream.ends() != ends:
+                    continue
+                self._has_rivals = False
+            return last, ends
+
+    async def _until_failure(self, publisher: Publisher, connection: NatsConnection) -> None:
+        pump = asyncio.create_task(self._pump(publisher))
+        closed = asyncio.create_task(connection.closed.wait())
+        try:
+            ends: set[asyncio.Future[Any]] = {pump, closed, publisher.failure}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if publisher.failure.done():
+                publisher.failure.result()
+            if pump.done():
+                pump.result()
+            raise EngineError("the connection to NATS broke")
+        finally:
+            for task in (pump, closed):
+                task.cancel()
+            await asyncio.gather(pump, closed, return_exceptions=True)
+
+    async def _pump(self, publisher: Publisher) -> None:
+        """Move what comes from the server into the window and on to JetStream."""
+        await publisher.send()
+        while True:
+            if not await publisher.wait_for_room(_STEP_S):
+                continue
+            packs = await self._following()
+            taken = []
+            with contextlib.suppress(TimeoutError):
+                taken = await packs.take(_STEP_S)
+            # No await up to here from where they were taken: none is lost where this is cancelled.
+            for record in self._transcript.take(taken, packs.ended):
+                self._window.add(record, publisher.most_bytes)
+            await publisher.send()
+
+    # ---- the server
+
+    async def _named(self) -> Subject:
+        """Return the subject, as soon as it is known how the device is called."""
+        if self._subject is None:
+            source, settings = self._source, self._settings
+            device = source.device
+            if device is None:
+                device = str((await self._client.info())["name"])
+            try:
+                self._subject = subject_of(settings.prefix, settings.site, device, source.stream)
+            except ValueError as error:
+                raise EngineError(str(error)) from None
+        return self._subject
+
+    async def _following(self) -> AsyncPackSubscription:
+        """Return the subscription, which goes on behind the last record."""
+        if self._packs is None:
+            last = self._window.last
+            start = "oldest" if last is None else last.following
+            self._packs = self._client.subscribe_packs(self._source.stream, start=start)
+            try:
+                await self._packs
+            except BaseException:
+                await self._close_packs()
+                raise
+        return self._packs
+
+    async def _close_packs(self) -> None:
+        packs, self._packs = self._packs, None
+        if packs is not None:
+            await packs.close()
+
+    # ---- what is known
+
+    def _stored(self, link: Link) -> None:
+        identity = link.id
+        self._messages += 1
+        self._bytes += len(link.body)
+        if identity.is_complete:
+            count = identity.last - identity.first + 1
+            if identity.kind is Kind.UPDATES:
+                self._updates += count
+            else:
+                self._lost += count
+            self._last = identity.epoch, identity.last
+        if self._trouble is not None:
+            log.info("%s is relayed again.", self._title())
+        self._trouble = None
+        self._told.clear()
+        self._pause_s = _FIRST_PAUSE_S
+
+    def _tell(self, why: str) -> None:
+        """Note why nothing is relayed."""
+        self._trouble = why = why.rstrip(".")
+        if why not in self._told:  # each reason once until something is
+            self._told.add(why)
+            log.warning("%s is not relayed at the moment: %s.", self._title(), why)
+
+    def _tell_of_limits(self, name: str) -> None:
+        if not self._limits_told:
+            self._limits_told = True
+            log.warning(
+                "%s: the JetStream stream %s was there before, and keeps what it did, which is "
+                "not what was asked for. `nats stream edit` changes it.",
+                self._title(),
+                name,
+            )
+
+    def _title(self) -> str:
+        return f"stream {self._source.stream!r} of {self._source.address}"
