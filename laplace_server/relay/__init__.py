@@ -3,11 +3,16 @@
     relay = NatsRelay("nats://broker:4222", [("tcp://192.168.1.20:5555", "images")])
     relay.start()
 
+    with follow("nats://broker:4222", "camera", "images", start="oldest") as images:
+        for update in images:
+            print(update.seq, update.data)
+
 It needs the extra ``nats`` (nats-py), and a NATS server with JetStream: docs/relay.md.
 """
 
+from laplace_server.relay.following import follow
 from laplace_server.relay.nats_relay import NatsRelay
 from laplace_server.relay.sources import RelaySource
 from laplace_server.relay.stats import RelayStats, SourceStats
 
-__all__ = ["NatsRelay", "RelaySource", "RelayStats", "SourceStats"]
+__all__ = ["NatsRelay", "RelaySource", "RelayStats", "SourceStats", "follow"]

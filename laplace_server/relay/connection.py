@@ -112,9 +112,25 @@ class NatsConnection:
         return answer
 
     async def close(self) -> None:
-        """Close it, whatever state it is in."""
+        """Close it, whatever state it is in, also where whoever waits is cancelled meanwhile."""
+        closing = asyncio.ensure_future(self._close())
+        cancelled = False
+        while not closing.done():
+            try:
+                await asyncio.shield(closing)
+            except asyncio.CancelledError:
+                cancelled = True
+        if cancelled:
+            raise asyncio.CancelledError
+
+    async def _close(self) -> None:
         with contextlib.suppress(nats.errors.Error, asyncio.TimeoutError, OSError):
             await asyncio.wait_for(self.client.close(), CLOSE_S)
+            return
+        # The broker takes nothing more, and nats-py would wait until it does.
+        writer = getattr(getattr(self.client, "_transport", None), "_io_writer", None)
+        if writer is not None:
+            writer.transport.abort()
 
 
 async def connect(way: Way, name: str) -> NatsConnection:

@@ -1,0 +1,116 @@
+"""Follow a stream out of NATS, as from its server."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from typing import Any
+
+from laplace_server.client.names import Place
+from laplace_server.client.program_name import program_name
+from laplace_server.client.requests import checked_name, seconds_of
+from laplace_server.client.starts import Start
+from laplace_server.client.subscription_protocol import SubscriptionProtocol
+from laplace_server.client.subscription_steps import Connect
+from laplace_server.client.sync.subscription import Subscription
+from laplace_server.relay.connection import Way, urls_of, without_secrets
+from laplace_server.relay.engine_connection import EngineConnection
+from laplace_server.relay.engine_reader import EngineStream
+from laplace_server.relay.subjects import DEFAULT_PREFIX, DEFAULT_SITE, subject_of
+
+__all__ = ["EngineSubscription", "follow"]
+
+_BEGIN_S = 2.0  # as a client's time-out
+_FIND_S = 60.0  # an old number, over a long path
+
+
+class _EngineProtocol(SubscriptionProtocol):
+    """Knows neither names to look up nor a server that is slow to answer."""
+
+    def __init__(self, address: str, name: str, stream: str, **options: Any) -> None:
+        super().__init__("tcp://0.0.0.0:0", name, stream, **options)
+        self.address = address
+        self.place = Place("tcp://0.0.0.0:0")  # a numeric one: nothing is looked up
+
+    def asked(self, question: Connect, now: float) -> None:
+        super().asked(question, now)
+        question.session.due_at = now + _FIND_S
+
+    def _is_younger(self, age_s: float) -> bool:
+        return False  # the reader sees to that
+
+
+class EngineSubscription(Subscription):
+    """A ``Subscription`` that comes out of NATS; made by ``follow``."""
+
+    def __init__(self, engine_stream: EngineStream, address: str, **options: Any) -> None:
+        self._engine_stream = engine_stream
+        super().__init__(
+            address, stream=engine_stream.subject.stream, check=lambda: None, **options
+        )
+
+    def _new_protocol(self, *arguments: Any, **options: Any) -> SubscriptionProtocol:
+        return _EngineProtocol(*arguments, **options)
+
+    def _connect(self, question: Connect | None) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if question is not None:
+            followed = self._protocol
+            self._connection = EngineConnection(  # type: ignore[assignment]
+                self._engine_stream, question, followed.missing, followed.incoming, self._numbers
+            )
+
+
+def follow(
+    nats_url: str,
+    device: str,
+    stream: str,
+    *,
+    start: Start = "latest",
+    site: str = DEFAULT_SITE,
+    prefix: str = DEFAULT_PREFIX,
+    credit_bytes: int = 16 << 20,
+    timeout_s: float | None = None,
+    name: str | None = None,
+    credentials: str | os.PathLike[str] | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> Subscription:
+    """Follow a stream that a relay brings to NATS: a ``Subscription`` as ``ClientLHC.subscribe``
+    gives one, with all that JetStream keeps in the place of the server's history.
+
+    Where the stream is not in NATS yet, it waits for it, and has it from its first update on.
+
+    Args:
+        nats_url: ``nats://host:port``; of a cluster, several with commas between.
+        device: what it is called in NATS: the name of its server, unless the relay was told.
+        stream: its name.
+        start: as ``ClientLHC.subscribe``; of a position that JetStream does not have any more, all
+            that there is comes, and what is missing counts as lost.
+        site, prefix: as the relay has them.
+        credit_bytes: how much may be on its way, and so in memory here, beside what NATS sends in
+            one piece (4 MiB, or two messages).
+        timeout_s: raise RequestTimeout where it is not followed within this time, in seconds.
+        name: what the program calls itself.
+        credentials: a file with the credentials for NATS (.creds).
+        tls: for NATS, where it is not what the system trusts.
+
+    Raises:
+        RequestTimeout: ``timeout_s`` was given, and it is not followed within that time.
+        RemoteError: ``start`` is beyond what was relayed.
+        TypeError, ValueError: an argument is none of these.
+    """
+    urls = urls_of(nats_url)
+    subject = subject_of(prefix, site, device, stream)
+    keys = None if credentials is None else os.fspath(credentials)
+    return EngineSubscription(
+        EngineStream(Way(urls, keys, tls), subject),
+        f"{without_secrets(nats_url)}/{subject}",
+        name=checked_name(program_name() if name is None else name),
+        start=start,
+        latest_only=False,
+        credit_bytes=credit_bytes,
+        timeout_s=_BEGIN_S if timeout_s is None else seconds_of(timeout_s),
+        must=timeout_s is not None,
+    )

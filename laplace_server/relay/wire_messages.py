@@ -1,0 +1,59 @@
+"""Records as a server would have sent them to a subscription."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from laplace_server.client import _frames
+from laplace_server.relay.records import Kind, Record, messages_of
+
+# docs/streams.md: magic, version, kind, arrays, subscription, updates, epoch, first, last, and
+# three counts.
+_HEADER = struct.Struct("<4sBBHIIQQQQQQ")
+_SUBSCRIPTION = struct.Struct("<I")
+_SUBSCRIPTION_AT = 8
+_CONTROL = struct.Struct("<4sBBHIIQQQ")  # magic, version, kind, -, subscription, -, credit, next
+
+Message = list[Any]
+"""Frames: bytes, and arrays as memoryviews."""
+
+
+def messages_for(record: Record, subscription: int) -> list[Message]:
+    """Return the messages of a record.
+
+    Raises:
+        ValueError: its body is none of a relay's.
+    """
+    identity = record.id
+    if identity.kind is Kind.END:
+        return [word(_frames.END, subscription, identity.epoch, identity.last)]
+    if identity.kind is not Kind.UPDATES:
+        # What is lost shows where the next update comes; until then, by the last number.
+        return [word(_frames.ALIVE, subscription, identity.epoch, identity.last)]
+    number = _SUBSCRIPTION.pack(subscription)
+    end = _SUBSCRIPTION_AT + len(number)
+    return [
+        [b"", bytes(head[:_SUBSCRIPTION_AT]) + number + bytes(head[end:]), *arrays]
+        for part in record.parts
+        for head, *arrays in messages_of(part)
+    ]
+
+
+def word(kind: int, subscription: int, epoch: int, last: int) -> Message:
+    """Return a message without updates."""
+    header = (b"\0LHC", 1, kind, 0, subscription, 0, epoch, last + 1, last, 0, 0, 0)
+    return [b"", _HEADER.pack(*header)]
+
+
+def size_of(message: Message) -> int:
+    """Return how many bytes of credit a message takes."""
+    return sum(map(len, message))
+
+
+def credit_of(body: bytes) -> tuple[int, int] | None:
+    """Return the messages and bytes that a subscription allows in all; None: it says no such."""
+    if len(body) != _CONTROL.size:
+        return None
+    _, _, kind, _, _, _, messages, size, _ = _CONTROL.unpack(body)
+    return (messages, size) if kind == _frames.CREDIT else None
