@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from laplace_server.cli.failures import ENDING_SIGNALS, fail, failures_told
+from laplace_server.cli.log_option import LogLevel, log_from
 from laplace_server.protocol import LOGGER_NAME
 
 if TYPE_CHECKING:
@@ -36,24 +37,6 @@ class RoleOfAnonymous(str, Enum):
     VIEW = "view"
     OPERATE = "operate"
     ADMIN = "admin"
-
-
-class LogLevel(str, Enum):
-    """What is logged, and all that is more serious."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-def _log_from(level: LogLevel) -> None:
-    """Have the server's log on stderr from this level on."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logger = logging.getLogger(LOGGER_NAME)
-    logger.addHandler(handler)
-    logger.setLevel(level.name)
 
 
 def _security(keys: Path | None, anonymous: RoleOfAnonymous | None) -> ServerSecurity | None:
@@ -136,7 +119,7 @@ def serve(
     # From the start, so that an early Ctrl-C also ends in order.
     for number in ENDING_SIGNALS:
         signal.signal(number, lambda *_: ending.set())
-    _log_from(log_level)
+    log_from(log_level, LOGGER_NAME)
     with failures_told():
         from laplace_server.sim import make_device
 

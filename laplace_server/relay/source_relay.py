@@ -115,9 +115,12 @@ class SourceRelay:
         if not await jetstream.ensure(settings.keeping, self._source.owner, moved=settings.moved):
             self._tell_of_limits(jetstream.name)
         last, ends = await self._end_of(jetstream)
-        if not self._window.begin(last, ends.last_seq):
+        stored = self._window.begin(last, ends.last_seq)
+        if stored is None:
             await self._close_packs()
             self._transcript = Transcript(None if last is None else last.id)
+        for link in stored or ():
+            self._stored(link)
         async with Publisher(
             connection, str(jetstream.subject), self._window, self._stored
         ) as publisher:

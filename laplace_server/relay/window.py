@@ -55,24 +55,28 @@ class Window:
         """The last message there is, stored or not."""
         return self._links[-1].id if self._links else self._stored
 
-    def begin(self, last: Stored | None, last_seq: int) -> bool:
-        """Go on behind what is the last message in JetStream; False: nothing here does so any more.
+    def begin(self, last: Stored | None, last_seq: int) -> list[Link] | None:
+        """Go on behind what is the last message in JetStream; return what is stored, as that shows.
 
-        Then the window is empty.
+        None: nothing here goes on behind it any more, and the window is empty.
+
+        Args:
+            last: the last message in JetStream.
+            last_seq: the last number that it has given.
         """
         identity = None if last is None else last.id
         links = list(self._links)
         ids = [self._stored, *(link.id for link in links)]
-        fits = self._is_begun and identity in ids
-        rest = links[ids.index(identity) :] if fits else []
+        stored = ids.index(identity) if self._is_begun and identity in ids else None
         self._is_begun = True
         self._links.clear()
-        self._bytes = 0
-        self._unsent = 0
+        self._bytes = self._unsent = 0
         self._stored, self._begun = identity, last_seq
-        for link in rest:
+        if stored is None:
+            return None
+        for link in links[stored:]:
             self._add(link.id, link.body)
-        return fits
+        return links[:stored]
 
     def add(self, record: Record, most_bytes: int) -> None:
         """Add a record behind all others; ``most_bytes``: of a body."""

@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from relay.conftest import MakeBroker
+from support import ports
 from support.isolated import Child
 from support.machine import within
 from support.nats import Broker, needs_nats
@@ -21,7 +23,6 @@ from support.waiting import wait_until
 from laplace_server import ServerLHC
 from laplace_server.relay import follow
 from laplace_server.relay.records import Kind
-from relay.conftest import MakeBroker
 
 pytestmark = needs_nats
 
@@ -35,15 +36,15 @@ RELAY = """
         threading.Event().wait()
 """
 DEVICE = """
-    import sys, time
+    import itertools, sys, time
     from laplace_server import ServerLHC
 
     server = ServerLHC("camera", sys.argv[1], 0, "CAMERA")
     server.start()
     server.declare_stream("shots", history_bytes=64 << 20)
     print(server.epoch, flush=True)
-    while True:
-        print(server.publish("shots", {"n": server.stats().streams[0].last + 1}), flush=True)
+    for n in itertools.count(1):
+        print(server.publish("shots", {"n": n}), flush=True)
         time.sleep(0.001)
 """
 MakeChild = Callable[..., Child]
@@ -131,8 +132,6 @@ def test_a_broker_that_writes_at_once(
 
 def test_a_server_that_is_killed(broker: Broker, make_child: MakeChild) -> None:
     """What it published last may be lost, and nobody knows: its epoch ends with a cut."""
-    from support import ports
-
     address = ports.own_address()
     relay = make_child(RELAY, broker.url, f"camera={address}/shots")
     relay.hear()

@@ -1,0 +1,148 @@
+"""relay: streams of devices into NATS JetStream until Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import signal
+import ssl
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from laplace_server.cli.failures import ENDING_SIGNALS, fail, failures_told
+from laplace_server.cli.key_option import KeyOption
+from laplace_server.cli.log_option import LogLevel, log_from
+from laplace_server.cli.quantities import read_duration, read_size
+from laplace_server.cli.shown import printable
+
+if TYPE_CHECKING:
+    from laplace_server.relay import NatsRelay, RelayStats
+
+_PERIOD_S = 1.0  # of --json
+
+
+def relay(
+    nats_url: Annotated[
+        str,
+        typer.Argument(
+            metavar="NATS", help="nats://HOST:PORT; of a cluster, several with commas between."
+        ),
+    ],
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ADDRESS/STREAM...",
+            help="What to relay. DEVICE=ADDRESS/STREAM: under this name, not the server's own.",
+        ),
+    ],
+    site: Annotated[str, typer.Option(help="Which site this is, in the subjects.")] = "lab",
+    prefix: Annotated[
+        str, typer.Option(help="What subjects begin with: PREFIX.SITE.DEVICE.STREAM.")
+    ] = "lhc",
+    keep: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="How long NATS keeps updates: 90s, 15m, 12h, 7d."),
+    ] = None,
+    keep_bytes: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="How much NATS keeps of each stream: 500MB, 20GB, 2TB."),
+    ] = None,
+    replicas: Annotated[
+        int, typer.Option(metavar="N", help="On how many servers of a NATS cluster.")
+    ] = 1,
+    moved: Annotated[
+        bool,
+        typer.Option("--moved", help="A device with another address than before is the same one."),
+    ] = False,
+    creds: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Credentials for NATS (.creds).")
+    ] = None,
+    ca: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Who signs NATS's certificates (TLS).")
+    ] = None,
+    cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Your own certificate for NATS (TLS).")
+    ] = None,
+    cert_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The key of that certificate.")
+    ] = None,
+    key: KeyOption = None,
+    log_level: Annotated[
+        LogLevel,
+        typer.Option(
+            metavar="|".join(level.value for level in LogLevel), help="What it logs on stderr."
+        ),
+    ] = LogLevel.WARNING,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print what is counted each second, one line of JSON each."),
+    ] = False,
+) -> None:
+    """Bring streams into NATS JetStream: each update once, and what is lost is noted.
+
+    It begins behind what NATS has, waits for servers and NATS, and goes on through restarts of
+    any of them, until Ctrl-C or SIGTERM.
+    """
+    ending = threading.Event()
+    for number in ENDING_SIGNALS:
+        signal.signal(number, lambda *_: ending.set())
+    log_from(log_level)
+    with failures_told():
+        try:
+            from laplace_server.relay import NatsRelay
+            from laplace_server.security import ClientSecurity
+
+            made = NatsRelay(
+                nats_url,
+                sources,
+                site=site,
+                prefix=prefix,
+                max_age_s=None if keep is None else read_duration("--keep", keep),
+                max_bytes=None if keep_bytes is None else read_size("--keep-bytes", keep_bytes),
+                replicas=replicas,
+                moved=moved,
+                credentials=creds,
+                tls=_tls(ca, cert, cert_key),
+                security=lambda address: ClientSecurity.find(address, key),
+            )
+        except ImportError as error:
+            fail(str(error))
+        with made:
+            if not as_json:
+                typer.echo(f"Relaying {len(sources)} streams (Ctrl-C ends it).")
+            while not ending.wait(_PERIOD_S):
+                if as_json:
+                    typer.echo(json.dumps(made.stats().as_json()))
+        _tell_end(made, as_json)
+
+
+def _tls(ca: Path | None, cert: Path | None, cert_key: Path | None) -> ssl.SSLContext | None:
+    """Return what the files say.
+
+    Raises:
+        ValueError: they cannot be read, or one is missing.
+    """
+    if ca is None and cert is None and cert_key is None:
+        return None
+    if (cert is None) is not (cert_key is None):
+        raise ValueError("--cert and --cert-key belong together.")
+    try:
+        context = ssl.create_default_context(cafile=ca)
+        if cert is not None:
+            context.load_cert_chain(cert, cert_key)
+    except OSError as error:  # ssl.SSLError is one
+        raise ValueError(f"The files of --ca, --cert and --cert-key: {error}") from None
+    return context
+
+
+def _tell_end(made: NatsRelay, as_json: bool) -> None:
+    stats: RelayStats = made.stats()
+    if as_json:
+        typer.echo(json.dumps(stats.as_json()))
+        return
+    for each in stats.sources:
+        where = each.subject or f"{each.address}/{printable(each.stream)}"
+        trouble = "" if each.trouble is None else f" ({printable(each.trouble)})"
+        typer.echo(f"{where}: {each.updates:,} updates stored, {each.lost:,} lost{trouble}.")
