@@ -1,0 +1,117 @@
+"""Another site: a leaf node with a mirror; and a cluster of three."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import nats
+from relay.conftest import MakeBroker, MakeRelay
+from support import ports
+from support.machine import within
+from support.nats import Broker, needs_nats
+from support.nats_store import ledger_of, stored_ids, totals
+from support.peers import PATIENCE_S, address_of
+from support.updates import adds_up, publish
+from support.waiting import wait_until
+
+from laplace_server import ServerLHC
+from laplace_server.relay import follow
+
+pytestmark = needs_nats
+
+STREAM = "lhc+lab+camera+s"
+
+
+def port() -> str:
+    return ports.own_address().rpartition(":")[2]
+
+
+async def mirror(url: str, domain: str) -> None:
+    """As docs/relay.md has it."""
+    config = {
+        "name": STREAM,
+        "storage": "file",
+        "mirror": {"name": STREAM, "external": {"api": f"$JS.{domain}.API"}},
+    }
+    await ask(url, f"STREAM.CREATE.{STREAM}", config)
+
+
+async def ask(url: str, api: str, payload: Any = None) -> Any:
+    client = await nats.connect(url)
+    try:
+        body = b"" if payload is None else json.dumps(payload).encode()
+        answer = json.loads((await client.request(f"$JS.API.{api}", body, timeout=5)).data)
+        assert "error" not in answer, answer
+        return answer
+    finally:
+        await client.close()
+
+
+def last_seq(broker: Broker) -> int:
+    return int(asyncio.run(ask(broker.url, f"STREAM.INFO.{STREAM}"))["state"]["last_seq"])
+
+
+def test_another_site_has_the_same(
+    server: ServerLHC, make_broker: MakeBroker, make_relay: MakeRelay
+) -> None:
+    leaf_port = port()
+    hub = make_broker(
+        "hub", jetstream={"domain": "hub"}, leafnodes={"listen": f"127.0.0.1:{leaf_port}"}
+    )
+    leaf = make_broker(
+        "leaf",
+        jetstream={"domain": "leaf"},
+        leafnodes={"remotes": [{"url": f"nats://127.0.0.1:{leaf_port}"}], "reconnect": 1},
+    )
+    publish(server, 1, 100)
+    relay = make_relay(hub.url, [(address_of(server), "s")])
+    wait_until(lambda: relay.stats().sources[0].updates == 100, "all is stored", within(10))
+    asyncio.run(mirror(leaf.url, "hub"))
+    with follow(leaf.url, "camera", "s", start="oldest") as updates:
+        found = [updates.next(PATIENCE_S) for _ in range(100)]
+        for turn in range(2):
+            leaf.kill()
+            publish(server, 101 + 100 * turn, 200 + 100 * turn)
+            leaf.start()
+        found += [updates.next(PATIENCE_S) for _ in range(200)]
+        assert adds_up(found, 1, 300)
+        assert updates.lost == 0
+    wait_until(lambda: last_seq(leaf) == last_seq(hub), "the mirror has all", within(10))
+    ids = stored_ids(leaf.url, "camera", "s")
+    assert ids == stored_ids(hub.url, "camera", "s")
+    assert totals(ledger_of(ids)) == (300, 0)
+
+
+def test_a_cluster_of_which_one_is_killed(
+    server: ServerLHC, make_broker: MakeBroker, make_relay: MakeRelay
+) -> None:
+    routes = [port() for _ in range(3)]
+    brokers = [
+        make_broker(
+            f"n{n}",
+            cluster={
+                "name": "facility",
+                "listen": f"127.0.0.1:{own}",
+                "routes": [f"nats://127.0.0.1:{each}" for each in routes],
+            },
+        )
+        for n, own in enumerate(routes)
+    ]
+    url = ",".join(broker.url for broker in brokers)
+    publish(server, 1, 100)
+    relay = make_relay(url, [(address_of(server), "s")], replicas=3)
+    wait_until(lambda: relay.stats().sources[0].updates == 100, "all is stored", within(20))
+    for turn, broker in enumerate(brokers):
+        broker.kill()
+        publish(server, 101 + 100 * turn, 200 + 100 * turn)
+        wait_until(
+            lambda turn=turn: relay.stats().sources[0].last == 200 + 100 * turn,  # type: ignore[misc]
+            "all is stored",
+            within(20),
+        )
+        broker.start()
+    with follow(url, "camera", "s", start="oldest") as updates:
+        assert adds_up([updates.next(PATIENCE_S) for _ in range(400)], 1, 400)
+    assert totals(ledger_of(stored_ids(brokers[0].url, "camera", "s"))) == (400, 0)
