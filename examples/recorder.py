@@ -3,6 +3,7 @@
     pip install '.[arrays]'  # in a clone of the repository
     python recorder.py --stream images --folder run7
     python recorder.py --stream images --folder run7 --check      reads it and adds up
+    python recorder.py --nats nats://broker:4222 --device camera --stream images   out of NATS
 
 Keys are those of `laplace-server keys trust ADDRESS FILE`, if any. Where it ends without being able
 to record, such as by a key that is not allowed, it says why, and its status is 1.
@@ -35,7 +36,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -235,9 +236,31 @@ def record(
         recording.take(update, subscription.ended)
 
 
+@contextmanager
+def following(options: argparse.Namespace, start: Any) -> Iterator[Subscription]:
+    """Follow the stream, at its server or out of NATS.
+
+    It waits for a server, or a stream, that is not there yet, and the log says so.
+    """
+    if options.nats is not None:
+        from laplace_server.relay import follow  # it takes the extra "nats"
+
+        with follow(options.nats, options.device, options.stream, start=start) as subscription:
+            yield subscription
+        return
+    security = ClientSecurity.find(options.address)
+    with (
+        ClientLHC(options.address, name="recorder", security=security) as client,
+        client.subscribe(options.stream, start=start) as subscription,
+    ):
+        yield subscription
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--address", default="tcp://127.0.0.1:5555")
+    parser.add_argument("--nats", help="record what a relay has brought there: nats://host:port")
+    parser.add_argument("--device", default="camera", help="what it is called in NATS")
     parser.add_argument("--stream", default="images")
     parser.add_argument("--folder", type=Path, default=Path("recording"))
     parser.add_argument("--seconds", type=float, help="end after this time (default: never)")
@@ -252,13 +275,9 @@ def main() -> int:
     trouble: str | None = None
     with Recording(options.folder, options.stream) as recording:
         try:
-            security = ClientSecurity.find(options.address)
-            with (
-                ClientLHC(options.address, name="recorder", security=security) as client,
-                # It waits for a server, or a stream, that is not there yet, and the log says so.
-                client.subscribe(options.stream, start=recording.start) as subscription,
-            ):
-                say(f"recording {options.stream} of {options.address} into {options.folder}")
+            with following(options, recording.start) as subscription:
+                where = options.nats or options.address
+                say(f"recording {options.stream} of {where} into {options.folder}")
                 record(subscription, recording, ending, options.seconds)
                 if not subscription.server_ended:
                     trouble = subscription.trouble

@@ -111,7 +111,8 @@ def relay(
             fail(str(error))
         with made:
             if not as_json:
-                typer.echo(f"Relaying {len(sources)} streams (Ctrl-C ends it).")
+                streams = "1 stream" if len(sources) == 1 else f"{len(sources)} streams"
+                typer.echo(f"Relaying {streams} (Ctrl-C ends it).")
             while not ending.wait(_PERIOD_S):
                 if as_json:
                     typer.echo(json.dumps(made.stats().as_json()))

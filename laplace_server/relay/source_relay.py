@@ -32,6 +32,7 @@ from laplace_server.wire.logs import Log
 log = Log(LOGGER_NAME)
 
 _STEP_S = 1.0  # the longest wait for one thing
+_REST_S = 0.003
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0  # after what went wrong
 _STAND_BY_S = 2.0  # a rival that stores nothing for so long has ended, or has nothing to store
 
@@ -169,6 +170,8 @@ class SourceRelay:
             for record in self._transcript.take(taken, packs.ended):
                 self._window.add(record, publisher.most_bytes)
             await publisher.send()
+            # What comes meanwhile shares a message: these are what costs, not updates.
+            await asyncio.sleep(_REST_S)
 
     # ---- the server
 

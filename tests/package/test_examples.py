@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from support.examples import EXAMPLES, PATIENCE_S, Example, Run, port_of
 from support.fleets import Mortal
+from support.nats import Broker, needs_nats
 from support.ports import own_address
 
 from laplace_server import ServerLHC
@@ -473,6 +474,38 @@ def test_recorder_goes_on_after_crashes_and_tells_what_is_lost(
         f"recorder: epoch {epochs[0]}: of 50 updates 30 recorded, 20 lost",
         f"recorder: epoch {epochs[1]}: of 5 updates 5 recorded, 0 lost",
         f"recorder: epoch {epochs[2]}: of 2 updates 2 recorded, 0 lost",
+        "recorder: adds up",
+    ]
+
+
+@needs_nats
+def test_recorder_records_out_of_nats(
+    run: Run, make_server: Any, eventually: Any, tmp_path: Path
+) -> None:
+    from laplace_server.relay import NatsRelay
+
+    server = make_server(name="camera")
+    broker = Broker(tmp_path / "n1").start()
+    arguments = ["--nats", broker.url, "--stream", "images", "--folder", "r"]
+    log = tmp_path / "r" / "images.jsonl"
+
+    def publish_more(recorded: int) -> None:
+        for _ in range(10):
+            server.publish("images", {"image": np.full(5, 0.5)})
+        recorder = run("recorder.py", *arguments)
+        assert eventually(lambda: log.exists() and len(lines_of(log)) >= recorded, PATIENCE_S)
+        recorder.kill()
+
+    try:
+        with NatsRelay(broker.url, [f"tcp://127.0.0.1:{server.server_port}/images"]):
+            publish_more(10)
+            publish_more(20)
+    finally:
+        broker.kill()
+    checking = run("recorder.py", *arguments, "--check")
+    assert checking.end() == 0
+    assert checking.printed == [
+        f"recorder: epoch {server.epoch}: of 20 updates 20 recorded, 0 lost",
         "recorder: adds up",
     ]
 
