@@ -53,6 +53,6 @@ def tables(results: Results) -> list[str]:
 
 INTRODUCTION = """\
 A device, the relay, one NATS server and, at 1 kHz, who follows out of NATS are a process each, on
-one machine. Where it floods, the device publishes as fast as the relay stores (policy "block"). NATS writes into the
-folder of temporary files, to the disk every two minutes or (*sync_interval: always*) before it
-confirms."""
+one machine. Where it floods, the device publishes as fast as the relay stores (policy "block").
+NATS writes into the folder of temporary files, to the disk every two minutes or (*sync_interval:
+always*) before it confirms."""

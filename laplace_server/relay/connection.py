@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import ssl
 from typing import Any, NamedTuple
 
@@ -27,10 +28,11 @@ except ImportError as problem:
 
 CONNECT_S = 5.0
 ANSWER_S = 5.0  # of JetStream; a cluster that elects a leader takes seconds
-CLOSE_S = 2.0
+CLOSE_S = 0.5  # nothing is waited for; but nats-py waits where a handshake has failed
 # A broker that stands still counts as gone after two of these and one more.
 PING_S = 5.0
 
+_IN_CREDENTIALS = (b"-----BEGIN NATS USER JWT-----\n", b"-----BEGIN USER NKEY SEED-----\n")
 NOT_FOUND = {10037, 10059}  # no message, no stream
 
 
@@ -68,6 +70,34 @@ def urls_of(nats_url: Any) -> tuple[str, ...]:
                 f"with commas between, not {nats_url!r}."
             )
     return urls
+
+
+def checked_credentials(path: str | os.PathLike[str] | None) -> str | None:
+    """Return the path of a file with credentials; None: none is given.
+
+    Raises:
+        ValueError: it cannot be read, or holds no credentials.
+        ImportError: what reads it is not installed.
+    """
+    if path is None:
+        return None
+    try:
+        import nkeys  # type: ignore[import-untyped]  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f"Credentials for NATS take nkeys, which cannot be imported ({error}). "
+            f"{how_to_install('nats')}",
+            name=error.name,
+        ) from None
+    try:
+        with open(path, "rb") as file:
+            text = file.read()
+    except OSError as error:
+        raise ValueError(f"the credentials for NATS cannot be read: {error}") from None
+    # nats-py would look for these lines for ever.
+    if not all(each in text for each in _IN_CREDENTIALS):
+        raise ValueError(f"{os.fspath(path)!r} has no credentials for NATS (.creds) in it.")
+    return os.fspath(path)
 
 
 def without_secrets(nats_url: str) -> str:
@@ -153,6 +183,7 @@ async def connect(way: Way, name: str) -> NatsConnection:
         closed.set()
 
     try:
+        credentials = checked_credentials(way.credentials)  # the file may have changed
         await client.connect(
             list(way.urls),
             name=name,
@@ -163,10 +194,10 @@ async def connect(way: Way, name: str) -> NatsConnection:
             max_reconnect_attempts=1,
             reconnect_time_wait=0,
             ping_interval=PING_S,  # type: ignore[arg-type]
-            user_credentials=way.credentials,
+            user_credentials=credentials,
             tls=way.tls,
         )
-    except (nats.errors.Error, asyncio.TimeoutError, OSError) as error:
+    except (nats.errors.Error, asyncio.TimeoutError, OSError, ValueError) as error:
         await NatsConnection(client, closed).close()
         why = problems[-1] if problems else error
         raise EngineError(f"no connection to NATS ({_words(why)})") from None

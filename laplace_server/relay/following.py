@@ -13,7 +13,7 @@ from laplace_server.client.starts import Start
 from laplace_server.client.subscription_protocol import SubscriptionProtocol
 from laplace_server.client.subscription_steps import Connect
 from laplace_server.client.sync.subscription import Subscription
-from laplace_server.relay.connection import Way, urls_of, without_secrets
+from laplace_server.relay.connection import Way, checked_credentials, urls_of, without_secrets
 from laplace_server.relay.engine_connection import EngineConnection
 from laplace_server.relay.engine_reader import EngineStream
 from laplace_server.relay.subjects import DEFAULT_PREFIX, DEFAULT_SITE, subject_of
@@ -22,6 +22,7 @@ __all__ = ["EngineSubscription", "follow"]
 
 _BEGIN_S = 2.0  # as a client's time-out
 _FIND_S = 60.0  # an old number, over a long path
+_SILENT = "NATS has not said yet where to begin"
 
 
 class _EngineProtocol(SubscriptionProtocol):
@@ -35,6 +36,7 @@ class _EngineProtocol(SubscriptionProtocol):
     def asked(self, question: Connect, now: float) -> None:
         super().asked(question, now)
         question.session.due_at = now + _FIND_S
+        question.session.useless = _SILENT
 
     def _is_younger(self, age_s: float) -> bool:
         return False  # the reader sees to that
@@ -100,12 +102,11 @@ def follow(
         RequestTimeout: ``timeout_s`` was given, and it is not followed within that time.
         RemoteError: ``start`` is beyond what was relayed.
         TypeError, ValueError: an argument is none of these.
+        ImportError: what it takes is not installed.
     """
-    urls = urls_of(nats_url)
     subject = subject_of(prefix, site, device, stream)
-    keys = None if credentials is None else os.fspath(credentials)
     return EngineSubscription(
-        EngineStream(Way(urls, keys, tls), subject),
+        EngineStream(Way(urls_of(nats_url), checked_credentials(credentials), tls), subject),
         f"{without_secrets(nats_url)}/{subject}",
         name=checked_name(program_name() if name is None else name),
         start=start,

@@ -17,7 +17,7 @@ from laplace_server.client.not_copied import NotCopied
 from laplace_server.errors import ClientClosed
 from laplace_server.protocol import LOGGER_NAME
 from laplace_server.relay.broker import Broker
-from laplace_server.relay.connection import Way, urls_of, without_secrets
+from laplace_server.relay.connection import Way, checked_credentials, urls_of, without_secrets
 from laplace_server.relay.jetstream import Keeping
 from laplace_server.relay.source_relay import Settings, SourceRelay
 from laplace_server.relay.sources import RelaySource, sources_of
@@ -65,7 +65,7 @@ class NatsRelay(NotCopied):
 
     Raises:
         TypeError, ValueError: an argument is none of these.
-        ImportError: nats-py is not installed.
+        ImportError: what it takes is not installed.
     """
 
     _thread: threading.Thread | None = None  # for __del__, where the constructor raises
@@ -89,14 +89,13 @@ class NatsRelay(NotCopied):
         for each in found:
             subject_of(prefix, site, each.device or "any", each.stream)
         keeping = Keeping(_seconds(max_age_s), _bytes(max_bytes), _replicas(replicas))
-        keys = None if credentials is None else os.fspath(credentials)
         self._url = without_secrets(nats_url)
-        self._broker = Broker(Way(urls_of(nats_url), keys, tls), _NAME)
+        self._broker = Broker(Way(urls_of(nats_url), checked_credentials(credentials), tls), _NAME)
         self._keys = {each.address: security and security(each.address) for each in found}
         settings = Settings(prefix, site, keeping, bool(moved))
         self._relays = tuple(SourceRelay(each, self._broker, settings) for each in found)
         self._process = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may stop it in the middle of start
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._work: asyncio.Future[Any] | None = None

@@ -71,7 +71,7 @@ class Window:
         self._is_begun = True
         self._links.clear()
         self._bytes = self._unsent = 0
-        self._stored, self._begun = identity, last_seq
+        self._stored, self._begun = identity, max(last_seq, 0 if last is None else last.seq)
         if stored is None:
             return None
         for link in links[stored:]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from relay.conftest import MakeBroker, MakeRelay
 from support.isolated import run_script
-from support.machine import within
+from support.machine import WINDOWS, within
 from support.nats import Broker, needs_nats
 from support.nats_store import ledger_of, stored_ids, stream_config, totals
 from support.peers import PATIENCE_S, address_of
@@ -303,6 +303,7 @@ def test_a_full_disk_is_waited_for(
     assert ledger(broker) == (4000, 0)
 
 
+@pytest.mark.skipif(WINDOWS, reason="no process can be made to stand still there")
 def test_a_broker_that_stands_still(
     server: ServerLHC, broker: Broker, make_relay: MakeRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
