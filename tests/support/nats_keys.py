@@ -66,9 +66,7 @@ def operator_mode(credentials: Path) -> dict[str, Any]:
         "system_account": system.public,
         "resolver": "MEMORY",
         "resolver_preload": {
-            system.public: operator.token(
-                system, "account", limits={**limits, "mem_storage": 0, "disk_storage": 0}
-            ),
+            system.public: operator.token(system, "account", limits=limits | no_storage),
             account.public: operator.token(account, "account", limits=limits),
         },
     }
