@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from laplace_server.client.keys import client_keys
 from laplace_server.client.not_copied import NotCopied
 from laplace_server.client.program_name import program_name
-from laplace_server.client.requests import Requests, seconds_of
+from laplace_server.client.requests import Requests, checked_name, seconds_of
 from laplace_server.errors import ClientClosed
 
 if TYPE_CHECKING:
@@ -60,6 +60,27 @@ class Client(NotCopied):
 
     def _seconds(self, timeout_s: float | None) -> float:
         return self._timeout_s if timeout_s is None else seconds_of(timeout_s)
+
+    def _following(
+        self, stream: str, name: str | None, timeout_s: float | None, **options: Any
+    ) -> dict[str, Any]:
+        """Return the arguments of a subscription.
+
+        Raises:
+            ClientClosed: the client is closed.
+            TypeError, ValueError: ``name`` or ``timeout_s`` is none.
+        """
+        self._check_open()
+        return {
+            "address": self.address,
+            "name": self.name if name is None else checked_name(name),
+            "stream": stream,
+            "timeout_s": self._seconds(timeout_s),
+            "must": timeout_s is not None,
+            "check": self._check_open,
+            "keys": self._keys,
+            **options,
+        }
 
     def _check_open(self) -> None:
         if self.closed:

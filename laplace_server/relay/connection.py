@@ -32,7 +32,7 @@ CLOSE_S = 0.5  # nothing is waited for; but nats-py waits where a handshake has 
 # A broker that stands still counts as gone after two of these and one more.
 PING_S = 5.0
 
-_IN_CREDENTIALS = (b"-----BEGIN NATS USER JWT-----\n", b"-----BEGIN USER NKEY SEED-----\n")
+_IN_CREDENTIALS = (b"BEGIN NATS USER JWT", b"BEGIN USER NKEY SEED")
 NOT_FOUND = {10037, 10059}  # no message, no stream
 
 

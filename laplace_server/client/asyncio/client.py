@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from laplace_server.client import forked_clients
 from laplace_server.client.asyncio.connections import AsyncPool
@@ -29,7 +29,7 @@ from laplace_server.client.describing import description_of, is_described
 from laplace_server.client.documented import as_of_client
 from laplace_server.client.moves import Arrival
 from laplace_server.client.no_answer import ConnectionBroke, NoAnswer
-from laplace_server.client.requests import Answer, Request, checked_name
+from laplace_server.client.requests import Answer, Request
 from laplace_server.client.starts import Start
 from laplace_server.description import DeviceDescription
 from laplace_server.errors import NotPermitted, RequestTimeout
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from laplace_server.security import ClientSecurity
 
 __all__ = ["AsyncClientLHC"]
-
-Followed = TypeVar("Followed", AsyncSubscription, AsyncPackSubscription)
 
 
 class AsyncClientLHC(Client):
@@ -209,9 +207,8 @@ class AsyncClientLHC(Client):
             ClientClosed: the client is closed.
             TypeError, ValueError: ``start``, ``credit_bytes`` or ``name`` is none of these.
         """
-        return self._follow(
-            AsyncSubscription, stream, start, latest_only, credit_bytes, timeout_s, name
-        )
+        how = {"start": start, "latest_only": latest_only, "credit_bytes": credit_bytes}
+        return AsyncSubscription(**self._following(stream, name, timeout_s, **how))
 
     @as_of_client
     def subscribe_packs(
@@ -223,33 +220,8 @@ class AsyncClientLHC(Client):
         timeout_s: float | None = None,
         name: str | None = None,
     ) -> AsyncPackSubscription:
-        return self._follow(
-            AsyncPackSubscription, stream, start, False, credit_bytes, timeout_s, name
-        )
-
-    def _follow(
-        self,
-        kind: type[Followed],
-        stream: str,
-        start: Start,
-        latest_only: bool,
-        credit_bytes: int,
-        timeout_s: float | None,
-        name: str | None,
-    ) -> Followed:
-        self._check_open()
-        return kind(
-            self.address,
-            self.name if name is None else checked_name(name),
-            stream,
-            start=start,
-            latest_only=latest_only,
-            credit_bytes=credit_bytes,
-            timeout_s=self._seconds(timeout_s),
-            must=timeout_s is not None,
-            check=self._check_open,
-            keys=self._keys,
-        )
+        how = {"start": start, "latest_only": False, "credit_bytes": credit_bytes}
+        return AsyncPackSubscription(**self._following(stream, name, timeout_s, **how))
 
     # -- the end
 

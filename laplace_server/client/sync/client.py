@@ -20,14 +20,14 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from laplace_server.client import forked_clients
 from laplace_server.client.base import Client
 from laplace_server.client.describing import description_of, is_described
 from laplace_server.client.moves import Arrival
 from laplace_server.client.no_answer import ConnectionBroke, NoAnswer
-from laplace_server.client.requests import Answer, Request, checked_name, seconds_of
+from laplace_server.client.requests import Answer, Request, seconds_of
 from laplace_server.client.starts import Start
 from laplace_server.client.sync.connections import Pool
 from laplace_server.description import DeviceDescription
@@ -37,8 +37,6 @@ from laplace_server.wire import commands
 if TYPE_CHECKING:
     from laplace_server.client.sync.subscription import PackSubscription, Subscription
     from laplace_server.security import ClientSecurity
-
-Followed = TypeVar("Followed", "Subscription", "PackSubscription")
 
 __all__ = ["ClientLHC"]
 
@@ -324,7 +322,8 @@ class ClientLHC(Client):
         """
         from laplace_server.client.sync.subscription import Subscription
 
-        return self._follow(Subscription, stream, start, latest_only, credit_bytes, timeout_s, name)
+        how = {"start": start, "latest_only": latest_only, "credit_bytes": credit_bytes}
+        return Subscription(**self._following(stream, name, timeout_s, **how))
 
     def subscribe_packs(
         self,
@@ -345,31 +344,8 @@ class ClientLHC(Client):
         """
         from laplace_server.client.sync.subscription import PackSubscription
 
-        return self._follow(PackSubscription, stream, start, False, credit_bytes, timeout_s, name)
-
-    def _follow(
-        self,
-        kind: type[Followed],
-        stream: str,
-        start: Start,
-        latest_only: bool,
-        credit_bytes: int,
-        timeout_s: float | None,
-        name: str | None,
-    ) -> Followed:
-        self._check_open()
-        return kind(
-            self.address,
-            self.name if name is None else checked_name(name),
-            stream,
-            start=start,
-            latest_only=latest_only,
-            credit_bytes=credit_bytes,
-            timeout_s=self._seconds(timeout_s),
-            must=timeout_s is not None,
-            check=self._check_open,
-            keys=self._keys,
-        )
+        how = {"start": start, "latest_only": False, "credit_bytes": credit_bytes}
+        return PackSubscription(**self._following(stream, name, timeout_s, **how))
 
     # -- the end
 
