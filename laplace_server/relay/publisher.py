@@ -122,7 +122,12 @@ class Publisher:
         answer = json.loads(message.data)
         if "error" in answer:
             error = error_of(answer["error"])
-            raise Fenced(str(error), error.code) if error.code in _WRONG_LAST else error
+            if error.code not in _WRONG_LAST:
+                raise error
+            if self._window.is_first(number):
+                raise Fenced(str(error), error.code)
+            # As where its disk is full: it has not answered the one before this.
+            raise EngineError("JetStream has not stored a message, and does not say why")
         link = self._window.stored(number)
         if link is None:
             raise EngineError("JetStream has not answered one message, but a later one")

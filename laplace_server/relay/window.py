@@ -106,9 +106,13 @@ class Window:
         """Say whether a message is sent and not known to be stored."""
         return bool(self._links) and self._links[0].number <= number
 
+    def is_first(self, number: int) -> bool:
+        """Say whether all before it is known to be stored."""
+        return bool(self._links) and self._links[0].number == number
+
     def stored(self, number: int) -> Link | None:
         """Take one out that is stored; None: it is not the first, so one before it is not."""
-        if self._links[0].number != number:
+        if not self.is_first(number):
             return None
         link = self._links.popleft()
         self._stored = link.id
