@@ -49,8 +49,7 @@ class _Reading:
 
     def send(self, frames: Sequence[bytes]) -> bool:
         """Send the question, and credit after that."""
-        begun = self._reader is not None or self._ended
-        self._thread.call(self._credit if begun else self._begin, frames[-1])
+        self._thread.call(self._hear, frames[-1])
         return not self.broken
 
     def end(self) -> None:
@@ -67,20 +66,14 @@ class _Reading:
             self._thread.leave(self)
         self._ended = True
 
-    def _begin(self, question: bytes) -> None:
-        if self._ended:
-            return
-        if self._reader is not None:
-            self._credit(question)
-            return
-        self._reader = EngineReader(
-            self._stream, question, self._younger, self._tell, "laplace-server reader"
-        )
-        self._task = asyncio.ensure_future(self._run(self._reader))
-
-    def _credit(self, body: bytes) -> None:
+    def _hear(self, body: bytes) -> None:
         if self._reader is not None:
             self._reader.credit(body)
+        elif not self._ended:
+            self._reader = EngineReader(
+                self._stream, body, self._younger, self._tell, "laplace-server reader"
+            )
+            self._task = asyncio.ensure_future(self._run(self._reader))
 
     def _tell(self, message: Message) -> None:
         self.ready = True

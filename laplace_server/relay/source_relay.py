@@ -32,7 +32,7 @@ from laplace_server.wire.logs import Log
 log = Log(LOGGER_NAME)
 
 _STEP_S = 1.0  # the longest wait for one thing
-_REST_S = 0.003
+_REST_S = 0.005
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0  # after what went wrong
 _STAND_BY_S = 2.0  # a rival that stores nothing for so long has ended, or has nothing to store
 
