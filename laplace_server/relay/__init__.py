@@ -10,9 +10,9 @@
 It needs the extra ``nats`` (nats-py), and a NATS server with JetStream: docs/relay.md.
 """
 
-from laplace_server.relay.following import follow
+from laplace_server.relay.following import async_follow, follow
 from laplace_server.relay.nats_relay import NatsRelay
 from laplace_server.relay.sources import RelaySource
 from laplace_server.relay.stats import RelayStats, SourceStats
 
-__all__ = ["NatsRelay", "RelaySource", "RelayStats", "SourceStats", "follow"]
+__all__ = ["NatsRelay", "RelaySource", "RelayStats", "SourceStats", "async_follow", "follow"]

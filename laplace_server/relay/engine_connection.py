@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from laplace_server.client.asyncio.bell import Bell
 from laplace_server.client.loop_thread import LoopThread
 from laplace_server.client.stream_connection import BaseStreamConnection
 from laplace_server.client.subscription_steps import Connect, State
@@ -96,8 +97,8 @@ class _Reading:
             self._thread.leave(self)
 
 
-class EngineConnection(BaseStreamConnection):
-    """As the StreamConnection of threads, which this stands in for.
+class _EngineConnection(BaseStreamConnection):
+    """As a StreamConnection of the client, which this stands in for.
 
     Args:
         stream: what to read.
@@ -107,7 +108,6 @@ class EngineConnection(BaseStreamConnection):
         numbers: of those; each is greater than those before.
     """
 
-    follow: Callable[[float, float, State], bool] | None = None
     _connection: _Reading
 
     def __init__(
@@ -120,14 +120,36 @@ class EngineConnection(BaseStreamConnection):
     ) -> None:
         self._incoming = incoming
         self._numbers = numbers
-        self._bell: TimedQueue[None] = TimedQueue()
-        self._has_rung = self._is_ended = False
+        self._is_ended = False
         super().__init__(_Reading(stream, younger, self._put), question)
 
     def _put(self, message: Message) -> None:
         """Put a message there, in another thread than that which takes it; []: it is over."""
         if message and not self._is_ended:
             self._incoming.append((next(self._numbers), message))
+        self._ring()
+
+    def _ring(self) -> None:
+        """Wake who waits, from any thread."""
+        raise NotImplementedError
+
+    def close(self, last_word: bytes | None = None) -> None:
+        """Close it."""
+        self._is_ended = True
+        self._connection.end()
+
+
+class EngineConnection(_EngineConnection):
+    """For a subscription of a thread."""
+
+    follow: Callable[[float, float, State], bool] | None = None
+
+    def __init__(self, *arguments: Any) -> None:
+        self._bell: TimedQueue[None] = TimedQueue()
+        self._has_rung = False
+        super().__init__(*arguments)
+
+    def _ring(self) -> None:
         if not self._has_rung:
             self._has_rung = True
             self._bell.put(None)
@@ -148,7 +170,21 @@ class EngineConnection(BaseStreamConnection):
     def let_go(self) -> None:
         """Forget it in a forked child, which does not have the thread."""
 
-    def close(self, last_word: bytes | None = None) -> None:
-        """Close it."""
-        self._is_ended = True
-        self._connection.end()
+
+class AsyncEngineConnection(_EngineConnection):
+    """For a subscription of asyncio; made in its loop."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self.bell = Bell()
+        self._loop = asyncio.get_running_loop()
+        super().__init__(*arguments)
+
+    def _ring(self) -> None:
+        self.bell.ring_from_thread(self._loop)
+
+    def collect(self) -> bool:
+        """Say whether there is a message."""
+        return bool(self._incoming)
+
+    def watch(self) -> None:
+        """Have the bell ring for news, as it does anyway."""

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import ssl
 from typing import Any
 
+from laplace_server.client.asyncio.subscription import AsyncSubscription
 from laplace_server.client.names import Place
 from laplace_server.client.program_name import program_name
 from laplace_server.client.requests import checked_name, seconds_of
 from laplace_server.client.starts import Start
+from laplace_server.client.subscription import BaseSubscription
 from laplace_server.client.subscription_protocol import SubscriptionProtocol
 from laplace_server.client.subscription_steps import Connect
 from laplace_server.client.sync.subscription import Subscription
 from laplace_server.relay.connection import Way, checked_credentials, urls_of, without_secrets
-from laplace_server.relay.engine_connection import EngineConnection
+from laplace_server.relay.engine_connection import AsyncEngineConnection, EngineConnection
 from laplace_server.relay.engine_reader import EngineStream
 from laplace_server.relay.subjects import DEFAULT_PREFIX, DEFAULT_SITE, subject_of
 
-__all__ = ["EngineSubscription", "follow"]
+__all__ = ["async_follow", "follow"]
 
 _BEGIN_S = 2.0  # as a client's time-out
 _FIND_S = 60.0  # an old number, over a long path
@@ -42,8 +45,12 @@ class _EngineProtocol(SubscriptionProtocol):
         return False  # the reader sees to that
 
 
-class EngineSubscription(Subscription):
-    """A ``Subscription`` that comes out of NATS; made by ``follow``."""
+class _FromEngine(BaseSubscription):
+    """What subscriptions out of NATS have in common."""
+
+    _kind: type[EngineConnection] | type[AsyncEngineConnection]
+    _connection: Any
+    _numbers: itertools.count[int]
 
     def __init__(self, engine_stream: EngineStream, address: str, **options: Any) -> None:
         self._engine_stream = engine_stream
@@ -60,9 +67,21 @@ class EngineSubscription(Subscription):
             self._connection = None
         if question is not None:
             followed = self._protocol
-            self._connection = EngineConnection(  # type: ignore[assignment]
+            self._connection = self._kind(
                 self._engine_stream, question, followed.missing, followed.incoming, self._numbers
             )
+
+
+class EngineSubscription(_FromEngine, Subscription):
+    """A ``Subscription`` that comes out of NATS; made by ``follow``."""
+
+    _kind = EngineConnection
+
+
+class AsyncEngineSubscription(_FromEngine, AsyncSubscription):
+    """An ``AsyncSubscription`` that comes out of NATS; made by ``async_follow``."""
+
+    _kind = AsyncEngineConnection
 
 
 def follow(
@@ -104,14 +123,54 @@ def follow(
         TypeError, ValueError: an argument is none of these.
         ImportError: what it takes is not installed.
     """
-    subject = subject_of(prefix, site, device, stream)
     return EngineSubscription(
-        EngineStream(Way(urls_of(nats_url), checked_credentials(credentials), tls), subject),
-        f"{without_secrets(nats_url)}/{subject}",
-        name=checked_name(program_name() if name is None else name),
+        **_arguments(nats_url, device, stream, site, prefix, timeout_s, name, credentials, tls),
         start=start,
-        latest_only=False,
         credit_bytes=credit_bytes,
-        timeout_s=_BEGIN_S if timeout_s is None else seconds_of(timeout_s),
-        must=timeout_s is not None,
     )
+
+
+def async_follow(
+    nats_url: str,
+    device: str,
+    stream: str,
+    *,
+    start: Start = "latest",
+    site: str = DEFAULT_SITE,
+    prefix: str = DEFAULT_PREFIX,
+    credit_bytes: int = 16 << 20,
+    timeout_s: float | None = None,
+    name: str | None = None,
+    credentials: str | os.PathLike[str] | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> AsyncSubscription:
+    """As ``follow``, for asyncio: ``async with async_follow(...) as updates:``, or await it."""
+    return AsyncEngineSubscription(
+        **_arguments(nats_url, device, stream, site, prefix, timeout_s, name, credentials, tls),
+        start=start,
+        credit_bytes=credit_bytes,
+    )
+
+
+def _arguments(
+    nats_url: str,
+    device: str,
+    stream: str,
+    site: str,
+    prefix: str,
+    timeout_s: float | None,
+    name: str | None,
+    credentials: str | os.PathLike[str] | None,
+    tls: ssl.SSLContext | None,
+) -> dict[str, Any]:
+    """Return those of a subscription."""
+    subject = subject_of(prefix, site, device, stream)
+    way = Way(urls_of(nats_url), checked_credentials(credentials), tls)
+    return {
+        "engine_stream": EngineStream(way, subject),
+        "address": f"{without_secrets(nats_url)}/{subject}",
+        "name": checked_name(program_name() if name is None else name),
+        "latest_only": False,
+        "timeout_s": _BEGIN_S if timeout_s is None else seconds_of(timeout_s),
+        "must": timeout_s is not None,
+    }
