@@ -50,9 +50,10 @@ def _source(given: Any) -> RelaySource:
         raise TypeError(f"a source must be (address, stream) or 'ADDRESS/STREAM', not {given!r}.")
     source = RelaySource(*given)
     Requests(source.address, "relay")  # it checks the address
-    for what in source[1:]:
-        if not isinstance(what, str) and (what is not None or what is source.stream):
-            raise TypeError(f"the stream and the device of a source are str, not {what!r}.")
+    texts = (source.stream,) if source.device is None else source[1:]
+    for text in texts:
+        if not isinstance(text, str):
+            raise TypeError(f"the stream and the device of a source are str, not {text!r}.")
     if not source.stream or source.device == "":
         raise ValueError(f"the stream and the device of a source must not be empty: {given!r}.")
     return source
