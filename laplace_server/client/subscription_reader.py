@@ -240,7 +240,7 @@ class SubscriptionReader:
                 following = 1
             self._commit(self._begun(epoch, following))
         else:
-            present = self._of_life(epoch)
+            present = self._granted_life(epoch)
             if present is None:
                 self._ask_later("it is the server that has ended", now)
                 return
@@ -316,6 +316,10 @@ class SubscriptionReader:
             return ledger.begin(epoch, following)
         assert isinstance(begin.start, int)
         return ledger.begin(begin.epoch, begin.start).begin(epoch, 1)
+
+    def _granted_life(self, epoch: int) -> Ledger | None:
+        """Return the ledger to go on with when this life is granted; None: not with this one."""
+        return self._of_life(epoch)
 
     def _of_life(self, epoch: int) -> Ledger | None:
         """Return the ledger of the life that something belongs to; None: of one that is over."""

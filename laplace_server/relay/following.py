@@ -8,6 +8,7 @@ import ssl
 from typing import Any
 
 from laplace_server.client.asyncio.subscription import AsyncSubscription
+from laplace_server.client.ledger import Ledger
 from laplace_server.client.names import Place
 from laplace_server.client.program_name import program_name
 from laplace_server.client.requests import checked_name, seconds_of
@@ -40,6 +41,10 @@ class _EngineProtocol(SubscriptionProtocol):
         super().asked(question, now)
         question.session.due_at = now + _FIND_S
         question.session.useless = _SILENT
+
+    def _granted_life(self, epoch: int) -> Ledger | None:
+        # A life that is over can still be read, and those behind it: what has come is left out.
+        return self._of_life(epoch) or self._ledger
 
     def _is_younger(self, age_s: float) -> bool:
         return False  # the reader sees to that

@@ -55,7 +55,8 @@ async def find(jetstream: JetStream, start: str | int, epoch: int | None) -> Beg
     while end is not None:
         begin = await _begin_of(jetstream, end, ends)
         if epoch in (None, end.id.epoch):
-            return await _number(jetstream, start, begin, end)
+            is_over = end is not last or end.id.is_over
+            return await _number(jetstream, start, begin, end, is_over)
         end = None
         if begin.seq > first.seq:
             end = await _before(jetstream, begin)
@@ -87,13 +88,15 @@ async def _newest(jetstream: JetStream, last: Stored) -> Beginning:
     return _behind(last)
 
 
-async def _number(jetstream: JetStream, number: int, begin: Stored, end: Stored) -> Beginning:
+async def _number(
+    jetstream: JetStream, number: int, begin: Stored, end: Stored, is_over: bool
+) -> Beginning:
     """Return where an update is, in an epoch's messages from ``begin`` to ``end``."""
     last = end.id.last
-    if number > last + 1:
+    if number > last + 1 and not is_over:
         raise ValueError(f"the last update there is number {last} of epoch {end.id.epoch}")
     if number > last:
-        return _behind(end)
+        return _behind(end)._replace(next=number)
     found = await _halve(jetstream, begin.seq, end, lambda each: each.id.last >= number)
     return Beginning(found.seq, end.id.epoch, number, last)
 

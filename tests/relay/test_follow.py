@@ -218,6 +218,34 @@ def test_a_broker_that_is_killed(server: ServerLHC, broker: Broker, relay: NatsR
         assert updates.lost == 0
 
 
+def test_a_broker_that_is_killed_behind_an_end(
+    make_server: MakeServer, broker: Broker, make_relay: MakeRelay
+) -> None:
+    server = make_server(name="camera")
+    publish(server, 1, 5)
+    make_relay(broker.url, [(address_of(server), "s")])
+    with follow(broker.url, "camera", "s", start="oldest") as updates:
+        assert adds_up(taken(updates, 5), 1, 5)
+        server.stop()
+        wait_until(lambda: _reads_nothing(updates) and updates.server_ended, "the end is told")
+        broker.kill()
+        broker.start()
+        again = make_server(name="camera", address=address_of(server))
+        publish(again, 1, 7)
+        found = taken(updates, 7)
+        assert adds_up(found, 1, 7)
+        assert {each.epoch for each in found} == {again.epoch}
+        assert [(each.epoch, each.complete) for each in updates.ended] == [(server.epoch, True)]
+
+
+def test_a_position_beyond_a_life_that_is_over(
+    broker: Broker, lives: list[tuple[int, int, int]]
+) -> None:
+    """As of who was told more by the server than the relay."""
+    with follow(broker.url, "camera", "s", start=(lives[0][0], 500)) as updates:
+        assert updates.next(PATIENCE_S).following == (lives[1][0], 1)
+
+
 def test_a_slow_reader_holds_little(
     server: ServerLHC, broker: Broker, make_relay: MakeRelay
 ) -> None:
