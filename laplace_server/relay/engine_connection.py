@@ -75,6 +75,8 @@ class _Reading:
                 self._stream, body, self._younger, self._tell, "laplace-server reader"
             )
             self._task = asyncio.ensure_future(self._run(self._reader))
+            # Where it is cancelled at once, nothing of ``_run`` is ever run.
+            self._task.add_done_callback(self._over)
 
     def _tell(self, message: Message) -> None:
         self.ready = True
@@ -86,15 +88,14 @@ class _Reading:
             self.trouble = "it was refused"
         except EngineError as error:
             self.trouble = str(error)
-        except asyncio.CancelledError:
-            self.trouble = "it is closed"
         except Exception as error:
             log.exception("A stream in NATS is read anew.")
             self.trouble = repr(error)
-        finally:
-            self.broken = True
-            self._deliver([])
-            self._thread.leave(self)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self.broken = True
+        self._deliver([])
+        self._thread.leave(self)
 
 
 class _EngineConnection(BaseStreamConnection):

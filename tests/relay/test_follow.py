@@ -291,6 +291,12 @@ def test_it_is_closed_from_another_thread(broker: Broker, relay: NatsRelay) -> N
         assert list(updates) == []
 
 
+def test_one_that_is_closed_at_once_leaves_nothing_behind() -> None:
+    for _ in range(50):
+        with pytest.raises(RequestTimeout):
+            follow("nats://127.0.0.1:9", "camera", "s", timeout_s=1e-6)
+
+
 @pytest.mark.parametrize(
     ("changed", "error", "match"),
     [
