@@ -40,7 +40,7 @@ class _EngineProtocol(SubscriptionProtocol):
     def asked(self, question: Connect, now: float) -> None:
         super().asked(question, now)
         question.session.due_at = now + _FIND_S
-        question.session.useless = _SILENT
+        question.session.useless = self._trouble or _SILENT  # until this attempt has failed, too
 
     def _granted_life(self, epoch: int) -> Ledger | None:
         # A life that is over can still be read, and those behind it: what has come is left out.
