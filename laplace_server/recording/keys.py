@@ -1,0 +1,167 @@
+"""One key of a stream: the columns of the forms that its values have, and which row has which."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import h5py
+import numpy as np
+
+from laplace_server.description import KeyDescription
+from laplace_server.recording.columns import Column, RaggedColumn, make_column
+from laplace_server.recording.values import (
+    FLOAT,
+    INT,
+    LIST,
+    UNSIGNED,
+    Form,
+    Path,
+    form_of,
+    is_exact_float,
+    ragged,
+)
+
+_MOST_SHAPES = 4  # of a type; further ones share a column
+_WHICH_ROWS = 4096
+
+
+class KeyWriter:
+    """Writes what comes under one path.
+
+    Args:
+        group: of the stream.
+        name_for: makes a name of a dataset that nothing in the group has yet.
+        before: rows that the stream has without this key.
+        described: what the server says of it.
+        compressed: how large arrays are.
+    """
+
+    def __init__(
+        self,
+        group: h5py.Group,
+        path: Path,
+        name_for: Callable[[str], str],
+        before: int,
+        described: KeyDescription | None,
+        compressed: Mapping[str, Any],
+    ) -> None:
+        self._group = group
+        self._path = path
+        self._name_for = name_for
+        self._described = described
+        self._compressed = compressed
+        self._columns: dict[Form, tuple[int, Column | RaggedColumn]] = {}
+        self._shapes: Counter[Form] = Counter()
+        self._rows = before
+        self._which: h5py.Dataset | None = None
+        if before:
+            self._begin_which(0)
+
+    @property
+    def columns(self) -> list[tuple[Form, h5py.Dataset]]:
+        """What it has, oldest first."""
+        return [(form, column.dataset) for form, (_, column) in self._columns.items()]
+
+    def write(self, rows: Sequence[int], values: Sequence[Any], end: int) -> None:
+        """Write values of rows, which grow; the stream has ``end`` rows then."""
+        which = np.zeros(end - self._rows, "<u2")
+        for form, (some_rows, some_values) in self._by_form(rows, values).items():
+            number, column = self._column(form)
+            column.write(some_rows, some_values)
+            which[np.asarray(some_rows) - self._rows] = number
+        self._tell_which(which, end)
+
+    def skip(self, end: int) -> None:
+        """The stream has ``end`` rows now, none of the new ones with this key."""
+        self._tell_which(np.zeros(end - self._rows, "<u2"), end)
+
+    # ---- forms
+
+    def _by_form(
+        self, rows: Sequence[int], values: Sequence[Any]
+    ) -> dict[Form, tuple[Sequence[int], Sequence[Any]]]:
+        kinds = set(map(type, values))
+        if kinds == {float}:
+            return {FLOAT: (rows, values)}
+        found: dict[Form, tuple[list[int], list[Any]]] = {}
+        for row, value in zip(rows, values, strict=True):
+            form = self._suited(form_of(value), value)
+            some_rows, some_values = found.setdefault(form, ([], []))
+            some_rows.append(row)
+            some_values.append(value)
+        return dict(found)
+
+    def _suited(self, form: Form, value: Any) -> Form:
+        """Return the form of a column that there is, if there is one that does."""
+        if form in self._columns:
+            if form.dtype != INT.dtype:
+                return form
+        elif form.shape and -1 not in form.shape:
+            alike = ragged(form)
+            if self._shapes[alike] >= _MOST_SHAPES:
+                form = alike
+        if form in (INT, UNSIGNED) or (form.kind == LIST and form.dtype == INT.dtype):
+            floats = form._replace(dtype=FLOAT.dtype)
+            if (floats in self._columns or self._is_described_as(floats)) and is_exact_float(value):
+                return floats
+        return form
+
+    def _is_described_as(self, form: Form) -> bool:
+        return self._described is not None and self._described.dtype == np.dtype(form.dtype).name
+
+    def _column(self, form: Form) -> tuple[int, Column | RaggedColumn]:
+        found = self._columns.get(form)
+        if found is None:
+            number = len(self._columns) + 1
+            name = self._name_for(".".join(map(str, self._path)))
+            column = make_column(self._group, name, form, self._compressed)
+            attributes = column.dataset.attrs
+            attributes["path"] = json.dumps(self._path)
+            attributes["form"] = form.kind
+            attributes["number"] = number
+            describe(column.dataset, self._described)
+            self._shapes[ragged(form)] += 1
+            found = self._columns[form] = number, column
+        return found
+
+    # ---- which row has which
+
+    def _tell_which(self, which: Any, end: int) -> None:
+        if self._which is None:
+            if np.all(which == 1):
+                self._rows = end
+                return
+            self._begin_which(1)
+        assert self._which is not None
+        self._which.resize(end, 0)
+        self._which[self._rows :] = which
+        self._rows = end
+
+    def _begin_which(self, so_far: int) -> None:
+        name = self._name_for(".".join(map(str, self._path)) + ".which")
+        self._which = self._group.create_dataset(
+            name,
+            (self._rows,),
+            "<u2",
+            maxshape=(None,),
+            chunks=(_WHICH_ROWS,),
+            fillvalue=so_far,
+        )
+        self._which.attrs["which"] = json.dumps(self._path)
+
+
+def describe(dataset: h5py.Dataset, described: KeyDescription | None) -> None:
+    """Write what a server says of a key as attributes, under NeXus's names where it has some."""
+    if described is None:
+        return
+    attributes = dataset.attrs
+    if described.unit is not None:
+        attributes["units"] = described.unit
+    if described.text:
+        attributes["long_name"] = described.text
+    if described.limits is not None:
+        attributes["limits"] = np.array(described.limits, "<f8")
+    attributes["writable"] = described.writable

@@ -1,0 +1,111 @@
+"""What a file has of a stream, and what is missing: numbers in the order they were published."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+
+from laplace_server.client.ledger import EndedEpoch
+from laplace_server.client.updates import Update
+
+RECEIVED, LOST, ENDED, BROKEN_OFF = range(1, 5)
+KINDS = {"received": RECEIVED, "lost": LOST, "ended": ENDED, "broken off": BROKEN_OFF}
+_NAMES = {number: name for name, number in KINDS.items()}
+
+DTYPE = np.dtype(
+    [
+        ("epoch", "<u8"),
+        ("first", "<u8"),
+        ("last", "<u8"),
+        ("kind", h5py.enum_dtype(KINDS, "u1")),
+        ("time", "<f8"),
+    ]
+)
+_CHUNK_ROWS = 256
+
+
+class LedgerRow(NamedTuple):
+    """Some numbers of one epoch, from ``first`` to ``last``."""
+
+    epoch: int
+    first: int
+    last: int
+    kind: str
+    """"received"; "lost", so not in the file; "ended", the server said that ``last`` is its last;
+    "broken off", the epoch is over without a word, and what came behind ``last`` is not known."""
+    time: float
+    """When this was written down first, seconds since 1970."""
+
+
+class LedgerWriter:
+    """Keeps a ledger's dataset."""
+
+    def __init__(self, group: h5py.Group, name: str) -> None:
+        self._dataset = group.create_dataset(
+            name, (0,), DTYPE, maxshape=(None,), chunks=(_CHUNK_ROWS,)
+        )
+        self._rows: list[list[Any]] = []  # from _first on: the last one written may still grow
+        self._first = 0
+        self.lost = 0
+
+    def take(self, updates: Sequence[Update]) -> None:
+        """Count updates in, with what was lost before them."""
+        now = time.time()
+        for update in updates:
+            epoch, seq, lost = update.epoch, update.seq, update.lost_before
+            last = self._rows[-1] if self._rows else None
+            if lost:
+                self._lose(epoch, seq - lost, seq - 1, now)
+            elif last and last[3] == RECEIVED and last[0] == epoch and last[2] == seq - 1:
+                last[2] = seq
+                continue
+            self._rows.append([epoch, seq, seq, RECEIVED, now])
+
+    def end(self, ended: EndedEpoch) -> None:
+        """Note that a life of the server is over, and what it had published last."""
+        now = time.time()
+        last = next((row[2] for row in reversed(self._rows) if row[0] == ended.epoch), None)
+        had = ended.last - ended.lost if last is None else last
+        if had < ended.last:
+            self._lose(ended.epoch, had + 1, ended.last, now)
+        kind = ENDED if ended.complete else BROKEN_OFF
+        self._rows.append([ended.epoch, ended.last, ended.last, kind, now])
+
+    def _lose(self, epoch: int, first: int, last: int, now: float) -> None:
+        self._rows.append([epoch, first, last, LOST, now])
+        self.lost += last - first + 1
+
+    def write(self) -> None:
+        """Write what is new; the last row is kept, since it may grow."""
+        if not self._rows:
+            return
+        end = self._first + len(self._rows)
+        if end > len(self._dataset):
+            self._dataset.resize(end, 0)
+        self._dataset[self._first :] = np.array([tuple(row) for row in self._rows], DTYPE)
+        self._first, self._rows = end - 1, self._rows[-1:]
+
+
+def ledger_of(rows: Any) -> list[LedgerRow]:
+    """Return rows as they are in a file."""
+    return [
+        LedgerRow(int(epoch), int(first), int(last), _NAMES[int(kind)], float(noted))
+        for epoch, first, last, kind, noted in rows.tolist()
+    ]
+
+
+def continued(ledger: list[LedgerRow], more: list[LedgerRow]) -> list[LedgerRow]:
+    """Return both, what was received without a break as one row."""
+    if ledger and more:
+        before, after = ledger[-1], more[0]
+        if (
+            before.kind == after.kind == "received"
+            and before.epoch == after.epoch
+            and before.last + 1 == after.first
+        ):
+            return [*ledger[:-1], before._replace(last=after.last), *more[1:]]
+    return [*ledger, *more]

@@ -1,0 +1,137 @@
+"""One stream's group in a file: a dataset for each key, with numbers, times and a ledger."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import h5py
+import numpy as np
+
+from laplace_server.client.ledger import EndedEpoch
+from laplace_server.client.updates import Update
+from laplace_server.description import KeyDescription
+from laplace_server.recording.keys import KeyWriter
+from laplace_server.recording.ledger import LedgerWriter
+from laplace_server.recording.values import ARRAY, LIST, NUMBER, Path, leaves_of
+
+_ROWS_TOGETHER = 4096
+_OWN = {"seq": "<u8", "epoch": "<u8", "timestamp": "<f8"}
+_PLOTTED = (NUMBER, ARRAY, LIST)
+
+
+class StreamWriter:
+    """Collects updates, and writes them by columns.
+
+    Args:
+        group: empty, of this stream.
+        described: what the server says of its keys.
+        compressed: how large arrays are.
+    """
+
+    def __init__(
+        self,
+        group: h5py.Group,
+        stream: str,
+        described: Mapping[str, KeyDescription],
+        compressed: Mapping[str, Any],
+    ) -> None:
+        group.attrs["NX_class"] = "NXdata"
+        group.attrs["stream"] = stream
+        self._group = group
+        self._described = described
+        self._compressed = compressed
+        self._own = {
+            name: group.create_dataset(
+                name, (0,), dtype, maxshape=(None,), chunks=(_ROWS_TOGETHER,)
+            )
+            for name, dtype in _OWN.items()
+        }
+        self._own["timestamp"].attrs["units"] = "s"
+        self._own["timestamp"].attrs["long_name"] = "seconds since 1970-01-01 00:00 UTC"
+        self.ledger = LedgerWriter(group, "ledger")
+        self._keys: dict[Path, KeyWriter] = {}
+        self._waiting: list[Update] = []
+        self._signal: str | None = None
+        self.rows = 0
+
+    def take(self, updates: list[Update]) -> None:
+        """Keep updates until the next ``write``."""
+        self._waiting += updates
+
+    def end(self, ended: EndedEpoch) -> None:
+        """Note that a life of the server is over; what came of it was taken before."""
+        self.write()
+        self.ledger.end(ended)
+
+    def write(self) -> None:
+        """Write what was taken."""
+        updates, self._waiting = self._waiting, []
+        if not updates:
+            return
+        begin, end = self.rows, self.rows + len(updates)
+        found: dict[Path, tuple[list[int], list[Any]]] = {}
+        for row, update in enumerate(updates, begin):
+            for path, value in leaves_of(update.data):
+                rows_values = found.get(path)
+                if rows_values is None:
+                    rows_values = found[path] = [], []
+                rows_values[0].append(row)
+                rows_values[1].append(value)
+        for path, (rows, values) in found.items():
+            self._key(path).write(rows, values, end)
+        for path, key in self._keys.items():
+            if path not in found:
+                key.skip(end)
+        for name, values in (
+            ("timestamp", [update.timestamp for update in updates]),
+            ("epoch", [update.epoch for update in updates]),
+            ("seq", [update.seq for update in updates]),
+        ):
+            dataset = self._own[name]
+            dataset.resize(end, 0)
+            dataset[begin:] = np.array(values, dataset.dtype)
+        self.ledger.take(updates)
+        self.rows = end
+        self._choose_signal()
+
+    def finish(self) -> None:
+        """Write all there is."""
+        self.write()
+        self.ledger.write()
+
+    def _key(self, path: Path) -> KeyWriter:
+        key = self._keys.get(path)
+        if key is None:
+            key = self._keys[path] = KeyWriter(
+                self._group,
+                path,
+                lambda wanted: free_name(self._group, wanted),
+                self.rows,
+                self._described.get(str(path[0])),
+                self._compressed,
+            )
+        return key
+
+    def _choose_signal(self) -> None:
+        """Name what a viewer of NeXus files plots: the first array, or else the first number."""
+        if self._signal is not None:
+            return
+        columns = [each for key in self._keys.values() for each in key.columns]
+        plotted = [each for each in columns if each[0].kind in _PLOTTED]
+        plotted.sort(key=lambda each: -len(each[0].shape))
+        if not plotted:
+            return
+        form, dataset = plotted[0]
+        self._signal = dataset.name.rpartition("/")[2]
+        self._group.attrs["signal"] = self._signal
+        self._group.attrs["axes"] = ["timestamp", *["."] * len(form.shape)]
+
+
+def free_name(group: h5py.Group, wanted: str) -> str:
+    """Return a name that nothing in a group has: what was wanted, if that can be."""
+    name = "".join("_" if char in "/\0" else char for char in wanted)
+    name = name.encode(errors="backslashreplace").decode().strip(".") or "_"
+    numbered = (f"{name}#{number}" for number in itertools.count(2))
+    return next(each for each in itertools.chain([name], numbered) if each not in group)
