@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from laplace_server.cli import call, check, demo, keys, moves, requests, serve, stream
+from laplace_server.cli import call, check, demo, keys, moves, record, requests, serve, stream
 
 app = typer.Typer(
     add_completion=False,
@@ -41,5 +41,6 @@ requests.add_commands(app)
 moves.add_commands(app)
 app.command("call")(call.call)
 app.command("stream")(stream.stream)
+app.command("record")(record.record)
 app.command("check", cls=check.CheckCommand)(check.check)
 app.add_typer(keys.app, name="keys")

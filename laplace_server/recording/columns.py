@@ -65,7 +65,7 @@ class Column:
 
 
 class RaggedColumn:
-    """Arrays or lists of any lengths: their elements one after the other, and a table of lengths."""
+    """Arrays or lists of any lengths: all their elements, and a table of lengths."""
 
     def __init__(
         self, group: h5py.Group, name: str, form: Form, compressed: Mapping[str, Any]
@@ -111,5 +111,6 @@ def make_column(
 def stored_dtype(form: Form) -> np.dtype[Any]:
     """Return the type of a form's elements in a file."""
     if form.kind in (TEXT, JSON):
-        return h5py.string_dtype()
+        text: np.dtype[Any] = h5py.string_dtype()
+        return text
     return np.dtype(form.dtype)

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from laplace_server.wire.extras import how_to_install
 
 Compression: TypeAlias = Literal["lz4", "gzip", "none"]
-"""bitshuffle with lz4, which takes hdf5plugin to read, too; gzip, which any HDF5 has; or nothing."""
+"""Bitshuffle with lz4, which takes hdf5plugin to read, too; gzip; or nothing."""
 
 
 def dataset_options(compression: Compression) -> Mapping[str, Any]:

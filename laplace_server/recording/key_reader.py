@@ -44,6 +44,7 @@ class _Stored(NamedTuple):
         return _AS_VALUES[self.form](block)
 
     def _read_ragged(self, rows: Any) -> list[Any]:
+        assert self.lengths is not None
         lengths = self.lengths[: int(rows[-1]) + 1]
         sizes = np.prod(lengths, axis=1, dtype="i8")
         ends = np.cumsum(sizes)

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
-from laplace_server.client.ledger import EndedEpoch
 from laplace_server.client.updates import Update
 
 RECEIVED, LOST, ENDED, BROKEN_OFF = range(1, 5)
@@ -41,6 +40,18 @@ class LedgerRow(NamedTuple):
     """When this was written down first, seconds since 1970."""
 
 
+class Ended(NamedTuple):
+    """A life of a server that is over."""
+
+    epoch: int
+    had: int
+    """Number of the last update that was taken, or that was not wanted any more."""
+    last: int
+    """Number of the last update that the server told of."""
+    complete: bool
+    """Whether the server said that it is the last."""
+
+
 class LedgerWriter:
     """Keeps a ledger's dataset."""
 
@@ -50,7 +61,6 @@ class LedgerWriter:
         )
         self._rows: list[list[Any]] = []  # from _first on: the last one written may still grow
         self._first = 0
-        self.lost = 0
 
     def take(self, updates: Sequence[Update]) -> None:
         """Count updates in, with what was lost before them."""
@@ -65,19 +75,16 @@ class LedgerWriter:
                 continue
             self._rows.append([epoch, seq, seq, RECEIVED, now])
 
-    def end(self, ended: EndedEpoch) -> None:
+    def end(self, ended: Ended) -> None:
         """Note that a life of the server is over, and what it had published last."""
         now = time.time()
-        last = next((row[2] for row in reversed(self._rows) if row[0] == ended.epoch), None)
-        had = ended.last - ended.lost if last is None else last
-        if had < ended.last:
-            self._lose(ended.epoch, had + 1, ended.last, now)
+        if ended.had < ended.last:
+            self._lose(ended.epoch, ended.had + 1, ended.last, now)
         kind = ENDED if ended.complete else BROKEN_OFF
         self._rows.append([ended.epoch, ended.last, ended.last, kind, now])
 
     def _lose(self, epoch: int, first: int, last: int, now: float) -> None:
         self._rows.append([epoch, first, last, LOST, now])
-        self.lost += last - first + 1
 
     def write(self) -> None:
         """Write what is new; the last row is kept, since it may grow."""

@@ -1,10 +1,9 @@
 """A file whose bytes reach the disk in an order that leaves it readable at any moment.
 
-HDF5 writes its tables of contents where they lie, parents before what they point to. A process
-that is killed between two such writes leaves a file that cannot be opened. So small writes are kept
-here until ``commit``, which first writes what nothing refers to yet, then the tables from the
-leaves' parents down, and the head of the file last. Large new blocks, such as compressed images, go
-to the disk at once: nothing refers to them before the next commit.
+HDF5 writes its tables in the order in which they lie, so that some refer to what is not there yet.
+A process that is killed between two such writes leaves a file that cannot be opened. So small
+writes are kept here until ``commit``, which first writes what nothing refers to yet, and then what
+refers to it. Large new blocks, such as compressed images, go to the disk at once.
 
 What cannot be written raises nothing through HDF5, whose own tables would be of no use after it: it
 is kept as ``failure``, nothing more is written, and the file stays as the last commit left it.
@@ -13,16 +12,24 @@ is kept as ``failure``, nothing more is written, and the file stays as the last 
 from __future__ import annotations
 
 import bisect
+import contextlib
+import errno
 import os
 from pathlib import Path
 
 _DIRECT_BYTES = 16 << 10
 _SUPERBLOCK = 0
 _TREE, _LEVEL_AT = b"TREE", 5  # of a B-tree's node: how many levels are below it
+_LOCAL_HEAP, _BLOCK_AT = b"HEAP", slice(24, 32)  # of its head: where the texts are
+_FREE = slice(16, 24)  # of its head, too: which part of the texts' block is free
+_NO_FREE = (1).to_bytes(8, "little")
+_HEAPS = (b"GCOL", _LOCAL_HEAP)
 
 
 class OrderedFile:
     """What ``h5py.File`` takes in the place of a path; one thread uses it.
+
+    It has its name from the first commit on, so that nobody finds an empty file.
 
     Raises:
         OSError: the file cannot be made, or is there already.
@@ -30,7 +37,12 @@ class OrderedFile:
 
     def __init__(self, path: Path) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        self._descriptor = os.open(path, flags, 0o666)
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        # Windows renames no file that is open.
+        hidden = path.with_name(f".{path.name}.{os.getpid()}")
+        self._written_at = hidden if os.name == "posix" else path
+        self._descriptor = os.open(self._written_at, flags, 0o666)
         self.path = path
         self.failure: OSError | None = None
         """Why nothing is written any more."""
@@ -38,6 +50,7 @@ class OrderedFile:
         self._pieces: dict[int, bytes] = {}  # written since the last commit, by address
         self._addresses: list[int] = []  # of those, sorted
         self._known: set[int] = set()  # where commits have written before
+        self._heap_blocks: set[int] = set()
         self._end = 0  # of the file as HDF5 sees it
         self._committed_end = 0
 
@@ -90,7 +103,8 @@ class OrderedFile:
         address, size = self._at, len(view)
         self._at += size
         self._end = max(self._end, self._at)
-        if address >= self._committed_end and size >= _DIRECT_BYTES:
+        is_new = address >= self._committed_end and not self._overlapping(address, self._at)
+        if is_new and size >= _DIRECT_BYTES:
             self._put(address, view)
         else:
             self._keep(address, bytes(view))
@@ -109,38 +123,56 @@ class OrderedFile:
     def commit(self) -> None:
         """Write what has been kept, so that the file is whole before, after and meanwhile."""
         pieces, known = self._pieces, self._known
+        for address, piece in pieces.items():
+            if piece.startswith(_LOCAL_HEAP):
+                self._heap_blocks.add(int.from_bytes(piece[_BLOCK_AT], "little"))
+                pieces[address] = piece[: _FREE.start] + _NO_FREE + piece[_FREE.stop :]
         new = [address for address in self._addresses if address not in known]
         old = [address for address in self._addresses if address in known]
-        for address in new:
-            if address != _SUPERBLOCK:
-                self._put(address, pieces[address])
+        for address in reversed(new):  # the head last, where it is new
+            self._put(address, pieces[address])
         if self.failure is None and self._end > self._committed_end:
             self._resize()  # before the head tells of it
         for address in sorted(old, key=self._rank):
-            if address != _SUPERBLOCK:
-                self._put(address, pieces[address])
-        if _SUPERBLOCK in pieces:
-            self._put(_SUPERBLOCK, pieces[_SUPERBLOCK])
+            self._put(address, pieces[address])
         if self.failure is None and self._end < self._committed_end:
             self._resize()
         known.update(new)
-        self._committed_end = self._end
+        if self.failure is None:
+            self._committed_end = self._end
         self._pieces, self._addresses = {}, []
+        if self._written_at != self.path and self.failure is None:
+            self._rename()
 
     def abandon(self, why: OSError) -> None:
         """Write nothing more; the file stays as the last commit left it."""
         self.failure = self.failure or why
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file; one without a commit is removed."""
         if self._descriptor >= 0:
+            if not self._committed_end:
+                with contextlib.suppress(OSError):
+                    self._written_at.unlink()
             descriptor, self._descriptor = self._descriptor, -1
             self.failure = self.failure or OSError("the file is closed")
             os.close(descriptor)
 
     def _rank(self, address: int) -> int:
-        """Parents first: what both they and a split child tell of is there twice, never missing."""
+        """What is referred to first.
+
+        The head: nothing may lie beyond the end that it tells. Heaps: texts are only added to them,
+        and of what is free in one of names nobody is told, since that would change with them.
+        Nodes of trees, parents first: what a child hands to a new one is there twice then, and
+        never missing. Sizes of datasets and other tables.
+        """
+        if address == _SUPERBLOCK:
+            return -1000
         piece = self._pieces[address]
+        if address in self._heap_blocks:
+            return -501
+        if piece.startswith(_HEAPS):
+            return -500
         return -piece[_LEVEL_AT] if piece.startswith(_TREE) else 1
 
     def _keep(self, address: int, piece: bytes) -> None:
@@ -181,6 +213,14 @@ class OrderedFile:
             _write(self._descriptor, address, memoryview(data))
         except OSError as error:
             self.failure = error
+
+    def _rename(self) -> None:
+        try:
+            os.rename(self._written_at, self.path)
+        except OSError as error:
+            self.failure = error
+        else:
+            self._written_at = self.path
 
     def _resize(self) -> None:
         try:

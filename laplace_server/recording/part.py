@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import h5py
 
-from laplace_server.wire.version import package_version
 from laplace_server.client.describing import description_of
 from laplace_server.description import DeviceDescription, KeyDescription
 from laplace_server.errors import LaplaceError
 from laplace_server.recording.ordered_file import OrderedFile
 from laplace_server.recording.stream_writer import StreamWriter, free_name
+from laplace_server.wire.version import package_version
 
 FORMAT = 1
 _DATA = "data"
@@ -51,7 +51,9 @@ class Part:
         self.number = number
         self.begun = time.monotonic()
         self._compressed = compressed
-        self._root = h5py.File(self._file, "w")
+        # Space that has become free is not used again: a commit that moves something must not
+        # touch what is read until it is through.
+        self._root = h5py.File(self._file, "w", fs_strategy="aggregate")
         self._servers: dict[str, h5py.Group] = {}
         self._infos: dict[str, Mapping[str, Any]] = {}
         self._streams: dict[Origin, StreamWriter] = {}
@@ -62,7 +64,16 @@ class Part:
         attributes["recording"] = recording
         attributes["part"] = number
         attributes["file_time"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        self.commit()
+        try:
+            self.commit()
+        except OSError:
+            self.abandon()
+            raise
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether there is anything in it."""
+        return any(writer.rows for writer in self._streams.values())
 
     @property
     def size(self) -> int:
@@ -75,7 +86,9 @@ class Part:
         if writer is None:
             server = self._server(origin.address, info)
             described = _described(origin, info)
-            group = server.create_group(free_name(server, origin.stream))
+            name = free_name(server, origin.stream)
+            group = server.create_group(name)
+            server.attrs.setdefault("default", name)
             writer = StreamWriter(group, origin.stream, described, self._compressed)
             self._streams[origin] = writer
         elif info and self._infos[origin.address] != info:

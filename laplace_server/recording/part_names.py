@@ -24,12 +24,12 @@ def paths_of(path: str | os.PathLike[str]) -> list[Path]:
         ValueError: it is not one of a recording.
     """
     given = Path(path)
-    recording, _ = _marks(given)
+    recording, _ = marks_of(given)
     if recording is None:
         raise ValueError(f"{given} was not written by laplace-server.")
     found = {}
     for each in candidates(given):
-        named, number = _marks(each)
+        named, number = marks_of(each)
         if named == recording:
             found[number] = each
     return [found[number] for number in sorted(found)]
@@ -47,7 +47,8 @@ def candidates(path: Path) -> list[Path]:
     return found
 
 
-def _marks(path: Path) -> tuple[str | None, int]:
+def marks_of(path: Path) -> tuple[str | None, int]:
+    """Return which recording a file belongs to, and its number there."""
     with h5py.File(path, "r", locking=False) as file:
         recording = file.attrs.get("recording")
         return recording, int(file.attrs.get("part", 0))

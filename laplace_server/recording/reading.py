@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import builtins
 import contextlib
 import json
 import os
+import time
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from types import TracebackType
@@ -20,7 +20,8 @@ from laplace_server.recording.ledger import LedgerRow, continued
 from laplace_server.recording.part_names import paths_of
 from laplace_server.recording.stream_part import StreamPart
 from laplace_server.recording.values import Path
-from laplace_server.wire.extras import how_to_install
+
+_CHANCES, _PAUSE_S = 5, 0.05
 
 
 class Values:
@@ -74,13 +75,14 @@ class Values:
         if not isinstance(index, tuple):
             index = (index,)
         rows, inner = index[0] if index else slice(None), index[1:]
+        each_row = (slice(None), *inner)
         if rows is Ellipsis:
             return np.asarray(self)[index]
         if isinstance(rows, slice):
             begin, end, step = rows.indices(len(self))
             if step > 0:
                 block = self._block(begin, max(begin, end))[::step]
-                return block[(slice(None), *inner)] if inner else block
+                return block[each_row] if inner else block
         elif isinstance(rows, (int, np.integer)):
             row = int(rows) + (len(self) if rows < 0 else 0)
             if not 0 <= row < len(self):
@@ -96,7 +98,7 @@ class Values:
         stacked = np.empty((len(chosen), *self.shape[1:]), self.dtype)
         for place, row in enumerate(chosen.tolist()):
             stacked[place] = self[row]
-        return stacked[(slice(None), *inner)] if inner else stacked
+        return stacked[each_row]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         if not self.regular:
@@ -224,7 +226,11 @@ class Stream(Mapping[str, Values]):
             content = np.asarray(values) if values.regular else _objects(list(values))
             inner = [f"{name}_{n}" for n in range(content.ndim - 1)]
             kept = {k: v for k, v in values.attributes.items() if k in ("units", "long_name")}
-            variables[f"{name}_" if name in _COORDINATES else name] = (["time", *inner], content, kept)
+            variables[f"{name}_" if name in _COORDINATES else name] = (
+                ["time", *inner],
+                content,
+                kept,
+            )
         own = {"time": self.times, "seq": ("time", self.seq), "epoch": ("time", self.epoch)}
         return xarray.Dataset(variables, own)
 
@@ -296,6 +302,17 @@ class Recording(Mapping[str, Server]):
     """All files of a recording; close it, or use it as a context manager."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        for chance in reversed(range(_CHANCES)):
+            try:
+                self._open(path)
+                return
+            except (OSError, KeyError, RuntimeError):
+                # While it is written, a commit may come between two looks at its tables.
+                if not chance or not os.path.exists(path):
+                    raise
+                time.sleep(_PAUSE_S)
+
+    def _open(self, path: str | os.PathLike[str]) -> None:
         with contextlib.ExitStack() as stack:
             files = [
                 stack.enter_context(h5py.File(each, "r", locking=False)) for each in paths_of(path)
@@ -305,11 +322,7 @@ class Recording(Mapping[str, Server]):
             numbers = [int(each.attrs["part"]) for each in files]
             self.missing_parts = sorted(set(range(1, numbers[-1] + 1)) - set(numbers))
             """Numbers of files that are not there any more."""
-            groups: dict[str, list[h5py.Group]] = {}
-            for file in files:
-                for name, group in file.items():
-                    groups.setdefault(name, []).append(group)
-            self._servers = {name: Server(each) for name, each in groups.items()}
+            self._servers = {name: Server(each) for name, each in _by_server(files).items()}
             self._files = stack.pop_all()
 
     def close(self) -> None:
@@ -343,6 +356,21 @@ class Recording(Mapping[str, Server]):
 def name_of(path: Path) -> str:
     """Return how a key is named: what leads to it, with dots."""
     return ".".join(map(str, path))
+
+
+def _by_server(files: list[h5py.File]) -> dict[str, list[h5py.Group]]:
+    """Return the groups of each server: what is at one address is one, under its first name."""
+    names: dict[str, str] = {}
+    found: dict[str, list[h5py.Group]] = {}
+    for file in files:
+        for name, group in file.items():
+            address = str(group.attrs["address"])
+            if address not in names:
+                while name in found:  # another one's, in another file
+                    name += "'"
+                names[address] = name
+            found.setdefault(names[address], []).append(group)
+    return found
 
 
 def _objects(values: list[Any]) -> Any:

@@ -58,14 +58,12 @@ class StreamPart:
         seq, epoch, timestamp = (self._group[name][begin:end].tolist() for name in _OWN)
         columns = [(path, key.read(begin, end)) for path, key in self.keys.items()]
         for row in range(end - begin):
-            leaves = (
-                (path, values[row]) for path, values in columns if values[row] is not ABSENT
-            )
+            leaves = ((path, values[row]) for path, values in columns if values[row] is not ABSENT)
             yield Update(seq[row], epoch[row], timestamp[row], put_together(leaves), 0)
 
     def _block_rows(self) -> int:
-        width = sum(
-            dataset[:0].itemsize * int(np.prod(dataset.shape[1:], dtype="i8"))
+        width: int = sum(
+            dataset.dtype.itemsize * int(np.prod(dataset.shape[1:], dtype="i8"))
             for key in self.keys.values()
             for dataset in key.datasets
         )

@@ -9,11 +9,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from laplace_server.client.ledger import EndedEpoch
 from laplace_server.client.updates import Update
 from laplace_server.description import KeyDescription
 from laplace_server.recording.keys import KeyWriter
-from laplace_server.recording.ledger import LedgerWriter
+from laplace_server.recording.ledger import Ended, LedgerWriter
 from laplace_server.recording.values import ARRAY, LIST, NUMBER, Path, leaves_of
 
 _ROWS_TOGETHER = 4096
@@ -60,7 +59,7 @@ class StreamWriter:
         """Keep updates until the next ``write``."""
         self._waiting += updates
 
-    def end(self, ended: EndedEpoch) -> None:
+    def end(self, ended: Ended) -> None:
         """Note that a life of the server is over; what came of it was taken before."""
         self.write()
         self.ledger.end(ended)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -74,7 +75,7 @@ def put_together(leaves: Iterable[tuple[Path, Any]]) -> dict[str, Any]:
     lists: list[tuple[dict[Any, Any], str | int]] = []
     for path, value in leaves:
         container = top
-        for step, following in zip(path, path[1:], strict=False):
+        for step, following in itertools.pairwise(path):
             if step not in container:
                 container[step] = {}
                 if type(following) is int:

@@ -1,0 +1,338 @@
+"""Records streams of several servers into one recording."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import math
+import os
+import threading
+import time
+import warnings
+import weakref
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+from laplace_server.client.starts import Start, begin_of
+from laplace_server.client.sync.client import ClientLHC
+from laplace_server.protocol import LOGGER_NAME
+from laplace_server.recording.compression import Compression
+from laplace_server.recording.follower import Follower, Informant
+from laplace_server.recording.intake import Batch, Intake
+from laplace_server.recording.part import Origin
+from laplace_server.recording.resuming import resumed
+from laplace_server.recording.server_watch import ServerWatch
+from laplace_server.recording.writing import Limits, WhenFull, Writing
+from laplace_server.wire.logs import Log
+from laplace_server.wire.stacks import large_stacks
+
+_STEP_S = 0.05
+_END_S = 5.0
+
+log = Log(LOGGER_NAME)
+
+
+class StreamStats(NamedTuple):
+    """What became of one stream."""
+
+    server: str
+    """Its name, or address where it has told none."""
+    stream: str
+    address: str
+    updates: int
+    """Those that were handed to the file."""
+    bytes: int
+    """About so many bytes of memory they took."""
+    lost: int
+    trouble: str | None
+    """Why it is not followed at the moment; None: it is."""
+
+
+class RecorderStats(NamedTuple):
+    """What a recorder is doing."""
+
+    path: Path
+    """The file that is written."""
+    files: int
+    written: int
+    """Bytes of all files that it has made."""
+    free: int | None
+    """Bytes that are free on the disk."""
+    held: int
+    """Bytes of memory that wait to be written."""
+    paused: str | None
+    """Why nothing is written at the moment; None: it is."""
+    troubles: dict[str, str]
+    """Why a server does not tell which streams it has, by its address."""
+    streams: list[StreamStats]
+
+
+class Recorder:
+    """Writes streams into a file from ``start()`` to ``close()``; a context manager does both.
+
+        with ClientLHC("tcp://192.168.1.20:5555") as camera:
+            with Recorder("run.h5", [(camera, "images")]) as recorder:
+                input("Enter ends it. ")
+
+    It goes on whatever becomes of servers and disk, says so in the log (``laplace.server``) and
+    ``stats()``, and notes in the file what is missing. docs/recorder.md has the file's format.
+
+    Args:
+        path: of the file, which must not be there; further ones are run-0002.h5 and so on.
+        sources: pairs of client and stream; or clients, for all streams that their servers have.
+            Each has connections of its own, with the keys of its client.
+        start: where streams begin, as for ``ClientLHC.subscribe``; with "oldest", what the servers'
+            histories hold is recorded, too.
+        compression: of arrays from 16 KiB on: "lz4" (with bitshuffle; readers need hdf5plugin),
+            "gzip" or "none".
+        part_bytes, part_s: begin another file when one has so many bytes, or after so long.
+        when_full: "wait" until there is room, meanwhile updates wait at their servers; or
+            "remove oldest", files of this recording go, the last one never.
+        free_bytes: of the disk, which are left free.
+        max_held_bytes: of memory; beyond it, updates wait at their servers.
+        resume: go on with the recording that is there, if there is one, in another file: each
+            stream begins behind what that has of it.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong.
+        ImportError: h5py or hdf5plugin is missing.
+    """
+
+    _closed = True  # for __del__, until there is something to close
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        sources: Iterable[ClientLHC | tuple[ClientLHC, str]],
+        *,
+        start: Start = "oldest",
+        compression: Compression = "lz4",
+        part_bytes: float = math.inf,
+        part_s: float = math.inf,
+        when_full: WhenFull = "wait",
+        free_bytes: int = 64 << 20,
+        max_held_bytes: int = 256 << 20,
+        resume: bool = False,
+    ) -> None:
+        begin_of(start)
+        _check_positive(part_bytes=part_bytes, part_s=part_s, max_held_bytes=max_held_bytes)
+        if when_full not in ("wait", "remove oldest"):
+            raise ValueError(f"'when_full' must be 'wait' or 'remove oldest', not {when_full!r}.")
+        self._path = Path(path)
+        self._sources = [each if isinstance(each, tuple) else (each, None) for each in sources]
+        if not self._sources:
+            raise ValueError("'sources' must have a client, or a pair of client and stream.")
+        for client, _ in self._sources:
+            if not isinstance(client, ClientLHC):
+                raise TypeError(f"'sources' has clients, or (client, stream), not {client!r}.")
+        self._start_at = start
+        self._compression = compression
+        self._limits = Limits(part_bytes, part_s, free_bytes, when_full)
+        self._resume = resume
+        self._intake = Intake(max_held_bytes)
+        self._lock = threading.Lock()  # of what is followed
+        self._clients: dict[str, ClientLHC] = {}
+        self._followers: dict[Origin, Follower] = {}
+        self._watches: list[ServerWatch] = []
+        self._counts: dict[Origin, tuple[str, int, int]] = {}  # server's name, updates, bytes
+        self._positions: dict[Origin, tuple[int, int]] = {}
+        self._ending = threading.Event()
+        self._writing: Writing | None = None
+        self._thread = threading.Thread(target=self._write, name="recorder", daemon=True)
+        self._problem: BaseException | None = None
+
+    def start(self) -> None:
+        """Begin; once only, like a thread.
+
+        Raises:
+            OSError: the file cannot be made, or is there already (FileExistsError).
+            ValueError: what is to be resumed was not written by laplace-server.
+            RuntimeError: started before.
+        """
+        if self._writing is not None:
+            raise RuntimeError(f"{self!r} was started before.")
+        earlier = None
+        if self._resume and self._path.exists():
+            earlier, self._positions = resumed(self._path)
+        self._writing = Writing(self._path, self._compression, self._limits, earlier)
+        self._closed = False
+        _everyone.add(self)
+        with large_stacks():
+            self._thread.start()
+        informants: dict[str, Informant] = {}
+        for client, stream in self._sources:
+            address = client.address
+            if address not in informants:
+                own = ClientLHC(address, client.name, client.timeout_s, security=client.security)
+                self._clients[address] = own
+                informants[address] = Informant(own)
+            if stream is not None:
+                self._follow(informants[address], stream, self._start_at)
+                continue
+            watch = ServerWatch(informants[address], self._start_at, self._follow)
+            self._watches.append(watch)
+            watch.start()
+
+    def wait_followed(self, timeout: float) -> bool:
+        """Wait until each stream is followed, or known not to be; say whether that is so."""
+        deadline = time.monotonic() + timeout
+        looked = all(each.looked.wait(_left(deadline)) for each in self._watches)
+        with self._lock:
+            followers = list(self._followers.values())
+        return looked and all(each.followed.wait(_left(deadline)) for each in followers)
+
+    def stats(self) -> RecorderStats:
+        """Return what it is doing; from any thread.
+
+        Raises:
+            RuntimeError: it was not started.
+        """
+        writing = self._writing
+        if writing is None:
+            raise RuntimeError(f"{self!r} was not started.")
+        with self._lock:
+            followers = dict(self._followers)
+        streams = []
+        for origin, follower in followers.items():
+            name, updates, size = self._counts.get(origin, (origin.address, 0, 0))
+            streams.append(
+                StreamStats(
+                    name,
+                    origin.stream,
+                    origin.address,
+                    updates,
+                    size,
+                    follower.lost,
+                    follower.trouble,
+                )
+            )
+        paths = dict(writing.paths)
+        return RecorderStats(
+            path=paths[max(paths)],
+            files=len(paths),
+            written=writing.written,
+            free=writing.free(),
+            held=self._intake.held,
+            paused=writing.paused if self._problem is None else str(self._problem),
+            troubles={each.address: each.trouble for each in self._watches if each.trouble},
+            streams=streams,
+        )
+
+    def close(self) -> None:
+        """Write what has come, and close the file; from any thread, again does nothing.
+
+        Raises:
+            OSError: it could not be written; the text says how many updates are not in the file.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        for watch in self._watches:
+            watch.end()
+        for watch in self._watches:
+            watch.join(_END_S)
+        with self._lock:
+            followers = list(self._followers.values())
+        for follower in followers:
+            follower.end()
+        for follower in followers:
+            follower.join(_END_S)
+        for client in self._clients.values():
+            client.close()
+        self._ending.set()
+        self._thread.join()
+        if self._problem is not None:
+            raise self._problem
+
+    def __enter__(self) -> Recorder:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Recorder of {os.fspath(self._path)!r}>"
+
+    def __del__(self) -> None:
+        if not self._closed:
+            warnings.warn(f"{self!r} was not closed.", ResourceWarning, stacklevel=2, source=self)
+            self.close()
+
+    # ---- threads
+
+    def _follow(self, informant: Informant, stream: str, start: Start) -> None:
+        origin = Origin(informant.client.address, stream)
+        with self._lock:
+            if origin in self._followers:
+                return
+            start = self._positions.get(origin, start)
+            follower = Follower(informant, stream, start, self._intake)
+            self._followers[origin] = follower
+        with large_stacks():
+            follower.start()
+
+    def _write(self) -> None:
+        writing, intake = self._writing, self._intake
+        assert writing is not None
+        try:
+            while True:
+                ending = self._ending.is_set()  # then nothing comes any more
+                batch = None
+                if writing.paused is None:
+                    batch = intake.take(0.0 if ending else _STEP_S)
+                else:
+                    self._ending.wait(_STEP_S)
+                if batch is not None:
+                    self._count(batch)
+                    writing.take(batch)
+                elif ending:
+                    break
+                intake.release(writing.step())
+            self._end(writing)
+        except BaseException as error:
+            log.exception("recorder: %s is not written any more", self._path)
+            self._problem = error
+
+    def _end(self, writing: Writing) -> None:
+        left = writing.close()
+        while (batch := self._intake.take(0.0)) is not None:
+            left.append(batch)
+        missing = sum(len(each.updates) for each in left)
+        if missing:
+            raise OSError(f"{missing} updates are not in {self._path}: {writing.paused}")
+
+    def _count(self, batch: Batch) -> None:
+        name, updates, size = self._counts.get(batch.origin, (batch.origin.address, 0, 0))
+        name = str(batch.info.get("name", name))
+        self._counts[batch.origin] = name, updates + len(batch.updates), size + batch.weight
+
+
+def _left(deadline: float) -> float:
+    return max(0.0, deadline - time.monotonic())
+
+
+def _check_positive(**numbers: float) -> None:
+    for name, number in numbers.items():
+        if not number > 0:
+            raise ValueError(f"{name!r} must be positive, not {number!r}.")
+
+
+_everyone: weakref.WeakSet[Recorder] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    """Files are whole when Python ends."""
+    for recorder in list(_everyone):
+        with contextlib.suppress(Exception):
+            recorder.close()
+
+
+atexit.register(_close_all)
