@@ -72,7 +72,7 @@ class LineView:
         self._rates.take(stats)
         updates = sum(each.updates for each in stats.streams)
         total = sum(self._rates.of(each.address, each.stream) for each in stats.streams)
-        print(f"{updates:,} updates  {rate(total)}  {_disk(stats, self._rates)}", flush=True)
+        print(f"{counted(updates)}  {rate(total)}  {_disk(stats, self._rates)}", flush=True)
         self._tell(stats)
 
     def close(self, stats: RecorderStats) -> None:
@@ -147,9 +147,14 @@ def summary(stats: RecorderStats) -> str:
     lost = sum(each.lost for each in stats.streams)
     files = "" if stats.files == 1 else f", {stats.files} files"
     return (
-        f"{updates:,} updates recorded, {lost:,} lost, {_size(stats.written)} written{files}; "
+        f"{counted(updates)} recorded, {lost:,} lost, {_size(stats.written)} written{files}; "
         f"the last is {stats.path}."
     )
+
+
+def counted(updates: int) -> str:
+    """Return the number of updates with its noun."""
+    return f"{updates:,} update{'' if updates == 1 else 's'}"
 
 
 def _disk(stats: RecorderStats, rates: Rates) -> str:

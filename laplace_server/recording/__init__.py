@@ -27,6 +27,7 @@ except ImportError as error:
         name=error.name,
     ) from error
 
+from laplace_server.recording.joining import MISSING, Joined, join
 from laplace_server.recording.key_reader import ABSENT
 from laplace_server.recording.ledger import LedgerRow
 from laplace_server.recording.reading import Recording, Server, Stream, Values
@@ -34,6 +35,8 @@ from laplace_server.recording.recorder import Recorder, RecorderStats, StreamSta
 
 __all__ = [
     "ABSENT",
+    "MISSING",
+    "Joined",
     "LedgerRow",
     "Recorder",
     "RecorderStats",
@@ -42,6 +45,7 @@ __all__ = [
     "Stream",
     "StreamStats",
     "Values",
+    "join",
     "open",
 ]
 
