@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from laplace_server.cli import call, check, demo, keys, moves, record, replay, requests, serve, stream
+from laplace_server.cli import (
+    call,
+    check,
+    demo,
+    keys,
+    moves,
+    record,
+    replay,
+    requests,
+    serve,
+    stream,
+)
 
 app = typer.Typer(
     add_completion=False,

@@ -74,6 +74,10 @@ def record(
     name: Annotated[
         str, typer.Option(help="What it calls itself, with --follow-saving.")
     ] = "recorder",
+    keys: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Whom it obeys, with --follow-saving; as of 'serve'."),
+    ] = None,
     timeout: Timeout = 2.0,
     key: KeyOption = None,
 ) -> None:
@@ -103,7 +107,10 @@ def record(
         try:
             if follow_saving:
                 from laplace_server.recording.saving import SavingRecorder
+                from laplace_server.security import ServerSecurity
 
+                if keys is not None:
+                    options["security"] = ServerSecurity.from_folder(keys)
                 saving = stack.enter_context(
                     SavingRecorder(name, address, output, wanted, **options)
                 )

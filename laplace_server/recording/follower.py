@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ from laplace_server.wire.logs import Log
 _WAIT_S = 0.2  # for updates, room, or what is to be done
 _ROUND_S = 0.02  # what comes meanwhile comes together: a batch costs more than its updates
 _RETRY_S = 1.0
+_END_S = 0.5  # at the most, for what was published and has not come
 _CREDIT_BYTES = 32 << 20
 
 log = Log(LOGGER_NAME)
@@ -119,15 +121,20 @@ class Follower(threading.Thread):
         self._failure = why
 
     def _follow(self, subscription: Subscription) -> None:
-        while True:
-            ending = self._ending.is_set()  # then, once more what there is
+        end_by = math.inf
+        while time.monotonic() < end_by:
+            ending = self._ending.is_set()  # then, what was published by now
+            if ending and end_by == math.inf:
+                end_by = time.monotonic() + _END_S
             if not ending and not self._intake.wait_for_room(_WAIT_S):
                 continue
             began = time.monotonic()
             try:
-                updates = subscription.take(0.0 if ending else _WAIT_S)
+                updates = subscription.take(_ROUND_S if ending else _WAIT_S)
             except TimeoutError:
                 self._put([], self._ended_before(subscription.ended, None))
+                if ending:
+                    return
             else:
                 ended = subscription.ended
                 for some in _by_epoch(updates):
@@ -136,7 +143,7 @@ class Follower(threading.Thread):
                         self._put([], over)
                     self._put(some, ())
                     self._start_at = self._last = some[-1].following
-            if ending:
+            if ending and not subscription.lag:
                 return
             self._ending.wait(max(0.0, began + _ROUND_S - time.monotonic()))
 

@@ -8,7 +8,6 @@ import math
 import os
 import threading
 import time
-import warnings
 import weakref
 from collections.abc import Iterable
 from pathlib import Path
@@ -100,8 +99,6 @@ class Recorder:
         ImportError: h5py or hdf5plugin is missing.
     """
 
-    _closed = True  # for __del__, until there is something to close
-
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -142,6 +139,8 @@ class Recorder:
         self._writing: Writing | None = None
         self._thread = threading.Thread(target=self._write, name="recorder", daemon=True)
         self._problem: BaseException | None = None
+        self._closed = True  # there is nothing to close yet
+        self._process = os.getpid()
 
     def start(self) -> None:
         """Begin; once only, like a thread.
@@ -261,11 +260,6 @@ class Recorder:
     def __repr__(self) -> str:
         return f"<Recorder of {os.fspath(self._path)!r}>"
 
-    def __del__(self) -> None:
-        if not self._closed:
-            warnings.warn(f"{self!r} was not closed.", ResourceWarning, stacklevel=2, source=self)
-            self.close()
-
     # ---- threads
 
     def _follow(self, informant: Informant, stream: str, start: Start) -> None:
@@ -331,8 +325,9 @@ _everyone: weakref.WeakSet[Recorder] = weakref.WeakSet()
 def _close_all() -> None:
     """Files are whole when Python ends."""
     for recorder in list(_everyone):
-        with contextlib.suppress(Exception):
-            recorder.close()
+        if recorder._process == os.getpid():
+            with contextlib.suppress(Exception):
+                recorder.close()
 
 
 atexit.register(_close_all)

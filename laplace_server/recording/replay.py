@@ -67,7 +67,7 @@ class Replay:
     ) -> None:
         self._recording = recording
         self._ending = threading.Event()
-        self.servers: dict[str, ServerLHC] = {}
+        self.servers: dict[str, ReplayedServer] = {}
         """Those of the recording, by name."""
         wanted = dict(addresses or {})
         for name in wanted:
@@ -122,7 +122,7 @@ class Replay:
                 break
             server = self.servers[name]
             if stream == _DATA:
-                server.shown = update.data  # type: ignore[attr-defined]
+                server.shown = update.data
             server.publish(stream, update.data, timestamp=update.timestamp, copy=False)
             count += 1
         return count
@@ -159,9 +159,7 @@ class Replay:
 
     def _streams(self) -> list[Iterator[tuple[float, int, str, str, Update]]]:
         """Return the updates of each stream; where times are the same, its place decides."""
-        places = [
-            (name, stream) for name, server in self._recording.items() for stream in server
-        ]
+        places = [(name, stream) for name, server in self._recording.items() for stream in server]
         return [
             _timed(place, name, stream, self._recording[name][stream].updates())
             for place, (name, stream) in enumerate(places)

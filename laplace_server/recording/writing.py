@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shutil
 import time
 import uuid
@@ -153,6 +154,11 @@ class Writing:
     def _next_part(self) -> Part:
         number = self._number + 1
         path = part_path(self._path, number)
+        for other in itertools.count(number + 1):
+            # Further files may have names of an older recording's beside them; the first may not.
+            if number == 1 or not path.exists():
+                break
+            path = part_path(self._path, other)
         part = Part(path, self._recording, number, self._compressed)
         self._number = number
         self.paths[number] = path

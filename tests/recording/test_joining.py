@@ -40,11 +40,14 @@ def test_the_same_keys_are_one_row(path: Path) -> None:
         whole = shots.complete
         assert whole.keys.tolist() == [2, 4, 1]
         told = [
-            (key, [found["camera"].data["image"], found["meter"].data["e"]])
-            for key, found in whole
+            (key, [found["camera"].data["image"], found["meter"].data["e"]]) for key, found in whole
         ]
         assert told == [(2, [[2, 2], 1.0]), (4, [[4, 4], 2.0]), (1, [[1, 1], 0.5])]
-        assert [list(found) for _, found in shots][:3] == [["camera"], ["camera", "meter"], ["meter"]]
+        assert [list(found) for _, found in shots][:3] == [
+            ["camera"],
+            ["camera", "meter"],
+            ["meter"],
+        ]
         with pytest.raises(KeyError, match="shot"):
             join(sources, "shot")
 

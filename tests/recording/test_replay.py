@@ -21,7 +21,12 @@ from laplace_server.recording import Recorder
 from laplace_server.recording.replay import Replay
 
 DESCRIBED = {
-    "positions": {"unit": "mm", "limits": [(0, 5), (None, 1)], "writable": True, "moving": "moving"},
+    "positions": {
+        "unit": "mm",
+        "limits": [(0, 5), (None, 1)],
+        "writable": True,
+        "moving": "moving",
+    },
     ("images", "image"): {"dtype": "uint16", "shape": (20, 30), "unit": "count", "text": "beam"},
 }
 
@@ -29,7 +34,9 @@ DESCRIBED = {
 def rows(path: Path) -> dict[str, list[tuple[float, dict[str, Any]]]]:
     with recording.open(path) as opened:
         return {
-            f"{name}/{stream}": [(each.timestamp, each.data) for each in opened[name][stream].updates()]
+            f"{name}/{stream}": [
+                (each.timestamp, each.data) for each in opened[name][stream].updates()
+            ]
             for name in opened
             for stream in opened[name]
         }
@@ -38,7 +45,9 @@ def rows(path: Path) -> dict[str, list[tuple[float, dict[str, Any]]]]:
 def described(path: Path) -> Any:
     with recording.open(path) as opened:
         return {
-            name: {key: server.info.get(key) for key in ("name", "device", "freedom", "description")}
+            name: {
+                key: server.info.get(key) for key in ("name", "device", "freedom", "description")
+            }
             for name, server in opened.items()
         }
 

@@ -87,7 +87,7 @@ def test_save_says_where(scene: Scene, tmp_path: Path) -> None:
 def test_what_cannot_be_is_told(scene: Scene, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     scene.master.save(str(tmp_path / "file"))
-    with pytest.raises(RemoteError, match="File exists|Not a directory"):
+    with pytest.raises(RemoteError, match=r"File exists|Not a directory"):
         scene.master.toggle_saving(True)
     with pytest.raises(RemoteError, match="a path to save to"):
         scene.master.request("SAVE", {"path": 17})
