@@ -37,15 +37,17 @@ def record(path: Path, shots: int) -> None:
     meter = ServerLHC("meter", "tcp://127.0.0.1:*", 0, "SHOT")
     with camera, meter:
         fire(camera, meter, range(1, shots // 2))
-        with ClientLHC(camera.address) as of_camera, ClientLHC(meter.address) as of_meter:
-            with Recorder(path, [(of_camera, "images"), of_meter]) as recorder:
-                fire(camera, meter, range(shots // 2, shots + 1))
-                while (
-                    sum(each.updates for each in recorder.stats().streams) < 2 * shots - shots // 7
-                ):
-                    time.sleep(0.01)
-                for each in recorder.stats().streams:
-                    print(f"{each.server}/{each.stream}: {each.updates} updates, {each.lost} lost")
+        with (
+            ClientLHC(camera.address) as of_camera,
+            ClientLHC(meter.address) as of_meter,
+            Recorder(path, [(of_camera, "images"), of_meter]) as recorder,
+        ):
+            fire(camera, meter, range(shots // 2, shots + 1))
+            published = 2 * shots - shots // 7
+            while sum(each.updates for each in recorder.stats().streams) < published:
+                time.sleep(0.01)
+            for each in recorder.stats().streams:
+                print(f"{each.server}/{each.stream}: {each.updates} updates, {each.lost} lost")
 
 
 def read(path: Path) -> None:

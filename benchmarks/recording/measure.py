@@ -20,19 +20,20 @@ def recording(peer: RecorderPeer, row: RecorderRow, seconds: float) -> Figures:
     """Have devices publish, and a recorder write it into a file of this folder."""
     seconds = max(seconds, _LEAST_S)
     numbers = [str(row.images_per_s), str(row.devices), str(seconds)]
-    with tempfile.TemporaryDirectory(prefix="recorded-", dir=Path.cwd()) as folder:
-        with closing(Program(python("benchmarks.recording.devices", *numbers))) as devices:
-            path = str(Path(folder) / "run.h5")
-            arguments = [path, peer.compression, devices.told()]
-            with closing(Program(python("benchmarks.recording.process", *arguments))) as recorder:
-                recorder.expect_ready()
-                devices.tell("")
-                published = json.loads(devices.told())
-                ended = time.perf_counter()
-                recorder.tell(str(published["updates"]))
-                told = json.loads(recorder.told())
-                behind_s = time.perf_counter() - ended
+    with (
+        tempfile.TemporaryDirectory(prefix="recorded-", dir=Path.cwd()) as folder,
+        closing(Program(python("benchmarks.recording.devices", *numbers))) as devices,
+    ):
+        arguments = [str(Path(folder) / "run.h5"), peer.compression, devices.told()]
+        with closing(Program(python("benchmarks.recording.process", *arguments))) as recorder:
+            recorder.expect_ready()
             devices.tell("")
+            published = json.loads(devices.told())
+            ended = time.perf_counter()
+            recorder.tell(str(published["updates"]))
+            told = json.loads(recorder.told())
+            behind_s = time.perf_counter() - ended
+        devices.tell("")
     return {
         "cores": told["cpu_s"] / seconds,
         "lost": told["lost"] / published["updates"],

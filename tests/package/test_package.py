@@ -107,7 +107,7 @@ def test_runtime_requirements() -> None:
 
 def test_extras() -> None:
     extras = importlib.metadata.metadata("laplace-server").get_all("Provides-Extra")
-    assert set(extras or []) >= {"qt", "cli", "metrics", "test", "bench", "dev"}
+    assert set(extras or []) >= {"qt", "cli", "metrics", "record", "test", "bench", "dev"}
 
 
 def test_types_are_installed_and_sources_are_not() -> None:
@@ -185,8 +185,8 @@ README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
 
 
-ELSEWHERE = ("controller", "laplace_server.qt", "def test_")
-"""What runs with a window, or in pytest."""
+ELSEWHERE = ("controller", "laplace_server.qt", "def test_", "laplace_server.recording")
+"""What runs with a window, in pytest, or with a file that is there."""
 
 
 def plain_blocks() -> list[str]:

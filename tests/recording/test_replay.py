@@ -34,20 +34,16 @@ DESCRIBED = {
 def rows(path: Path) -> dict[str, list[tuple[float, dict[str, Any]]]]:
     with recording.open(path) as opened:
         return {
-            f"{name}/{stream}": [
-                (each.timestamp, each.data) for each in opened[name][stream].updates()
-            ]
-            for name in opened
-            for stream in opened[name]
+            f"{name}/{stream.name}": [(each.timestamp, each.data) for each in stream.updates()]
+            for name, server in opened.items()
+            for stream in server.values()
         }
 
 
 def described(path: Path) -> Any:
     with recording.open(path) as opened:
         return {
-            name: {
-                key: server.info.get(key) for key in ("name", "device", "freedom", "description")
-            }
+            name: [server.info.get(key) for key in ("name", "device", "freedom", "description")]
             for name, server in opened.items()
         }
 
