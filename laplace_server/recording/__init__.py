@@ -29,9 +29,12 @@ except ImportError as error:
 
 from laplace_server.recording.joining import MISSING, Joined, join
 from laplace_server.recording.key_reader import ABSENT
+from laplace_server.recording.key_values import Values
 from laplace_server.recording.ledger import LedgerRow
-from laplace_server.recording.reading import Recording, Server, Stream, Values
-from laplace_server.recording.recorder import Recorder, RecorderStats, StreamStats
+from laplace_server.recording.reading import Recording, Server
+from laplace_server.recording.recorder import Recorder
+from laplace_server.recording.stats import RecorderStats, StreamStats
+from laplace_server.recording.stream_reader import Stream
 
 __all__ = [
     "ABSENT",

@@ -9,7 +9,7 @@ import numpy as np
 
 from laplace_server.client.updates import Update
 from laplace_server.recording.key_reader import ABSENT
-from laplace_server.recording.reading import Stream
+from laplace_server.recording.stream_reader import Stream
 
 MISSING = -1
 """In place of a row, where a stream has none of this key."""

@@ -12,7 +12,6 @@ import weakref
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
 
 from laplace_server.client.starts import Start, begin_of
 from laplace_server.client.sync.client import ClientLHC
@@ -23,6 +22,7 @@ from laplace_server.recording.intake import Batch, Intake
 from laplace_server.recording.part import Origin
 from laplace_server.recording.resuming import resumed
 from laplace_server.recording.server_watch import ServerWatch
+from laplace_server.recording.stats import RecorderStats, StreamStats
 from laplace_server.recording.writing import Limits, WhenFull, Writing
 from laplace_server.wire.logs import Log
 from laplace_server.wire.stacks import large_stacks
@@ -31,41 +31,6 @@ _STEP_S = 0.05
 _END_S = 5.0
 
 log = Log(LOGGER_NAME)
-
-
-class StreamStats(NamedTuple):
-    """What became of one stream."""
-
-    server: str
-    """Its name, or address where it has told none."""
-    stream: str
-    address: str
-    updates: int
-    """Those that were handed to the file."""
-    bytes: int
-    """About so many bytes of memory they took."""
-    lost: int
-    trouble: str | None
-    """Why it is not followed at the moment; None: it is."""
-
-
-class RecorderStats(NamedTuple):
-    """What a recorder is doing."""
-
-    path: Path
-    """The file that is written."""
-    files: int
-    written: int
-    """Bytes of all files that it has made."""
-    free: int | None
-    """Bytes that are free on the disk."""
-    held: int
-    """Bytes of memory that wait to be written."""
-    paused: str | None
-    """Why nothing is written at the moment; None: it is."""
-    troubles: dict[str, str]
-    """Why a server does not tell which streams it has, by its address."""
-    streams: list[StreamStats]
 
 
 class Recorder:

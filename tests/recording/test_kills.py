@@ -80,6 +80,7 @@ def test_a_killed_recorder_leaves_a_file_that_opens(
     for stream in ("shots", "images"):
         server.declare_stream(stream, history_bytes=1 << 20)
     rng = random.Random(19)
+    recent = 0
     child = Child(SCRIPT, address_of(server))
     try:
         with publishing(server):
@@ -92,17 +93,22 @@ def test_a_killed_recorder_leaves_a_file_that_opens(
                 os.kill(process, signal.SIGKILL)
                 killed = time.time()
                 assert child.hear() == "ended"
-                check(path, killed)
+                recent += check(path, killed)
                 path.unlink()
     finally:
         child.close()
+    assert recent > 10
 
 
-def check(path: Path, killed: float) -> None:
-    """It opens with plain h5py; each stream is without a hole, and nearly up to the end."""
+def check(path: Path, killed: float) -> bool:
+    """It opens with plain h5py; each stream is without a hole, and nearly up to the end.
+
+    Returns whether the recorder had caught up with the history, so that the end tells something.
+    """
     with h5py.File(path) as file:
         if not len(file):
-            return  # nothing had come yet
+            return False  # nothing had come yet
+    recent = False
     with recording.open(path) as opened:
         for name, stream in opened["tested"].items():
             numbers = [update.seq for update in stream.updates()]
@@ -114,8 +120,10 @@ def check(path: Path, killed: float) -> None:
                     assert update.data["image"][0, :2].tolist() == [n, n + 1]
                 else:
                     assert (update.data["text"], update.data["x"]) == (str(n), [n / 2] * 3)
-            if stream.rows > 1000:  # it had caught up with the history
+            if stream.rows > 1000:
+                recent = True
                 assert killed - stream.timestamps[-1] < within(LATEST_S)
+    return recent
 
 
 @pytest.fixture

@@ -157,6 +157,24 @@ def test_a_nexus_viewer_finds_what_to_plot(tmp_path: Path) -> None:
         assert image.attrs["limits"].tolist() == [[0, math.inf]]
 
 
+def test_to_xarray(tmp_path: Path) -> None:
+    pytest.importorskip("xarray")
+    info = {"name": "laser", "description": {"streams": {"shots": {"e": {"unit": "J"}}}}}
+    datas = [
+        {"e": n / 2, "image": np.full((2, 3), n), "time": n, "mixed": [[1, 2], "text"][n % 2]}
+        for n in range(4)
+    ]
+    write_all(tmp_path / "r.h5", datas, info=info)
+    with recording.open(tmp_path / "r.h5") as opened:
+        made = opened["laser"]["shots"].to_xarray()
+    assert made["e"].values.tolist() == [0.0, 0.5, 1.0, 1.5]
+    assert made["e"].attrs == {"units": "J"}
+    assert made["image"].sel(time="1970-01-01T00:16:40.250").values.tolist() == [[1] * 3] * 2
+    assert made["time_"].values.tolist() == [0, 1, 2, 3]
+    assert made["mixed"].values.tolist() == [[1, 2], "text", [1, 2], "text"]
+    assert made["seq"].values.tolist() == [1, 2, 3, 4]
+
+
 def test_gzip_needs_no_plugin(tmp_path: Path) -> None:
     for compression, filters in (("gzip", "gzip"), ("none", None), ("lz4", "unknown")):
         path = tmp_path / f"{compression}.h5"
