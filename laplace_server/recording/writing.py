@@ -20,7 +20,9 @@ from laplace_server.wire.logs import Log
 WhenFull: TypeAlias = Literal["wait", "remove oldest"]
 """What to do when the disk is full."""
 
-COMMIT_S = 0.2
+_COMMIT_S = 0.1
+_COMMIT_SHARE = 0.2  # of the time is for commits, if that keeps the pause below the longest one
+_COMMIT_LONGEST_S = 0.3
 _RETRY_S = 0.5
 _AT_ONCE_BYTES = 1 << 20  # batches from here on are written as they come
 
@@ -112,8 +114,11 @@ class Writing:
             self._due = time.monotonic() + _RETRY_S
             if self._part is None:
                 return 0
+        begun = time.monotonic()
         released = self.commit()
-        self._due = time.monotonic() + COMMIT_S
+        ended = time.monotonic()
+        pause = max(_COMMIT_S, (ended - begun) / _COMMIT_SHARE)
+        self._due = ended + min(pause, _COMMIT_LONGEST_S)
         return released
 
     def commit(self) -> int:
