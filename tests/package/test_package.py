@@ -28,6 +28,9 @@ needs_prometheus = pytest.mark.skipif(
     importlib.util.find_spec("prometheus_client") is None,
     reason="prometheus-client is not installed",
 )
+needs_h5py = pytest.mark.skipif(
+    importlib.util.find_spec("h5py") is None, reason="h5py is not installed"
+)
 needs_pyqt6 = pytest.mark.skipif(
     importlib.util.find_spec("PyQt6") is None, reason="PyQt6 is not installed"
 )
@@ -64,6 +67,8 @@ def test_public_names() -> None:
         ("protocol", "PROTOCOL_VERSION"),
         ("client", "ClientLHC"),
         ("gather", "gather"),
+        pytest.param("recording", "Recorder", marks=needs_h5py),
+        pytest.param("recording.replay", "Replay", marks=needs_h5py),
         ("errors", "LaplaceError"),
         ("security", "ServerSecurity"),
         ("security", "ClientSecurity"),

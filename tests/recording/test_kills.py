@@ -71,6 +71,7 @@ def publishing(server: ServerLHC) -> Iterator[None]:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_killed_recorder_leaves_a_file_that_opens(
