@@ -128,18 +128,22 @@ def record(
 def _be_told(saving: SavingRecorder, ending: threading.Event, end: float) -> None:
     where = saving.server.address_for_client
     typer.echo(f"Waits for SAVE and TOGGLE SAVING at {where} (Ctrl-C ends it).")
-    while time.monotonic() < end and not ending.wait(_LOOK_S):
+
+    def goes_on() -> bool:
+        return time.monotonic() < end and not ending.is_set() and saving.server.is_alive()
+
+    while goes_on():
+        ending.wait(_LOOK_S)
         recorder = saving.recorder
         if recorder is None:
             continue
         view = _view()
-        while (
-            saving.recorder is recorder
-            and time.monotonic() < end
-            and not ending.wait(view.period_s)
-        ):
+        while goes_on() and saving.recorder is recorder:
             saving.refresh()
             view.show(recorder.stats())
+            ending.wait(view.period_s)
+        if not goes_on():
+            saving.close()
         view.close(recorder.stats())
 
 

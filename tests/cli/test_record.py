@@ -96,13 +96,18 @@ def test_a_master_says_when(make_server: MakeServer, tmp_path: Path) -> None:
             server.publish("shots", {"n": 1})
             wait_until(lambda: master.get()["updates"] == 1, "it came", LIMIT_S)
             master.toggle_saving(False)
-        assert rows(path) == 1
+            assert rows(path) == 1
+            master.toggle_saving(True)
+            server.publish("shots", {"n": 2})
+            wait_until(lambda: master.get()["updates"] == 1, "it came", LIMIT_S)
+            master.stop_server()
+        out, err = process.communicate(timeout=LIMIT_S)
     finally:
-        process.terminate()
-        out, _ = process.communicate(timeout=LIMIT_S)
-    if sys.platform != "win32":
-        assert process.returncode == 0
-        assert "1 update recorded, 0 lost" in out
+        process.kill()
+        process.wait()
+    assert (process.returncode, err) == (0, "")
+    assert rows(tmp_path / "r_2.h5") == 1
+    assert out.splitlines()[-1].startswith("1 update recorded, 0 lost")
 
 
 def test_replay(make_server: MakeServer, tmp_path: Path) -> None:

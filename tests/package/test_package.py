@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy  # noqa: F401  # begins threads, which no test has left behind
 import pytest
 from support.paths import CHECKOUT
 
