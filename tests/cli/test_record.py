@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import subprocess
 import sys
@@ -15,8 +16,12 @@ from support.waiting import wait_until
 
 pytest.importorskip("hdf5plugin")
 
+from rich.console import Console
+
 import laplace_server.recording as recording
+from laplace_server.cli.recorder_views import TerminalView
 from laplace_server.client import ClientLHC
+from laplace_server.recording import RecorderStats, StreamStats
 
 
 def begin(*arguments: str) -> subprocess.Popen[str]:
@@ -128,3 +133,30 @@ def test_replay(make_server: MakeServer, tmp_path: Path) -> None:
     assert (out, err, process.returncode) == ("50 updates published.\n", "", 0)
     assert "no such file" in failed("replay", str(tmp_path / "x.h5"), status=1).lower()
     assert "--speed is a positive number" in failed("replay", str(path), "--speed", "0", status=2)
+
+
+def test_what_a_terminal_shows() -> None:
+    shown = io.StringIO()
+    view = TerminalView(Console(file=shown, force_terminal=True, width=100, highlight=False))
+    streams = [
+        StreamStats("laser", "shots", "tcp://127.0.0.1:1", 1234, 10, 7, None),
+        StreamStats("camera", "images", "tcp://127.0.0.1:2", 5, 10, 0, "nobody listens there"),
+    ]
+    stats = RecorderStats(
+        path=Path("run.h5"),
+        files=2,
+        written=5_000_000,
+        free=3 * 10**9,
+        held=0,
+        paused="the disk is full",
+        troubles={"tcp://127.0.0.1:3": "no answer"},
+        streams=streams,
+    )
+    view.show(stats)
+    view.close(stats._replace(written=6_000_000))
+    text = shown.getvalue()
+    for words in ("laser", "1,234", "images of tcp://127.0.0.1:2: nobody", "3 GB free", " left"):
+        assert words in text
+    assert "nothing is written: the disk is full" in text
+    assert "tcp://127.0.0.1:3: no answer" in text
+    assert text.rstrip().endswith("6 MB written, 2 files; the last is run.h5.")
