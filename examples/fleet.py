@@ -26,9 +26,10 @@ def show_lost(device: DeviceState) -> None:
 
 
 def follow(addresses: list[str], path: str, seconds: float) -> None:
-    with Fleet(addresses) as fleet:
-        fleet.set_on_joined(show_joined)
-        fleet.set_on_lost(show_lost)
+    fleet = Fleet(addresses)
+    fleet.set_on_joined(show_joined)
+    fleet.set_on_lost(show_lost)
+    with fleet:
         fleet.save(path)
         fleet.toggle_saving(True)
         deadline = time.monotonic() + seconds

@@ -59,6 +59,7 @@ _COUNTERS = (
     ("connections_accepted", "Connections accepted", "connections_total"),
     ("stale_reads", "Reads of live data answered from an older snapshot", "stale_gets"),
     ("refreshes", "New texts made of live data", "refreshes"),
+    ("clients_left_out_requests", "Requests of who is not told apart", "clients_left_out"),
 )
 
 
@@ -151,10 +152,12 @@ def _by_kind(found: _Found) -> Iterator[Metric]:
 def _state(found: _Found) -> Iterator[Metric]:
     running = _gauge("running_seconds", "How long the present request has run in Python; 0: none")
     wrong = _gauge("data_error", "1 while the data cannot be sent")
+    clients = _gauge("clients", "Programs that are there")
     for server, stats in found:
         running.add_metric([server], 0.0 if stats.running is None else stats.running.seconds)
         wrong.add_metric([server], float(stats.data_error is not None))
-    yield from (running, wrong)
+        clients.add_metric([server], len(stats.clients))
+    yield from (running, wrong, clients)
 
 
 def _durations(found: _Found) -> Metric:

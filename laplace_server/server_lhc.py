@@ -16,7 +16,7 @@ from laplace_server.server._core import publishing
 from laplace_server.server.attributes import Attribute, Fixed, Known, View, engine_if_made
 from laplace_server.server.callback_attributes import CallbackAttributes
 from laplace_server.server.callbacks import checked_callback
-from laplace_server.server.clients import ClientStats, clients_by_id
+from laplace_server.server.clients import ClientStats, clients_by_identity
 from laplace_server.server.context import ENGINE
 from laplace_server.server.derived import hides
 from laplace_server.server.engine import Engine
@@ -605,7 +605,7 @@ class ServerLHC(CallbackAttributes):
         Raises:
             ForkedServerError: in a forked child.
         """
-        return list(clients_by_id(self.__laplace_engine).values())
+        return list(clients_by_identity(self.__laplace_engine).values())
 
     def set_on_client_joined(self, func: Callable[[ClientStats], None] | None) -> None:
         """Call ``func(client)`` for each client that comes, and for those that are there already.

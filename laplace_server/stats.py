@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from laplace_server.server._core import ErrorKind as ErrorKind
 from laplace_server.server._core import Refusal as Refusal
 from laplace_server.server.clients import ClientStats as ClientStats
-from laplace_server.server.clients import Knowing, clients_by_id
+from laplace_server.server.clients import Knowing, clients_by_identity
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ class ServerStats:
             counting.denials(),
             counting.uptime_s(),
             None if running is None else Running(*running),
-            tuple(clients_by_id(counting).values()),
+            tuple(clients_by_identity(counting).values()),
             counting.core.clients_left_out(),
         )
 

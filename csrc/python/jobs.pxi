@@ -73,7 +73,7 @@ cdef class Jobs:
                 raise
         result.id = job.id
         result.busy = True
-        self.native().finish(move(result))
+        self.hand_over(result, 0)
         return None
 
     def finish(self, uint64_t job, bytes reply, unsigned command, int error):
@@ -148,8 +148,12 @@ cdef class Jobs:
         self.hand_over(result, command)
 
     cdef void hand_over(self, Result& result, unsigned command) except *:
+        """To the loop; waits, without the GIL, where too many bytes are on their way there."""
+        cdef Worker* native = self.native()
         result.command = command if command < max_commands else 0
-        self.native().finish(move(result))
+        if not native.try_finish(result):
+            with nogil:
+                native.finish(move(result))
 
     def look_each(self, double seconds):
         """From now on next() returns LOG each time that these have passed; it counts once."""

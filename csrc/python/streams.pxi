@@ -173,6 +173,7 @@ cdef class Streams:
                 "stream": stream.name,
                 "who": each.get().who,
                 "host": each.get().host,
+                "key": each.get().key,
                 "last": stream.stream.get().range().last,
                 "first": each.get().first.load(),
                 "sent": each.get().sent.load(),

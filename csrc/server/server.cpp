@@ -134,6 +134,7 @@ void Server::run() noexcept {
 void Server::end(int linger_ms) noexcept {
     shared_.jobs.close();
     shared_.builtin_jobs.close();
+    shared_.results.close();
     shared_.documents.close();
     shared_.streams.forget_all();
     router_->close(linger_ms);

@@ -30,6 +30,7 @@ struct Shared {
         : config(std::move(given)),
           documents(std::make_shared<const std::string>("{}")),
           builtin_jobs([bell = documents.bell()] { bell->job_came(); }),
+          results(config.limits.peer_parked_bytes),
           denials(ns_of_ms(config.refusal_log_ms)),
           admission(config.anonymous) {}
 

@@ -30,15 +30,22 @@ public:
     std::vector<Answered> take_log() noexcept { return shared_.jobs.take_log(); }
     std::vector<Denied> take_denials() noexcept { return shared_.jobs.take_denials(); }
     std::vector<Refused> take_refusals() noexcept { return shared_.jobs.take_refusals(); }
-    // Throws std::bad_alloc; then the job is still to be finished.
-    void finish(Result&& result) {
+    // False where too many bytes wait for the loop: then finish() waits for room. Both throw std::bad_alloc;
+    // then the job is still to be finished.
+    [[nodiscard]] bool try_finish(Result& result) {
         InPlace in_place = InPlace::refused;
         if (is_small(result) && shared_.wake_up.turn.try_borrow()) {
             in_place = shared_.loop->send_result(result);
             shared_.wake_up.turn.give_back();
         }
-        if (in_place == InPlace::refused) shared_.results.push(std::move(result));
+        if (in_place == InPlace::refused && !shared_.results.try_push(result)) return false;
         if (in_place != InPlace::done) shared_.wake();
+        return true;
+    }
+    void finish(Result&& result) {
+        if (try_finish(result)) return;
+        shared_.results.push(std::move(result));
+        shared_.wake();
     }
 
 private:

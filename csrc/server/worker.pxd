@@ -15,4 +15,5 @@ cdef extern from "server/worker.h" namespace "laplace" nogil:
         vector[Answered] take_log() noexcept
         vector[Denied] take_denials() noexcept
         vector[Refused] take_refusals() noexcept
+        bool try_finish(Result& result) except +
         void finish(Result result) except +

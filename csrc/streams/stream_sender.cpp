@@ -87,6 +87,7 @@ Begun StreamSender::subscribe(const Route& route, const Grant& grant, uint64_t n
         if (subscribers_.size() >= max_subscriptions) forget_most_silent(nullptr, now);
     }
     grant.ledger->host = connection.peer_host();
+    grant.ledger->key = connection.key();
     streams_.enter(grant);
     try {
         const auto [placed, is_new] = subscribers_.try_emplace(std::move(key));

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/counters.h"
+#include "base/roles.h"
 #include "streams/stream.h"
 
 namespace laplace {
@@ -25,6 +26,7 @@ struct Ledger {
     std::string stream;
     std::string who;  // the name the client gave itself, JSON text
     std::string host;  // where it is, without a port
+    uint32_t key = no_key;
     Counter first{0};      // number it began with
     Counter sent{0};       // updates
     Counter lost{0};       // updates that were gone before it could take them

@@ -14,6 +14,7 @@ cdef extern from "streams/subscribers.h" namespace "laplace" nogil:
         string stream
         string who
         string host
+        uint32_t key
         Counter first
         Counter sent
         Counter lost

@@ -38,7 +38,8 @@ struct ClientRecord {
     std::atomic<bool> forgotten{false};  // it had gone; who asks again is another one
 
     bool is_gone(uint64_t now) const noexcept {
-        return connections.load(std::memory_order_relaxed) == 0 && now >= gone_after.load(std::memory_order_relaxed);
+        // Who sees that the last connection has ended sees for how long it is there then.
+        return connections.load(std::memory_order_acquire) == 0 && now >= gone_after.load(std::memory_order_relaxed);
     }
     void hear(uint64_t now) noexcept {
         heard.store(now, std::memory_order_relaxed);

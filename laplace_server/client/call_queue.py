@@ -70,7 +70,9 @@ class CallQueue:
                 raise ClientClosed(f"The client of {self._address} is closed.")
             if self._thread is None:
                 self._thread = LoopThread.enter(self)
-            self._thread.call(self._add, call)
+                if self.ended:  # in another thread, which saw none
+                    self._thread.call(self.finish)
+            self._thread.call_here(self._add, call)
         except (RuntimeError, OSError) as error:  # also no threads or descriptors left
             self._outbox.put(Told(call, News.FAILED, error))
 

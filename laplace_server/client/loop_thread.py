@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from laplace_server.errors import ClientClosed
 from laplace_server.wire.stacks import large_stacks
 
 __all__ = ["LoopThread", "Member"]
@@ -64,6 +65,18 @@ class LoopThread(threading.Thread):
         if self._process == os.getpid():
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(function, *arguments)
+
+    def call_here(self, function: Callable[..., object], *arguments: Any) -> None:
+        """The same, for what somebody waits for.
+
+        Raises:
+            ClientClosed: in a forked child, which does not have this thread.
+        """
+        if self._process != os.getpid():
+            raise ClientClosed(
+                "A client's calls are carried out by the process that made the first."
+            )
+        self.call(function, *arguments)
 
     def leave(self, member: Member) -> None:
         """Let a member go, and end with the last one. Called in the loop."""

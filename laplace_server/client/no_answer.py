@@ -18,6 +18,10 @@ class NoAnswer(Exception):
         self.reason = reason
 
 
+class ConnectionBroke(Exception):
+    """After a request was sent: whether it has run nobody knows."""
+
+
 def all_in_use(count: int) -> str:
     """Return the reason of a request that waited for a connection in vain."""
     return f"other requests were using all {count} connections of this client"

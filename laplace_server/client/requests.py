@@ -264,6 +264,8 @@ def seconds_of(timeout_s: float, name: str = "timeout_s") -> float:
         seconds = float(timeout_s)
     except (TypeError, ValueError):
         raise TypeError(f"'{name}' must be a number of seconds, not {timeout_s!r}.") from None
+    except OverflowError:
+        seconds = math.inf
     if not 0 < seconds < math.inf:
         raise ValueError(f"'{name}' must be a positive number of seconds, not {timeout_s!r}.")
     return seconds

@@ -30,8 +30,10 @@ def deadline_of(timeout: float | None) -> float:
     except TypeError:
         text = f"'timeout' must be a number of seconds or None, not {type(timeout).__name__}."
         raise TypeError(text) from None
+    except OverflowError:  # an int beyond all floats
+        deadline = math.nan
     if math.isnan(deadline):
-        raise ValueError("'timeout' must be a number of seconds or None, not nan.")
+        raise ValueError(f"'timeout' must be a number of seconds or None, not {timeout!r}.")
     return deadline
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from queue import SimpleQueue
 
 from laplace_server.fleet.callbacks import Callbacks
 from laplace_server.fleet.notices import Notices
@@ -22,7 +23,8 @@ class Announcer(threading.Thread):
     def __init__(self) -> None:
         super().__init__(name="fleet callbacks", daemon=True)
         self.callbacks: Callbacks[Callback] = Callbacks()
-        self._news = threading.Semaphore(0)
+        # Of which signal handlers and the garbage collector may ring, whatever they interrupt.
+        self._news: SimpleQueue[None] = SimpleQueue()
         self._ending = False
         self._notices: Notices | None = None
 
@@ -34,12 +36,12 @@ class Announcer(threading.Thread):
 
     def ring(self) -> None:
         """There is news."""
-        self._news.release()
+        self._news.put(None)
 
     def end(self) -> None:
         """Call nothing more."""
         self._ending = True
-        self._news.release()
+        self._news.put(None)
 
     def wait_ended(self) -> None:
         """Wait for a callback that runs, for a second at most; not in that callback itself."""
@@ -49,8 +51,12 @@ class Announcer(threading.Thread):
     def run(self) -> None:
         """Call them. Called by ``begin()`` in a thread of its own."""
         assert self._notices is not None
-        while self._news.acquire() and not self._ending:
+        while True:
+            self._news.get()
+            if self._ending:
+                return
             notice = self._notices.take()
             if notice is not None:
-                with self.callbacks.logged(notice):
+                # An exit would end this thread alone, and nobody would be told anything any more.
+                with self.callbacks.logged(notice, BaseException):
                     self.callbacks.call(notice)

@@ -14,6 +14,7 @@ from laplace_server.errors import ClientClosed
 from laplace_server.fleet.callbacks import Callbacks
 from laplace_server.fleet.face import FleetFace, Result
 from laplace_server.fleet.following import Following
+from laplace_server.fleet.notices import Notice
 from laplace_server.fleet.state import DeviceState
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class AsyncFleet(NotCopied, FleetFace):
         self._news = asyncio.Event()
         self._callbacks: Callbacks[Callback] = Callbacks()
         self._announcing: asyncio.Task[None] | None = None
+        self._calling: asyncio.Task[None] | None = None  # a callback
+        self._closed = False
         self._following = Following(addresses, name, period_s, timeout_s, security, self._news.set)
 
     def set_on_joined(self, func: Callback | None) -> None:
@@ -56,25 +59,28 @@ class AsyncFleet(NotCopied, FleetFace):
 
     async def wait(self, timeout_s: float) -> dict[str, str]:
         """See ``Fleet.wait``."""
+        if self._announcing is None or self._closed:
+            raise ClientClosed("The fleet is not started, or is closed.")
         return await self._following.wait(seconds_of(timeout_s))
 
     async def start(self) -> None:
         """Begin to follow, once only.
 
         Raises:
-            ClientClosed: it was started before.
+            ClientClosed: it was started before, or is closed.
         """
-        if self._announcing is not None:
-            raise ClientClosed("A fleet is started once.")
-        self._announcing = asyncio.get_running_loop().create_task(self._announce())
+        if self._announcing is not None or self._closed:
+            raise ClientClosed("A fleet is started once, and not after its close.")
         self._following.start()
+        self._announcing = asyncio.get_running_loop().create_task(self._announce())
 
     async def close(self) -> None:
         """End; again does nothing. A callback that waits is cancelled."""
-        if self._announcing is None or not self._following.running:
+        closed, self._closed = self._closed, True
+        if self._announcing is None or closed:
             return
         closing = asyncio.ensure_future(self._following.close())
-        if self._announcing is not asyncio.current_task():
+        if self._calling is None or self._calling is not asyncio.current_task():
             self._announcing.cancel()
             await asyncio.gather(self._announcing, return_exceptions=True)
         await closing
@@ -95,11 +101,20 @@ class AsyncFleet(NotCopied, FleetFace):
         return function()
 
     async def _announce(self) -> None:
-        while True:
+        while not self._closed:  # a callback may have closed it
+            await self._news.wait()
             self._news.clear()
             while (notice := self._following.notices.take()) is not None:
-                with self._callbacks.logged(notice):
-                    result = self._callbacks.call(notice)
-                    if inspect.isawaitable(result):
-                        await result
-            await self._news.wait()
+                self._calling = asyncio.ensure_future(self._call_back(notice))
+                # That what a callback awaits was cancelled is its outcome. Only where this task is
+                # cancelled, it is raised here.
+                (outcome,) = await asyncio.gather(self._calling, return_exceptions=True)
+                if isinstance(outcome, asyncio.CancelledError):
+                    with self._callbacks.logged(notice, asyncio.CancelledError):
+                        raise outcome
+
+    async def _call_back(self, notice: Notice) -> None:
+        with self._callbacks.logged(notice, Exception):
+            result = self._callbacks.call(notice)
+            if inspect.isawaitable(result):
+                await result

@@ -36,11 +36,11 @@ class Callbacks(Generic[Callback]):
         return None if func is None else func(notice.device)
 
     @contextlib.contextmanager
-    def logged(self, notice: Notice) -> Iterator[None]:
-        """Write what a callback raises to the log: the fleet goes on."""
+    def logged(self, notice: Notice, *kinds: type[BaseException]) -> Iterator[None]:
+        """Write what a callback raises, of these kinds, to the log: the fleet goes on."""
         try:
             yield
-        except Exception:
+        except kinds:
             name = "on_joined" if notice.joined else "on_lost"
             log.exception("Fleet: %s raised, for %s.", name, notice.device.address)
 

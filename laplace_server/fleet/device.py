@@ -68,6 +68,11 @@ class Device:
         """How often it has come: what was told belongs to one such time."""
         return self._state.joined
 
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """Those of its settings."""
+        return tuple(self._tellings)
+
     # ---- what was heard
 
     def join(self, wall: float, latency_s: float, info: Mapping[str, Any] | None) -> None:

@@ -42,13 +42,15 @@ class FleetFace(Settings):
         Args:
             address: ``tcp://host:port``. Two ways of writing it, such as capitals, are one address;
                 two names of one machine are not.
-            security: the keys for it, unless the fleet's ``security`` knows them.
+            security: the keys for it, unless the fleet's ``security`` knows them; that is called in
+                the thread that calls this.
 
         Raises:
             ValueError: that is no address, or it is in the fleet already.
             TypeError: an argument of the wrong type.
         """
-        self._call(lambda: self._following.add(address, security))
+        keys = self._following.security_of(address, security)
+        self._call(lambda: self._following.add(address, keys))
 
     def remove(self, address: str) -> None:
         """Remove a device; nothing more is said to it, nor of it.

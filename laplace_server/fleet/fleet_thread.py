@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from laplace_server.client import forked_clients
@@ -38,7 +38,9 @@ class FleetThread(threading.Thread):
         self._stopping = asyncio.Event()
         self._ending = False
         self._begun: Future[None] = Future()
-        # Reentrant: end() may be called by the garbage collector in any thread.
+        # For what is called while the thread does not run. The thread itself never takes it: who
+        # holds it may be interrupted by a signal handler that closes the fleet, and waits for the
+        # thread. Reentrant, since such a handler may call something, too.
         self._lock = threading.RLock()
         self._calls: deque[Callable[[], None]] = deque()
         self._process = os.getpid()
@@ -56,19 +58,17 @@ class FleetThread(threading.Thread):
         with self._lock:
             self._check_process()
             if self._ending or self.ident is not None:
-                raise ClientClosed("A fleet is started once.")
+                raise ClientClosed("A fleet is started once, and not after its close.")
             with large_stacks():
                 super().start()
-        self._begun.result()
+            self._begun.result()
 
     def end(self) -> None:
         """End soon; waits for nothing. From any thread, any number of times."""
         if self._process != os.getpid():
             return  # a forked child has no such thread
-        with self._lock:
-            self._ending = True
-            if self._loop is not None:
-                self._loop.call_soon_threadsafe(self._stopping.set)
+        self._ending = True
+        self._soon(self._stopping.set)
 
     @property
     def follows(self) -> bool:
@@ -77,6 +77,13 @@ class FleetThread(threading.Thread):
 
     def call(self, function: Callable[[], Result]) -> Result:
         """Call a function of ``following`` in the thread while it runs, else in this one."""
+        self._check_process()
+        if self is threading.current_thread():  # such as a program's log handler
+            return function()
+        if self._loop is None:
+            with self._lock:
+                if self._loop is None:
+                    return function()
         answer: Future[Result] = Future()
 
         def run() -> None:
@@ -85,29 +92,59 @@ class FleetThread(threading.Thread):
             except BaseException as error:
                 answer.set_exception(error)
 
-        with self._lock:
-            self._check_process()
-            # The latter: a program's log handler.
-            if self._loop is None or self is threading.current_thread():
-                return function()
-            self._calls.append(run)
-            self._loop.call_soon_threadsafe(self._run_calls)
+        self._calls.append(run)
+        self._soon(self._run_calls)
+        if self._loop is None:  # it has ended meanwhile, and may not have seen this
+            with self._lock:
+                self._run_calls()
         return answer.result()
 
     def wait(self, coroutine: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-        """Run a coroutine function in the thread; raise ClientClosed where that does not run."""
-        with self._lock:
-            self._check_process()
+        """Run a coroutine function in the thread, and wait for it.
+
+        Raises:
+            ClientClosed: the thread does not run.
+            RuntimeError: this is the thread.
+        """
+        if self is threading.current_thread():
+            raise RuntimeError(
+                "wait() was called in the fleet's own thread, such as by a log handler: it would "
+                "wait for itself. missing() returns at once."
+            )
+        answer: Future[Result] = Future()
+
+        async def work() -> None:
+            try:
+                answer.set_result(await coroutine())
+            except asyncio.CancelledError:
+                answer.set_exception(ClientClosed("The fleet was closed meanwhile."))
+                raise
+            except Exception as error:
+                answer.set_exception(error)
+
+        def begin() -> asyncio.Task[None]:
             if self._loop is None:
                 raise ClientClosed("The fleet is not started, or is closed.")
-            future = asyncio.run_coroutine_threadsafe(coroutine(), self._loop)
+            return self._loop.create_task(work())
+
+        task = self.call(begin)
         try:
-            return future.result()
-        except CancelledError:
-            raise ClientClosed("The fleet was closed meanwhile.") from None
+            return answer.result()
         except BaseException:  # Ctrl-C
-            future.cancel()
+            self._soon(task.cancel)
             raise
+
+    def wait_ended(self) -> None:
+        """Wait for its end; not in the thread itself, as in a program's log handler."""
+        if self.is_alive() and self is not threading.current_thread():
+            self.join()
+
+    def _soon(self, function: Callable[[], object]) -> None:
+        """Have something called in the loop, if there is one."""
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended before
+                loop.call_soon_threadsafe(function)
 
     def _check_process(self) -> None:
         if self._process != os.getpid():
@@ -130,19 +167,19 @@ class FleetThread(threading.Thread):
                 self._begun.set_exception(error)
 
     async def _follow(self) -> None:
-        with self._lock:
-            self._loop = asyncio.get_running_loop()
-            if self._ending:
-                self._stopping.set()
+        self._loop = asyncio.get_running_loop()
+        if self._ending:  # and whoever said so may have seen no loop
+            self._stopping.set()
         self.following.start()
         self._begun.set_result(None)
         try:
             await self._stopping.wait()
         finally:
             await self.following.close()
-            with self._lock:
-                self._ending, self._loop = True, None
-                self._run_calls()
+            self._ending = True
+            self._run_calls()
+            self._loop = None  # from here on, who calls something looks himself
+            self._run_calls()
             await asyncio.sleep(0)  # what was asked just before is begun, and cancelled
 
     def _run_calls(self) -> None:

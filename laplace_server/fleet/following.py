@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import time
 from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING
@@ -59,7 +60,7 @@ class Following:
         self._for_all: dict[str, Setting] = {}
         self._waiters: set[asyncio.Future[None]] = set()
         for address in addresses:
-            self.add(address, None)
+            self.add(address, self.security_of(address, None))
 
     # ---- its devices
 
@@ -79,17 +80,25 @@ class Following:
             return False
         return _place(str(address)) in self._devices
 
+    def security_of(self, address: str, security: ClientSecurity | None) -> ClientSecurity | None:
+        """Return the keys for an address, which the program knows where none are given.
+
+        It is asked in the thread that calls this, any one: it may take its time.
+        """
+        check_address(address)
+        if security is None and self._security is not None:
+            security = self._security(address)
+        client_keys(security)  # it checks them
+        return security
+
     def add(self, address: str, security: ClientSecurity | None) -> None:
-        """Add a device."""
+        """Add a device, with its keys."""
         check_address(address)
         place = _place(address)
         if place in self._devices:
             raise ValueError(
                 f"{address} is in the fleet already, as {self._devices[place].address}."
             )
-        if security is None and self._security is not None:
-            security = self._security(address)
-        client_keys(security)  # it checks them
         self._devices[place] = Device(str.__str__(address), time.time(), self._for_all)
         self._securities[place] = security
         if self.running:
@@ -110,10 +119,12 @@ class Following:
         self._on_change(None)
 
     def change(self, cmd: str, setting: Setting | None, only: Collection[str] | None) -> None:
-        """Set or forget a setting; raise KeyError where one of ``only`` is not in the fleet."""
+        """Set or forget a setting; raise KeyError where there is no such device or setting."""
         if isinstance(only, str):
             raise TypeError("'only' must be several addresses: [address] for one.")
         places = list(self._devices) if only is None else list(map(self._place_of, only))
+        if setting is None:
+            self._check_is_told(cmd, places, only is None)
         if only is None:
             self._for_all.pop(cmd, None)
             if setting is not None:
@@ -181,6 +192,14 @@ class Following:
             if not waiter.done():
                 waiter.set_result(None)
 
+    def _check_is_told(self, cmd: str, places: Iterable[str], to_all: bool) -> None:
+        """Raise KeyError where none of these devices is told a setting."""
+        told = set(self._for_all) if to_all else set()
+        told.update(*(self._devices[place].commands for place in places))
+        if cmd not in told:
+            there = ", ".join(map(repr, sorted(told))) or "nothing"
+            raise KeyError(f"{cmd!r} is not told; what is: {there}.")
+
     def _place_of(self, address: str) -> str:
         check_address(address)
         place = _place(address)
@@ -191,5 +210,7 @@ class Following:
 
 def _place(address: str) -> str:
     """Return the same text for two ways of writing one address."""
-    host, _, port = address.rpartition(":")
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    if host.startswith("["):
+        host = str(ipaddress.ip_address(host[1:-1]))
     return f"{host.lower()}:{int(port)}"

@@ -105,8 +105,12 @@ class Settings:
         """Tell a setting no more, by its command, such as "SAVE". What devices know they keep.
 
         Raises:
-            KeyError: one of ``only`` is not in the fleet.
+            TypeError: ``cmd`` is not str.
+            KeyError: none of those who are meant is told that; or one of ``only`` is not in the
+                fleet.
         """
+        if not isinstance(cmd, str):
+            raise TypeError(f"'cmd' must be str, such as \"SAVE\", not {cmd!r}.")
         self._change(cmd, None, only)
 
     def _set(self, cmd: str, value: Any, only: Collection[str] | None) -> None:

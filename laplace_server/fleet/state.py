@@ -13,7 +13,8 @@ class SettingState:
 
     cmd: str
     value: Any
-    """What it is told: the path of SAVE, the payload of a command of one's own."""
+    """What it is told: the path of SAVE, the payload of a command of one's own. Not to be changed.
+    """
     told: bool
     """Whether the device has confirmed it since it joined last."""
     trouble: str | None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from laplace_server.client.not_copied import NotCopied
 from laplace_server.client.requests import seconds_of
+from laplace_server.errors import ClientClosed
 from laplace_server.fleet.announcer import Announcer, Callback
 from laplace_server.fleet.face import FleetFace, Result
 from laplace_server.fleet.fleet_thread import FleetThread
@@ -93,6 +94,7 @@ class Fleet(NotCopied, FleetFace):
         Raises:
             TypeError, ValueError: the time is no positive number.
             ClientClosed: it was not started, or is closed.
+            RuntimeError: this is the fleet's own thread, as in a handler of its log.
         """
         seconds = seconds_of(timeout_s)
         return self._running().wait(lambda: self._following.wait(seconds))
@@ -106,16 +108,21 @@ class Fleet(NotCopied, FleetFace):
             ClientClosed: it was started before, or is closed.
             OSError: the system has no descriptors left.
         """
-        self._running().start()
-        self._announcer.begin(self._following.notices)
+        try:
+            self._running().start()
+            self._announcer.begin(self._following.notices)
+        except ClientClosed:
+            raise
+        except BaseException:  # Ctrl-C, or no threads left: nobody would close it
+            self.close()
+            raise
 
     def close(self) -> None:
         """End; again does nothing. Answers are not waited for, nor is a callback beyond 1 s."""
         thread = self._running()
         thread.end()
         self._announcer.end()
-        if thread.is_alive():
-            thread.join()
+        thread.wait_ended()
         self._announcer.wait_ended()
 
     def __enter__(self) -> Fleet:

@@ -170,6 +170,10 @@ class Assembly:
             return min(over_at, self._undecided[0].came_at + self._wait_s)
         return over_at
 
+    def counts_time(self, now: float) -> bool:
+        """Say whether a source is gone for which the others would still wait."""
+        return any(now < each.gone_at + self._wait_s < math.inf for each in self.sources.values())
+
     def _over_at(self, key: int) -> float:
         record, over_at = self._open[key], -math.inf
         for name, source in self.sources.items():

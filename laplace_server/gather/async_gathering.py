@@ -53,12 +53,13 @@ class AsyncGathering(BaseGathering):
     Beginning it may raise:
         RemoteError, InvalidReply: as a subscription.
         ClientClosed: it is closed, or one of the clients is.
-        RuntimeError: it has begun already.
+        RuntimeError: another task is beginning it.
     """
 
     def __init__(self, plan: Plan) -> None:
         self._bells = _Bells()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._has_begun = False
         super().__init__(plan, Gatherer(plan, self._bells.ring))
 
     # ---- beginning
@@ -71,8 +72,10 @@ class AsyncGathering(BaseGathering):
 
     async def _begin(self) -> AsyncGathering:
         self._check_open()
+        if self._has_begun:
+            return self  # as in `async with (await gather(...))`
         if self._loop is not None:
-            raise RuntimeError(f"{self!r} has begun already.")
+            raise RuntimeError(f"{self!r} is being begun by another task.")
         self._loop = asyncio.get_running_loop()
         clients = {}
         for name, each in self._plan.sources.items():
@@ -86,6 +89,7 @@ class AsyncGathering(BaseGathering):
         if self._closed:  # meanwhile
             await self._gatherer.end()
             self._check_open()
+        self._has_begun = True
         return self
 
     # ---- records

@@ -24,6 +24,7 @@ from laplace_server.wire.logs import Log
 
 _LONGEST_TURN_S = 0.1  # of the loop; of a longer one, so much counts
 _IN_A_TURN = 64  # updates of a source, before others have their turn
+_QUIET_S = 0.5  # from one look to the next while nothing is due
 _PAUSE_S = 0.5  # after a refusal, or without descriptors
 
 log = Log(LOGGER_NAME)
@@ -98,10 +99,10 @@ class Gatherer:
         for task in followers:
             with contextlib.suppress(RuntimeError):  # its loop has ended before
                 task.cancel()
-        for each in self._subscriptions.values():
-            await each.close()
-        ours = (task for task in followers if task.get_loop() is loop)
-        await asyncio.gather(*ours, return_exceptions=True)
+        ending = [task for task in followers if task.get_loop() is loop]
+        ending += [asyncio.ensure_future(each.close()) for each in self._subscriptions.values()]
+        if ending:
+            await asyncio.wait(ending)  # who is cancelled here leaves them to end by themselves
 
     def abandon(self, loop: asyncio.AbstractEventLoop) -> None:
         """End it soon, without anybody to wait for that; from any thread."""
@@ -166,10 +167,12 @@ class Gatherer:
             asyncio.get_running_loop().call_soon(self.look)
 
     def _set_timer(self, now: float) -> None:
-        due = self._assembly.due()
-        if due == math.inf:
-            return
-        loop, seconds = asyncio.get_running_loop(), min(max(0.0, due - now), self._beat_s)
+        loop, assembly = asyncio.get_running_loop(), self._assembly
+        due = assembly.due()
+        if due < math.inf or assembly.counts_time(now):
+            seconds = min(max(0.0, due - now), self._beat_s)
+        else:
+            seconds = _QUIET_S  # a source may go, and its time begins when that is seen
         if self._timer is not None:
             if self._timer.when() <= loop.time() + seconds:
                 return
@@ -235,13 +238,10 @@ class Gatherer:
 
     def _stats_of(self, name: str) -> SourceStats:
         source, subscription = self._assembly.sources[name], self._subscriptions.get(name)
+        counts = source.counts  # they may change meanwhile; what is told adds up all the same
         return SourceStats(
-            received=source.received,
-            gathered=source.gathered,
-            undecided=source.undecided,
-            late=source.late,
-            repeated=source.repeated,
-            without_key=source.without_key,
+            sum(counts),
+            *counts,
             lost=0 if subscription is None else subscription.lost,
             trouble=self.trouble_of(name),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -98,6 +98,6 @@ def _check_text(what: str, given: Any) -> None:
 def _seconds(wait_s: Any) -> float:
     if isinstance(wait_s, bool) or not isinstance(wait_s, (int, float)):
         raise TypeError(f"'wait_s' must be a number of seconds, not {wait_s!r}.")
-    if not 0 <= wait_s < math.inf:
+    if not 0 <= wait_s <= sys.float_info.max:
         raise ValueError(f"'wait_s' must be 0 or more seconds, and no infinity, not {wait_s!r}.")
     return float(wait_s)

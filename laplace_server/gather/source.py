@@ -13,6 +13,9 @@ from laplace_server.client.updates import Update
 # Beyond so many places with losses, the two oldest become one: what lies between may be lost then.
 MOST_LOSSES = 1000
 
+# A float from here on may stand for several whole numbers.
+_INEXACT_FROM = 2.0**53
+
 
 class Source:
     """Told of each update of a stream, in order; times are those of whoever tells.
@@ -25,7 +28,7 @@ class Source:
     def __init__(self, name: str, key: str) -> None:
         self.name = name
         self._key = key
-        self.received = self.gathered = self.undecided = 0
+        self.gathered = self.undecided = 0
         self.late = self.repeated = self.without_key = 0
         self.last: int | None = None
         """Key of its last update."""
@@ -44,12 +47,16 @@ class Source:
         self._loss = False  # since its last update in a record
         self._losses: deque[tuple[float, int]] = deque()  # keys beyond one and below another
 
+    @property
+    def counts(self) -> tuple[int, int, int, int, int]:
+        """Updates that are gathered, undecided, late, repeated, without a key: all that came."""
+        return self.gathered, self.undecided, self.late, self.repeated, self.without_key
+
     def key_of(self, update: Update, ended: Sequence[EndedEpoch]) -> int | None:
         """Take note of an update; return its key, None: it has none.
 
         ``ended``: what is known of the lives of its server that are over.
         """
-        self.received += 1
         self._loss |= self._follows_loss(update, ended)
         return _whole(update.data.get(self._key))
 
@@ -116,6 +123,6 @@ def _whole(value: Any) -> int | None:
     """Return a whole number as int. Nothing else is a key: it must be found again exactly."""
     if type(value) is int:
         return value
-    if type(value) is float and value.is_integer():
+    if type(value) is float and value.is_integer() and abs(value) < _INEXACT_FROM:
         return int(value)
     return None

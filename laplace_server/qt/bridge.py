@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 
-from PyQt6.QtCore import QCoreApplication, QObject, QTimer
+from PyQt6.QtCore import QCoreApplication, QObject, Qt, QTimer
 
 from laplace_server.client.not_copied import NotCopied
 
@@ -29,8 +29,10 @@ class Bridge(QObject):
         self._quits_with_application = False
         weakref.finalize(self, end)
         # A bound method: PyQt holds a function's slot so that a collection can empty it before
-        # another thread's `destroyed` calls it.
-        self.destroyed.connect(end)
+        # another thread's `destroyed` calls it. Direct: what waits for this thread is lost where
+        # the bridge was moved to another one and is deleted there.
+        direct = Qt.ConnectionType.DirectConnection
+        self.destroyed.connect(end, direct)  # type: ignore[call-arg]  # PyQt's stubs lack it
         # A timer lets the event loop come round; an event posted from a slot would be next.
         self._pace = QTimer(self)
         self._pace.setSingleShot(True)

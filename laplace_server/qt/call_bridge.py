@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from PyQt6 import sip
-from PyQt6.QtCore import QObject, QThread, pyqtSignal, pyqtSlot
+from PyQt6.QtCore import QMetaObject, QObject, Qt, QThread, pyqtSignal, pyqtSlot
 
 from laplace_server.client import ClientLHC
 from laplace_server.client.call_queue import CallQueue
@@ -98,15 +98,18 @@ class CallBridge(Bridge):
     def close(self) -> None:
         """End all calls; returns at once. Again does nothing.
 
-        Called in the thread the bridge lives in, no signal of its calls comes after it. What is
-        called later fails with ClientClosed.
+        Called in the thread the bridge lives in, no signal of its calls comes after it, and its
+        streams have ended; called in another, they do so soon. What is called later fails with
+        ClientClosed.
         """
         self._queue.end()
-        if QThread.currentThread() is self.thread():
-            for stream in self.findChildren(StreamBridge):
-                stream.stop()
-            self._closings += 1
-            self._calls.clear()
+        if QThread.currentThread() is not self.thread():
+            QMetaObject.invokeMethod(self, "close", Qt.ConnectionType.QueuedConnection)
+            return
+        for stream in self.findChildren(StreamBridge):
+            stream.stop()
+        self._closings += 1
+        self._calls.clear()
 
     # ---- inside
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from laplace_server.server._core import Core
@@ -21,7 +22,7 @@ class ClientStats:
     """A client at one moment: all that asks from one machine under one name."""
 
     name: Any
-    """What it calls itself, the ``from`` of its requests."""
+    """What it calls itself, the ``from`` of its requests; a number beyond floats is text."""
     address: str
     """Its machine's, without a port; empty with transport "libzmq"."""
     since: float
@@ -38,10 +39,15 @@ class ClientStats:
     """The name of its key; empty without one."""
 
 
+Identity = tuple[str, str, int]
+"""By what clients are told apart: the name as this side writes it in JSON, the host, the key."""
+
+
 class Knowing(Protocol):
     """What knows clients: the engine of a server."""
 
     core: Core
+    stopped: bool
     command_names: list[Any]
     running_code: Any
     running_since: float
@@ -52,26 +58,49 @@ class Knowing(Protocol):
     ) -> BaseException | None: ...
 
 
-def clients_by_id(knowing: Knowing) -> dict[int, ClientStats]:
-    """Who is there, in the order they came. No two clients have the same number, ever."""
+def clients_by_identity(knowing: Knowing) -> dict[Identity, ClientStats]:
+    """Who is there, in the order they came."""
     followed = defaultdict(list)
     for ledger in knowing.core.streams.ledgers():
-        followed[ledger["who"], ledger["host"].decode(errors="replace")].append(ledger["stream"])
+        who = ledger["who"].decode(), ledger["host"].decode(errors="replace"), ledger["key"]
+        followed[who].append(ledger["stream"])
     seen = sorted(knowing.core.clients())
     now = time.time()
-    return {
-        number: ClientStats(
-            name=(decoded := json.loads(name)),
+    there: dict[Identity, ClientStats] = {}
+    for _, text, host, key, age_s, silent_s, command, connections in seen:
+        name = json.loads(text)
+        identity = json.dumps(name), host, key
+        if "Infinity" in identity[0]:
+            name = json.loads(text, parse_float=_number)
+        client = ClientStats(
+            name=name,
             address=host,
             since=now - age_s,
             last_request=now - silent_s,
             last_command=str(knowing.command_names[command]),
             connections=connections,
-            subscriptions=tuple(followed.get((json.dumps(decoded).encode(), host), ())),
+            subscriptions=tuple(followed.get(identity, ())),
             key=knowing.key_name(key),
         )
-        for number, name, host, key, age_s, silent_s, command, connections in seen
-    }
+        before = there.get(identity)
+        there[identity] = client if before is None else _together(before, client)
+    return there
+
+
+def _number(text: str) -> float | str:
+    """A number of a name; as text where it is beyond floats, for which JSON has no word."""
+    number = float(text)
+    return number if math.isfinite(number) else text
+
+
+def _together(one: ClientStats, other: ClientStats) -> ClientStats:
+    """The core tells names apart by their bytes, and JSON has several for one name."""
+    newest = max(one, other, key=lambda client: client.last_request)
+    return replace(
+        newest,
+        since=min(one.since, other.since),
+        connections=one.connections + other.connections,
+    )
 
 
 class Arrivals:
@@ -85,7 +114,8 @@ class Arrivals:
         self._core = core
         self._on_joined: Callable[[ClientStats], object] | None = None
         self._on_left: Callable[[ClientStats], object] | None = None
-        self._known: dict[int, ClientStats] = {}
+        self._known: dict[Identity, ClientStats] = {}
+        self._introduced: Callable[[ClientStats], object] | None = None  # to who was there already
 
     def call_on_joined(self, func: Callable[[ClientStats], object] | None) -> None:
         """Call it from now on, also for who is there already."""
@@ -98,21 +128,27 @@ class Arrivals:
         self._begin()
 
     def tell(self, knowing: Knowing) -> None:
-        """Call them for all that is new."""
-        if self._on_joined is None and self._on_left is None:
+        """Call them for all that is new, those that have gone first, until the server ends."""
+        on_joined = self._on_joined
+        anew, self._introduced = on_joined is not self._introduced, on_joined
+        if on_joined is None and self._on_left is None:
+            self._known = {}
             return
-        known, self._known = self._known, clients_by_id(knowing)
-        for number in known.keys() - self._known.keys():
-            self._call(knowing, "on_client_left", self._on_left, known[number])
-        for number in self._known.keys() - known.keys():
-            self._call(knowing, "on_client_joined", self._on_joined, self._known[number])
+        known, self._known = self._known, clients_by_identity(knowing)
+        left = [client for who, client in known.items() if who not in self._known]
+        joined = [client for who, client in self._known.items() if anew or who not in known]
+        for client in left:
+            self._call(knowing, "on_client_left", self._on_left, client)
+        for client in joined:
+            if self._on_joined is on_joined:  # else the new one is told of all, the next time
+                self._call(knowing, "on_client_joined", on_joined, client)
 
     def _begin(self) -> None:
         self._core.jobs.look_each(LOOK_S)
 
     @staticmethod
     def _call(knowing: Knowing, name: str, func: Callback | None, client: ClientStats) -> None:
-        if func is None:
+        if func is None or knowing.stopped:
             return
         knowing.running_since, knowing.running_code = time.monotonic(), "clients"
         try:

@@ -86,5 +86,5 @@ def verdict(row: Row) -> str:
     if row.not_tried:
         return f"not tried: {row.not_tried}"
     if not row.held:
-        return "BROKEN: " + "; ".join(row.found.faults)
+        return f"BROKEN: {report.faults(row)}"
     return f"held, {row.seconds:.0f} s, {row.found.longest_s:.2f} s without an answer at most"

@@ -56,7 +56,7 @@ class Found:
     doubled: int = 0
     out_of_order: int = 0
     longest_s: float = 0.0
-    """The longest time without an answer."""
+    """The longest time without an answer, less what the prober itself did not run of it."""
     stalled_s: float = 0.0
     """The longest time for which the prober itself did not run."""
     before: Resources | None = None

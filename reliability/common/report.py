@@ -24,6 +24,7 @@ HEADINGS = (
     "doubled",
     "out of order",
     "longest without an answer, s",
+    "harness, prober late, s",
     "memory, MiB",
     "threads",
     "descriptors",
@@ -53,7 +54,7 @@ def _change(before: Resources | None, after: Resources | None, field: str) -> st
 def _cells(row: Row) -> list[str]:
     begin = [row.tried, row.setting, f"{row.times:,}"]
     if row.not_tried:
-        return [*begin, *[""] * 9, f"not tried: {row.not_tried}"]
+        return [*begin, *[""] * 10, f"not tried: {row.not_tried}"]
     found, requests = row.found, row.found.requests
     return [
         *begin,
@@ -63,9 +64,21 @@ def _cells(row: Row) -> list[str]:
         f"{found.doubled + requests.doubled}",
         f"{found.out_of_order}",
         f"{found.longest_s:.2f}",
+        f"{row.late_s:.2f}, {found.stalled_s:.2f}",
         *(_change(found.before, found.after, name) for name in Resources._fields),
-        "yes" if row.held else "**no**: " + "; ".join(found.faults).replace("\n", " "),
+        "yes" if row.held else "**no**: " + faults(row).replace("\n", " "),
     ]
+
+
+def faults(row: Row) -> str:
+    """Return what did not hold, and whether that may be the machine's doing."""
+    told = "; ".join(row.found.faults)
+    return f"{told} ({starved(row.late_s)})" if told and row.starved else told
+
+
+def starved(late_s: float) -> str:
+    """Return in words that a harness so late is no witness of how long others took."""
+    return f"the harness itself did not run for {late_s:.1f} s: to be repeated with less beside it"
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from reliability.common.cast import Cast, Found
+from reliability.common.lateness import STARVED_S, Lateness
 from reliability.common.program import SLOWNESS
 from reliability.common.resources import MIB
 from reliability.common.setting import TCP, Setting
 from reliability.common.stage import Stage
 
 SILENT_S = 10.0 * SLOWNESS
-"""A device that nothing was done to answers within this, where the prober itself may run."""
+"""A device that nothing was done to answers within this, while the prober itself runs."""
 
 
 class NotTried(Exception):
@@ -80,6 +81,8 @@ class Row:
     tried: str
     times: int
     seconds: float = 0.0
+    late_s: float = 0.0
+    """By how much the harness itself was late at most."""
     not_tried: str = ""
     """Why not, where it could not be tried."""
     found: Found = field(default_factory=Found)
@@ -89,13 +92,19 @@ class Row:
         """Whether every promise was kept."""
         return not self.found.faults
 
+    @property
+    def starved(self) -> bool:
+        """Whether the harness itself did not get to run, and times say more of the machine."""
+        return self.late_s > STARVED_S
+
     def plain(self) -> dict[str, Any]:
         """Return it as plain values."""
         resources = {
             name: None if value is None else value._asdict()
             for name, value in (("before", self.found.before), ("after", self.found.after))
         }
-        return {**asdict(self), "found": {**asdict(self.found), **resources}, "held": self.held}
+        verdict = {"held": self.held, "starved": self.starved}
+        return {**asdict(self), "found": {**asdict(self.found), **resources}, **verdict}
 
 
 def run(scenario: Scenario, setting: Setting, options: Options) -> Row:
@@ -104,6 +113,7 @@ def run(scenario: Scenario, setting: Setting, options: Options) -> Row:
     row = Row(scenario.name, setting.name, scenario.tried, times)
     begun = time.monotonic()
     with contextlib.ExitStack() as closing:
+        lateness = closing.enter_context(Lateness())
         folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="reliability-")))
         try:
             cast = replace(scenario.cast, breach=options.breach)
@@ -118,6 +128,7 @@ def run(scenario: Scenario, setting: Setting, options: Options) -> Row:
         except Exception as fault:  # also what a client raised that should have been answered
             row.found.faults.append(f"{type(fault).__name__}: {fault}")
     row.seconds = time.monotonic() - begun
+    row.late_s = lateness.longest_s
     return row
 
 
@@ -134,7 +145,7 @@ def judge(found: Found, outage_s: float, memory: int) -> None:
     ):
         if count:
             found.faults.append(f"{count} {what}")
-    if found.longest_s > outage_s + found.stalled_s + SILENT_S:
+    if found.longest_s > outage_s + SILENT_S:
         found.faults.append(f"no answer for {found.longest_s:.1f} s")
     assert found.before is not None
     assert found.after is not None

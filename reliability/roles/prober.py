@@ -9,6 +9,7 @@ import threading
 import time
 from typing import Any
 
+from reliability.common.lateness import Lateness
 from reliability.common.program import commands, say
 from reliability.common.setting import security_of_client
 
@@ -22,9 +23,9 @@ class Prober(threading.Thread):
         super().__init__(name="prober", daemon=True)
         self.asked = self.answered = 0
         self.longest_s = 0.0
-        """From a question to its answer, or from the first that got none to the next answer."""
-        self.stalled_s = 0.0
-        """The longest that this process itself had to wait beyond a pause."""
+        """From a question to its answer, or from the first that got none to the next answer; less
+        what this process itself did not run of it."""
+        self.lateness = Lateness()
         self.first_answer = threading.Event()
         self._settings = settings
         self._over = threading.Event()
@@ -37,28 +38,34 @@ class Prober(threading.Thread):
         pause_s = self._settings["pause_s"]
         security = security_of_client(self._settings["keys"])
         waiting_since: float | None = None
-        with ClientLHC(
-            self._settings["address"], "prober", timeout_s=TIMEOUT_S, security=security
-        ) as client:
+        late_before_s = 0.0
+        with (
+            self.lateness,
+            ClientLHC(
+                self._settings["address"], "prober", timeout_s=TIMEOUT_S, security=security
+            ) as client,
+        ):
             while not self._over.is_set():
-                begun = time.monotonic()
                 self.asked += 1
                 if waiting_since is None:
-                    waiting_since = begun
+                    waiting_since, late_before_s = time.monotonic(), self.lateness.total_s
                 try:
                     client.ping()
                 except LaplaceError:
                     pass
                 else:
                     self.answered += 1
-                    self.longest_s = max(self.longest_s, time.monotonic() - waiting_since)
+                    self._heard_nothing(waiting_since, late_before_s)
                     waiting_since = None
                     self.first_answer.set()
-                resting = time.monotonic()
                 self._over.wait(pause_s)
-                self.stalled_s = max(self.stalled_s, time.monotonic() - resting - pause_s)
-        if waiting_since is not None:
-            self.longest_s = max(self.longest_s, time.monotonic() - waiting_since)
+            if waiting_since is not None:
+                self._heard_nothing(waiting_since, late_before_s)
+
+    def _heard_nothing(self, since: float, late_before_s: float) -> None:
+        silent_s = time.monotonic() - since
+        late_s = self.lateness.total_s - late_before_s
+        self.longest_s = max(self.longest_s, silent_s - late_s)
 
     def end(self) -> None:
         """Ask no more."""
@@ -78,6 +85,6 @@ def main(settings: dict[str, Any]) -> None:
             asked=prober.asked,
             answered=prober.answered,
             longest_s=prober.longest_s,
-            stalled_s=prober.stalled_s,
+            stalled_s=prober.lateness.longest_s,
         )
         return

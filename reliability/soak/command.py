@@ -38,5 +38,6 @@ def main(about: str) -> int:
     report.write(soaked, options.minutes, options.seed, options.output)
     for leak in soaked.leaks:
         print(f"not flat: {leak}")
+    print(report.late(soaked))
     print(f"{'held' if soaked.held else 'BROKEN'}; written to {options.output}/")
     return 0 if soaked.held else 1

@@ -15,6 +15,8 @@ import psutil
 
 from reliability.chaos.networks import behind_a_proxy
 from reliability.common.cast import Cast
+from reliability.common.lateness import Lateness
+from reliability.common.report import faults
 from reliability.common.resources import MIB
 from reliability.common.scenario import Row, judge
 from reliability.common.setting import LIBZMQ, PLAIN, SECURED, Setting
@@ -58,6 +60,9 @@ class Soaked:
     """For each part, how often what was done."""
     series: dict[str, Series] = field(default_factory=dict)
     leaks: list[str] = field(default_factory=list)
+    late_s: float = 0.0
+    """By how much the harness itself was late at most."""
+    late_in_all_s: float = 0.0
 
     @property
     def held(self) -> bool:
@@ -100,7 +105,7 @@ def soak(
 ) -> Soaked:
     """Run the parts side by side for so long, and say what came of it."""
     soaked = Soaked()
-    with contextlib.ExitStack() as opened:
+    with Lateness() as lateness, contextlib.ExitStack() as opened:
         stages = [
             opened.enter_context(Stage(part.setting, folder / part.name, _MODERATE))
             for part in parts
@@ -120,8 +125,11 @@ def soak(
         soaked.leaks = leaks(sampler.series)
         for part, stage, each in zip(parts, stages, disturbers, strict=True):
             soaked.done[part.name] = each.done
-            soaked.rows.append(_row(part, stage, each.done.total(), seconds))
-            tell(f"{part.name}: {'held' if soaked.rows[-1].held else soaked.rows[-1].found.faults}")
+            row = _row(part, stage, each.done.total(), seconds)
+            row.late_s = lateness.longest_s
+            soaked.rows.append(row)
+            tell(f"{part.name}: {'held' if row.held else faults(row)}")
+        soaked.late_s, soaked.late_in_all_s = lateness.longest_s, lateness.total_s
     return soaked
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from reliability.common.report import machine, table
+from reliability.common.lateness import STARVED_S
+from reliability.common.report import machine, starved, table
 from reliability.common.resources import MIB, Resources
 from reliability.soak.load import Soaked
 from reliability.soak.sampling import Series
@@ -19,6 +20,8 @@ def write(soaked: Soaked, minutes: float, seed: int, folder: Path) -> None:
         "minutes": minutes,
         "seed": seed,
         "held": soaked.held,
+        "late_s": soaked.late_s,
+        "late_in_all_s": soaked.late_in_all_s,
         "leaks": soaked.leaks,
         "done": soaked.done,
         "rows": [row.plain() for row in soaked.rows],
@@ -30,7 +33,7 @@ def write(soaked: Soaked, minutes: float, seed: int, folder: Path) -> None:
 
 
 def _text(soaked: Soaked, minutes: float, seed: int) -> str:
-    lines = [f"{minutes:g} minutes, seed {seed}.", "", table(soaked.rows)]
+    lines = [f"{minutes:g} minutes, seed {seed}. {late(soaked)}", "", table(soaked.rows)]
     lines += ["| process | memory, MiB: grew by | threads | descriptors |", "|---|---|---|---|"]
     lines += [_line(name, series) for name, series in soaked.series.items() if series.times]
     lines += ["", *(f"- **not flat**: {leak}" for leak in soaked.leaks), ""]
@@ -38,6 +41,17 @@ def _text(soaked: Soaked, minutes: float, seed: int) -> str:
         counts = ", ".join(f"{what} {count:,}" for what, count in sorted(done.items()))
         lines.append(f"- {name}: {counts}")
     return "\n".join([*lines, ""])
+
+
+def late(soaked: Soaked) -> str:
+    """Return a sentence on how well the harness itself got to run."""
+    if soaked.late_s > STARVED_S:
+        word = starved(soaked.late_s)
+        return f"{word[0].upper()}{word[1:]}; it was late by {soaked.late_in_all_s:.1f} s in all."
+    return (
+        f"The harness itself was late by {soaked.late_s:.2f} s at most, "
+        f"{soaked.late_in_all_s:.1f} s in all."
+    )
 
 
 def _line(name: str, series: Series) -> str:

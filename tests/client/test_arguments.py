@@ -124,6 +124,8 @@ def test_a_wait_for_an_update_is_a_number_of_seconds(kind: Kind) -> None:
             with pytest.raises(ValueError, match="'timeout' must be a number of seconds or None"):
                 updates.next(timeout=math.nan)
             with pytest.raises(ValueError, match="'timeout' must be a number of seconds or None"):
+                updates.next(timeout=10**400)
+            with pytest.raises(ValueError, match="'timeout' must be a number of seconds or None"):
                 updates.take(timeout=math.nan)
             server.publish("s", {"n": 1})
             assert updates.next(timeout=PATIENCE_S).data == {"n": 1}

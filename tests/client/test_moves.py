@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import pickle
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 from support.async_callables import async_function
 from support.both_clients import Kind
+from support.fleets import Mortal
 from support.moving_devices import SILENT, TOLD, MovingDevice
 from support.peers import PATIENCE_S, address_of
 from support.ports import own_address
@@ -196,6 +199,54 @@ def test_a_server_that_ends_during_a_move(kind: Kind) -> None:
     with SimulatedMotor(speed=1.0) as motor, kind(motor.local_address, timeout_s=0.2) as client:
         with pytest.raises((RequestTimeout, RemoteError)):
             client.move([10.0, 0.0], progress=lambda _: motor.stop())
+
+
+HANGS_IN_SET = """
+import threading
+
+begun = threading.Event()
+
+class ServerLHC(ServerLHC):
+    def __init__(self, **arguments):
+        super().__init__(**{**arguments, "data": {"positions": [0.0], "moving": False}})
+        self.set_on_position_changed(lambda _: begun.set() or threading.Event().wait())
+"""
+
+
+@contextlib.contextmanager
+def killed_in_set(kind: Kind, timeout_s: float) -> Iterator[tuple[Mortal, Future[Any]]]:
+    """A device that is killed after it has got a SET, and what ``move`` makes of that."""
+    with (
+        Mortal(before=HANGS_IN_SET) as device,
+        kind(device.address, timeout_s=timeout_s) as client,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        moving = thread.submit(client.move, [1.0], timeout_s=3 * PATIENCE_S)
+        assert device.run(f"begun.wait({PATIENCE_S})")
+        device.kill()
+        yield device, moving
+
+
+def test_a_device_killed_in_set_that_comes_back_elsewhere(kind: Kind) -> None:
+    with killed_in_set(kind, PATIENCE_S) as (device, moving):
+        device.start()
+        with pytest.raises(NotArrived, match="at rest") as caught:
+            moving.result(PATIENCE_S)
+        assert caught.value.positions == [0.0]
+
+
+def test_a_device_killed_in_set_that_comes_back_there(kind: Kind) -> None:
+    with killed_in_set(kind, PATIENCE_S) as (device, moving):
+        device.start()
+        device.run('server.set_data({"positions": [1.0], "moving": False})')
+        assert moving.result(PATIENCE_S)["positions"] == [1.0]
+
+
+def test_a_device_killed_in_set_that_stays_away(kind: Kind) -> None:
+    with killed_in_set(kind, 0.2) as (_, moving):
+        with pytest.raises(RequestTimeout, match="nobody listens") as caught:
+            moving.result(PATIENCE_S)
+        assert caught.value.cmd == "GET"
 
 
 # ---- asked right after SET

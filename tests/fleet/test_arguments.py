@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import threading
 import time
@@ -19,6 +20,7 @@ from support.waiting import wait_until
 
 from laplace_server.errors import ClientClosed
 from laplace_server.fleet import AsyncFleet, Fleet
+from laplace_server.protocol import LOGGER_NAME
 
 ADDRESS = "tcp://stage.lab:5555"
 
@@ -40,9 +42,24 @@ def test_an_address_given_twice_is_refused(kind: Any, again: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("address", "again"),
+    [
+        ("tcp://[::1]:5555", "tcp://[0:0::0001]:5555"),
+        ("tcp://127.0.0.1:5555", "tcp://[127.0.0.1]:5555"),
+    ],
+)
+def test_a_numeric_address_written_in_another_way_is_refused(
+    kind: Any, address: str, again: str
+) -> None:
+    with pytest.raises(ValueError, match="is in the fleet already"):
+        kind([address, again])
+
+
+@pytest.mark.parametrize(
     ("arguments", "error"),
     [
         ({"addresses": ADDRESS}, TypeError),
+        ({"period_s": 10**400}, ValueError),
         ({"addresses": [5]}, TypeError),
         ({"addresses": ["tcp://*:5555"]}, ValueError),
         ({"period_s": 0}, ValueError),
@@ -79,6 +96,66 @@ def test_wrong_settings_are_refused_and_nothing_is_told(kind: Any) -> None:
     assert 5 not in fleet
 
 
+def test_what_is_not_told_cannot_be_forgotten(kind: Any) -> None:
+    fleet = kind([ADDRESS, "tcp://other.lab:1"])
+    with pytest.raises(TypeError, match="'cmd' must be str"):
+        fleet.forget(5)
+    with pytest.raises(KeyError, match="'SAVE' is not told; what is: nothing"):
+        fleet.forget("SAVE")
+    fleet.save("/a", only=[ADDRESS])
+    fleet.toggle_saving(True)
+    with pytest.raises(KeyError, match="'save' is not told; what is: 'SAVE', 'TOGGLE SAVING'"):
+        fleet.forget("save")
+    with pytest.raises(KeyError, match="'SAVE' is not told; what is: 'TOGGLE SAVING'"):
+        fleet.forget("SAVE", only=["tcp://other.lab:1"])
+    fleet.forget("SAVE")
+    fleet.forget("TOGGLE SAVING", only=[ADDRESS])
+    assert fleet[ADDRESS].settings == ()
+    assert [each.cmd for each in fleet["tcp://other.lab:1"].settings] == ["TOGGLE SAVING"]
+    empty = kind()
+    empty.save("/a")  # for those added later
+    empty.forget("SAVE")
+
+
+def test_keys_are_found_in_the_thread_that_adds(nothing_left_behind: None) -> None:
+    asked: list[tuple[str, threading.Thread]] = []
+    with Fleet(
+        [ADDRESS],
+        security=lambda address: asked.append((address, threading.current_thread())),
+        **QUICK,
+    ) as fleet:
+        fleet.add("tcp://other.lab:1")
+        with pytest.raises(ValueError, match="is in the fleet already"):
+            fleet.add(ADDRESS)
+    assert [address for address, _ in asked[:2]] == [ADDRESS, "tcp://other.lab:1"]
+    assert {thread for _, thread in asked} == {threading.current_thread()}
+
+
+def test_its_own_thread_does_not_wait_for_itself(
+    nothing_left_behind: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A handler of the log runs in it."""
+    caught: list[Exception] = []
+
+    class Waits(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            try:
+                fleet.wait(PATIENCE_S)
+            except RuntimeError as error:
+                caught.append(error)
+
+    handler, logger = Waits(), logging.getLogger(LOGGER_NAME)
+    with Mortal() as device, caplog.at_level(logging.INFO, LOGGER_NAME):
+        logger.addHandler(handler)
+        try:
+            fleet = Fleet([device.address], **QUICK)
+            with fleet:
+                wait_until(lambda: caught, "it has joined, which is logged")
+        finally:
+            logger.removeHandler(handler)
+    assert "the fleet's own thread" in str(caught[0])
+
+
 def test_before_its_start_it_knows_nothing(kind: Any) -> None:
     fleet = kind([ADDRESS])
     fleet.save("/a")
@@ -100,6 +177,8 @@ def test_a_fleet_is_started_once(nothing_left_behind: None) -> None:
     never_started = Fleet()
     never_started.close()
     never_started.close()
+    with pytest.raises(ClientClosed, match="not after its close"):
+        never_started.start()
 
 
 def test_closing_waits_for_no_answer(nothing_left_behind: None) -> None:

@@ -70,10 +70,92 @@ def test_it_is_closed_in_its_callback_and_while_somebody_waits() -> None:
             assert missing["tcp://127.0.0.1:1"] == "the fleet is closed"
             await asyncio.wait_for(ended.wait(), PATIENCE_S)
             await fleet.close()
+            # Nothing of it is left in the loop.
+            await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})
             with pytest.raises(ClientClosed, match="once"):
                 await fleet.start()
 
     event_loop.run(scene())
+
+
+def test_it_follows_from_its_start_to_its_close() -> None:
+    async def scene() -> None:
+        fleet = AsyncFleet(**QUICK)
+        with pytest.raises(ClientClosed, match="is not started"):
+            await fleet.wait(PATIENCE_S)
+        async with fleet:
+            assert await fleet.wait(PATIENCE_S) == {}
+        with pytest.raises(ClientClosed, match="is closed"):
+            await fleet.wait(PATIENCE_S)
+        never_started = AsyncFleet()
+        await never_started.close()
+        with pytest.raises(ClientClosed, match="not after its close"):
+            await never_started.start()
+
+    event_loop.run(scene())
+
+
+def test_a_callback_whose_task_was_cancelled_is_logged(
+    each_loop: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    def told() -> list[str]:
+        lines = [each.getMessage() for each in caplog.records]
+        return [line.split()[1] for line in lines if "raised" in line]
+
+    async def on_joined(device: DeviceState) -> None:
+        cancelled = asyncio.ensure_future(asyncio.sleep(PATIENCE_S))
+        cancelled.cancel()
+        await cancelled
+
+    def on_lost(device: DeviceState) -> None:
+        raise asyncio.CancelledError
+
+    async def scene() -> None:
+        with Mortal() as device:
+            async with AsyncFleet([device.address], **QUICK) as fleet:
+                fleet.set_on_joined(on_joined)
+                fleet.set_on_lost(on_lost)
+                await until(lambda: told() == ["on_joined"])
+                device.restart()
+                await until(lambda: told() == ["on_joined", "on_lost", "on_joined"])
+
+    event_loop.run(scene())
+
+
+def test_a_callback_that_waits_is_cancelled_with_the_fleet(
+    each_loop: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    said: list[str] = []
+
+    async def on_joined(device: DeviceState) -> None:
+        try:
+            said.append("waits")
+            await asyncio.sleep(3600.0)
+        except asyncio.CancelledError:
+            said.append("cancelled")
+            raise
+
+    async def scene() -> None:
+        with Mortal() as device:
+            async with AsyncFleet([device.address], **QUICK) as fleet:
+                fleet.set_on_joined(on_joined)
+                await until(lambda: said)
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+            # As asyncio.run does at its end.
+            fleet = AsyncFleet([device.address], **QUICK)
+            fleet.set_on_joined(on_joined)
+            await fleet.start()
+            await until(lambda: said[2:])
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.wait(others, timeout=PATIENCE_S)
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+            await fleet.close()
+
+    event_loop.run(scene())
+    assert said == ["waits", "cancelled", "waits", "cancelled"]
+    assert "raised" not in caplog.text
 
 
 def test_removed_devices_end_their_tasks() -> None:

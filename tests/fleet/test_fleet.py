@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import textwrap
 import threading
 from typing import Any
@@ -192,3 +195,48 @@ def test_it_may_be_closed_in_its_callback(pair: Pair) -> None:
     assert closed.wait(PATIENCE_S)
     assert fleet[pair[0].address].reason == "the fleet is closed"
     fleet.close()
+
+
+SIGNALLED = """
+import signal, sys
+from laplace_server.errors import ClientClosed
+from laplace_server.fleet import Fleet
+fleet, closed, signals = Fleet(["tcp://127.0.0.1:1"]), [], [signal.SIGUSR1]
+def close(*_):
+    fleet.close()
+    closed.append(True)
+signal.signal(signal.SIGUSR1, close)
+class Loop:
+    def __init__(self, loop):
+        self.loop = loop
+    def __getattr__(self, name):
+        return getattr(self.loop, name)
+    def call_soon_threadsafe(self, *arguments):
+        if signals:
+            signal.raise_signal(signals.pop())
+        return self.loop.call_soon_threadsafe(*arguments)
+fleet.start()
+fleet._thread._loop = Loop(fleet._thread._loop)
+print(fleet.missing(), closed, flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="no such signal")
+def test_a_signal_handler_closes_it_in_the_middle_of_a_call() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALLED], capture_output=True, text=True, timeout=PATIENCE_S
+    )
+    assert done.stdout == "{'tcp://127.0.0.1:1': 'the fleet is closed'} [True]\n", done.stderr
+
+
+def test_an_exit_in_a_callback_does_not_end_the_telling(
+    pair: Pair, heard: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, _ = pair
+    with Fleet(**QUICK) as fleet:
+        heard.of(fleet)
+        fleet.set_on_joined(lambda device: sys.exit(3))
+        fleet.add(first.address)
+        wait_until(lambda: "on_joined raised" in caplog.text, "the exit is logged")
+        first.kill()
+        wait_until(lambda: heard.words == [("lost", first.address)], "it is told on")

@@ -211,7 +211,7 @@ def test_what_comes_after_that_is_late(caplog: pytest.LogCaptureFixture) -> None
         scene.come("b", 4)
         assert scene.told(after=1.1 * WAIT_S) == [(4, "ab", {})]
     source = scene.assembly.sources["b"]
-    assert (source.late, source.undecided, source.gathered, source.received) == (2, 0, 1, 3)
+    assert (source.late, source.undecided, source.gathered, sum(source.counts)) == (2, 0, 1, 3)
     assert scene.assembly.size == 0
     assert [each.getMessage() for each in caplog.records] == [
         "gather: b: key 1 came too late for its record."
@@ -255,7 +255,10 @@ def test_who_has_been_gone_for_that_time_is_waited_for_no_more() -> None:
 
 @pytest.mark.parametrize(
     "odd",
-    [None, "1", True, 1.5, float("nan"), float("inf"), [1], {"n": 1}, np.array(1), np.ones(3)],
+    [
+        *(None, "1", True, [1], {"n": 1}, np.array(1), np.ones(3)),
+        *(1.5, float("nan"), float("inf"), 2.0**53, -1e300),  # the last two: not exact
+    ],
     ids=repr,
 )
 def test_what_is_no_key(odd: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -264,7 +267,7 @@ def test_what_is_no_key(odd: Any, caplog: pytest.LogCaptureFixture) -> None:
         scene.come("a", 1, odd, odd, 2)
     assert [record.key for record in scene.records()] == [1, 2]
     source = scene.assembly.sources["a"]
-    assert (source.without_key, source.gathered, source.received) == (2, 2, 4)
+    assert (source.without_key, source.gathered, sum(source.counts)) == (2, 2, 4)
     assert [each.getMessage() for each in caplog.records] == [
         "gather: a: update 2 has no whole number as its key."
     ]
@@ -279,9 +282,10 @@ def test_an_update_without_the_key() -> None:
 
 def test_whole_numbers_of_any_kind_and_size() -> None:
     scene = Scene("a", "b")
-    keys = [-(2**70), -1, 0, 1, 2**60, 2**80]
+    exact = [1 - 2**53, -1, 0, 1, 2**53 - 1]
+    keys = [-(2**70), *exact, 2**60, 2**80]
     scene.come("a", *keys)
-    scene.come("b", *map(float, keys))
+    scene.come("b", -(2**70), *map(float, exact), 2**60, 2**80)
     assert [(record.key, record.complete) for record in scene.records()] == [
         (key, True) for key in keys
     ]

@@ -233,13 +233,54 @@ def test_it_has_to_begin_and_once(server: ServerLHC) -> None:
             with pytest.raises(ClientClosed, match="has not begun"):
                 await gathered.__anext__()
             async with gathered:
-                with pytest.raises(RuntimeError, match="has begun already"):
-                    await gathered
+                assert await gathered is gathered
             with pytest.raises(ClientClosed, match="is closed"):
                 await gathered
             gather(sources, "shot")  # never begun: nothing to close
 
     run(scene())
+
+
+def test_one_that_was_awaited_is_a_block(server: ServerLHC) -> None:
+    async def scene() -> None:
+        async with sources_of(server) as sources:
+            async with await gather(sources, "shot", wait_s=PATIENCE_S) as gathered:
+                shoot(server, 1, 1)
+                assert (await gathered.next(PATIENCE_S)).complete
+            assert gathered.closed
+
+    run(scene())
+
+
+def test_two_tasks_do_not_begin_it(server: ServerLHC) -> None:
+    async def scene() -> None:
+        async with sources_of(server) as sources:
+            gathered = gather(sources, "shot", wait_s=PATIENCE_S)
+            both = await asyncio.gather(_begin(gathered), _begin(gathered), return_exceptions=True)
+            assert both[0] is None
+            assert isinstance(both[1], RuntimeError)
+            shoot(server, 1, 1)
+            assert (await gathered.next(PATIENCE_S)).complete
+            await gathered.close()
+
+    run(scene())
+
+
+def test_a_close_that_is_cancelled_closes_all(server: ServerLHC) -> None:
+    async def scene() -> None:
+        before = len(asyncio.all_tasks())
+        async with sources_of(server) as sources:
+            for turns in range(1, 6):
+                gathered = await gather(sources, "shot", wait_s=PATIENCE_S)
+                closing = asyncio.ensure_future(gathered.close())
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                closing.cancel()
+                await asyncio.wait([closing])
+                while server.stats().subscribers or len(asyncio.all_tasks()) > before:
+                    await asyncio.sleep(0.001)
+
+    run(asyncio.wait_for(scene(), PATIENCE_S))
 
 
 def test_a_forgotten_one_of_asyncio_warns_and_ends(server: ServerLHC) -> None:

@@ -20,6 +20,7 @@ from support.waiting import wait_until
 from laplace_server.client import AsyncClientLHC, ClientLHC
 from laplace_server.errors import ClientClosed, RemoteError
 from laplace_server.gather import Record, gather
+from laplace_server.gather.source import Source
 
 Begin = Callable[..., Any]
 
@@ -95,6 +96,8 @@ def test_time_outs(devices: Any, gathering: Begin) -> None:
     assert time.monotonic() - begun >= 0.05
     with pytest.raises(TypeError, match="'timeout' must be"):
         gathered.next("soon")
+    with pytest.raises(ValueError, match="'timeout' must be"):
+        gathered.next(10**400)
     devices.publish("b", 1)
     assert gathered.next(PATIENCE_S).complete
 
@@ -151,6 +154,18 @@ def test_who_is_gone_and_comes_back(devices: Any, gathering: Begin) -> None:
     assert {each.run for each in next_of(gathered, 0)} <= {0}
 
 
+def test_who_goes_while_nothing_comes_is_waited_for_no_more(devices: Any, gathering: Begin) -> None:
+    devices.add("a", "b")
+    gathered = gathering(wait_s=1.0)
+    devices.stop("b")
+    gatherer = gathered._gatherer
+    source = gatherer._assembly.sources["b"]
+    wait_until(lambda: source.gone_at + 1.0 <= gatherer._clock._now, "its time is over")
+    devices.publish("a", 1)
+    assert told(next_of(gathered, 1)) == [(1, "a", {"b": "gone"})]
+    assert gatherer._assembly._open == {}
+
+
 def test_all_begin_anew(devices: Any, gathering: Begin) -> None:
     devices.add("a", "b")
     gathered = gathering(wait_s=5.0)
@@ -177,6 +192,22 @@ def test_what_is_no_key_and_what_is_repeated(devices: Any, gathering: Begin) -> 
     stats = gathered.stats()["a"]
     assert (stats.received, stats.gathered) == (6, 2)
     assert (stats.without_key, stats.repeated, stats.late) == (3, 1, 0)
+
+
+def test_stats_add_up_whatever_comes_meanwhile(devices: Any, gathering: Begin) -> None:
+    class Coming(Source):
+        @property
+        def late(self) -> int:  # type: ignore[override]
+            self.gathered += 1
+            self.repeated += 1
+            return 0
+
+    devices.add("a")
+    gathered = gathering()
+    gathered._gatherer._assembly.sources["a"].__class__ = Coming
+    received, *counts = gathered.stats()["a"][:6]
+    assert received == sum(counts)
+    assert counts == [0, 0, 0, 1, 0]
 
 
 def test_a_key_for_each_source(devices: Any) -> None:
@@ -309,6 +340,7 @@ def test_it_is_not_copied(devices: Any, gathering: Begin) -> None:
         ({"wait_s": -1}, ValueError, "'wait_s' must be 0 or more"),
         ({"wait_s": float("inf")}, ValueError, "'wait_s' must be 0 or more"),
         ({"wait_s": float("nan")}, ValueError, "'wait_s' must be 0 or more"),
+        ({"wait_s": 10**309}, ValueError, "'wait_s' must be 0 or more"),
         ({"wait_s": "1"}, TypeError, "'wait_s' must be a number"),
         ({"max_held_bytes": 0}, ValueError, "'max_held_bytes' must be 1 or more|from 1"),
         ({"max_held_bytes": 1e6}, TypeError, "'max_held_bytes' must be int"),

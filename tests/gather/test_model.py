@@ -246,14 +246,7 @@ class World(RuleBasedStateMachine):
         gathered = sum(source.gathered for source in assembly.sources.values())
         assert len(opened) + len(self.given) == gathered
         for name, source in assembly.sources.items():
-            assert source.received == len(self.streams[name].came)
-            assert source.received == (
-                source.gathered
-                + source.undecided
-                + source.late
-                + source.repeated
-                + source.without_key
-            )
+            assert sum(source.counts) == len(self.streams[name].came)
         waiting = sum(source.undecided for source in assembly.sources.values())
         assert (assembly.size == 0) == (len(opened) + waiting == 0)
         assert assembly.size < MOST_BYTES + len(NAMES) * 1000

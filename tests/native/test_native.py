@@ -75,6 +75,7 @@ PROGRAMS: list[tuple[str, list[Path], int]] = [
     ("spin_test", [], 1000),
     ("crash_notes_test", [CORE / "base" / "crash_notes.cpp"], 100),
     ("turn_test", [], 10_000),
+    ("result_queue_test", [], 900),
     ("poller_threads_test", TCP, 30_000),
     ("zmtp_test", ZMTP, 1_500),
     ("zmtp_cuts_test", ZMTP, 15_000),
@@ -156,7 +157,8 @@ def test_native_part(
 
 
 @pytest.mark.parametrize(
-    "name", ["turn_test", "poller_threads_test", "message_test", "stream_test"]
+    "name",
+    ["turn_test", "result_queue_test", "poller_threads_test", "message_test", "stream_test"],
 )
 def test_threads_share_nothing_unguarded(builder: Builder, tmp_path: Path, name: str) -> None:
     builder.require(THREADS)

@@ -28,6 +28,7 @@ TESTS = [
     "server/test_limits.py",
     "server/test_peers.py",
     "server/test_deaf_peers.py",
+    "server/test_clients.py",
     "server/test_leaving_peers.py",
     "server/test_stop.py",
     "server/test_stop_at_work.py",
@@ -187,6 +188,7 @@ class Sanitized:
             "PYTHONPATH": str(self._folder),
             "PYTHONMALLOC": "malloc",
             "LAPLACE_SEEDED_FAULT": fault,
+            "LAPLACE_SANITIZER_LOG": str(log),
             "LAPLACE_TEST_SLOWNESS": str(2 * float(os.environ.get("LAPLACE_TEST_SLOWNESS") or 1)),
         }
         errors = self._folder / "errors"

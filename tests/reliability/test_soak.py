@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.machine import within
+from support.proxy import Proxy
+from support.waiting import eventually
 
 
 @pytest.mark.slow
@@ -23,7 +26,7 @@ def test_some_seconds(run: Callable[..., Any], tmp_path: Path) -> None:
     assert told["rows"][0]["found"]["received"] > 0
     assert len(told["series"]) == 5, "a device, two witnesses, two behind a proxy"
     assert all(series["samples"] for series in told["series"].values())
-    assert "0.1 minutes, seed 3." in (tmp_path / "soak.md").read_text()
+    assert "0.1 minutes, seed 3. The harness itself " in (tmp_path / "soak.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -55,3 +58,14 @@ def test_a_warm_up_is_no_leak() -> None:
         series.times.append(float(number))
         series.samples.append(Resources(min(number, 25) * 10 * MIB, min(number, 25), 10))
     assert leaks({"device": series}) == []
+
+
+def test_a_proxy_keeps_its_port_while_it_is_away() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as behind:
+        with Proxy(behind.getsockname()[1]) as proxy:
+            proxy.go_away()
+            with socket.socket() as other, pytest.raises(OSError, match="in use"):
+                other.bind(("127.0.0.1", proxy.port))
+            proxy.come_back()
+            with socket.create_connection(("127.0.0.1", proxy.port)):
+                assert eventually(lambda: proxy.accepted == 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import threading
 import time
 from typing import Any
@@ -70,6 +72,15 @@ def test_clients_are_told_apart_by_name(server: ServerLHC) -> None:
     assert [each.name for each in server.clients()] == names
 
 
+def test_a_name_is_one_however_it_is_written(server: ServerLHC) -> None:
+    for text in (b'"\\u00e9"', '"é"'.encode(), b'{"id":3}', b'{ "id" : 3 }'):
+        with Peer(server) as peer:
+            peer.socket.send(request("PING", sender="?").replace(b'"?"', text))
+            assert peer.socket.poll(int(PATIENCE_S * 1e3))
+            peer.socket.recv()
+    assert [each.name for each in server.clients()] == ["é", {"id": 3}]
+
+
 @pytest.mark.parametrize("sender", [5, [1, "a"], {"id": 3}, True])
 def test_a_name_may_be_any_json(server: ServerLHC, sender: Any) -> None:
     with Peer(server) as peer:
@@ -77,6 +88,22 @@ def test_a_name_may_be_any_json(server: ServerLHC, sender: Any) -> None:
         assert peer.socket.poll(int(PATIENCE_S * 1e3))
         peer.socket.recv()
     assert only(server).name == sender
+
+
+def no_constant(text: str) -> Any:
+    raise AssertionError(f"{text} is no JSON")
+
+
+def test_a_number_beyond_floats_is_told_as_text(server: ServerLHC) -> None:
+    with Peer(server) as peer:
+        for name in (b'{"id":-1e999}', b'"Infinity"', b"1e999", b'"monitor"'):
+            peer.socket.send(request("STATS", sender="?").replace(b'"?"', name))
+            assert peer.socket.poll(int(PATIENCE_S * 1e3))
+            reply = peer.socket.recv()
+    clients = json.loads(reply, parse_constant=no_constant)["payload"]["clients"]
+    names = [each["name"] for each in clients]
+    assert names == [{"id": "-1e999"}, "Infinity", "1e999", "monitor"]
+    assert names == [each.name for each in server.clients()]
 
 
 def test_who_polls_by_short_connections_is_one_client(server: ServerLHC) -> None:
@@ -113,6 +140,21 @@ def test_stats_tell_the_same(server: ServerLHC, host: str) -> None:
     with ClientLHC(address_of(server), name="x" * 300, timeout_s=PATIENCE_S) as client:
         client.ping()
     assert server.stats().clients_left_out == 1
+
+
+def test_a_client_with_a_key_follows_for_itself() -> None:
+    lab = Lab("view")
+    with lab.serving(transport="tcp") as server, contextlib.ExitStack() as stack:
+        server.declare_stream("shots")
+        for security in (lab.client("view"), None):
+            client = ClientLHC(address_of(server), "same", PATIENCE_S, security=security)
+            stack.enter_context(client).ping()
+            if security is not None:
+                stack.enter_context(client.subscribe("shots"))
+        assert {bool(each.key): each.subscriptions for each in server.clients()} == {
+            True: ("shots",),
+            False: (),
+        }
 
 
 def test_a_client_has_the_name_of_its_key() -> None:
@@ -193,6 +235,48 @@ def test_who_is_there_already_is_told(server: ServerLHC) -> None:
         client.ping()
         told = Told(server)
         wait_until(lambda: told.words == [("joined", client.name)], "it is told")
+
+
+def test_a_callback_that_comes_late_is_told_who_is_there(server: ServerLHC) -> None:
+    late: list[str] = []
+    with client_of(server) as client:
+        client.ping()
+        told = Told(server)
+        wait_until(lambda: told.words == [("joined", client.name)], "it is told")
+        server.set_on_client_joined(lambda client: late.append(client.name))
+        wait_until(lambda: late == [client.name], "the new one is told, too")
+
+
+def test_a_callback_may_set_another_one(server: ServerLHC) -> None:
+    said: list[tuple[int, str]] = []
+
+    def first(client: ClientStats) -> None:
+        said.append((1, client.name))
+        server.set_on_client_joined(lambda client: said.append((2, client.name)))
+
+    names = ["a", "b", "c"]
+    for name in names:
+        with ClientLHC(address_of(server), name=name, timeout_s=PATIENCE_S) as client:
+            client.ping()
+    server.set_on_client_joined(first)
+    wait_until(lambda: len(said) >= 4, "both are called")
+    assert said == [(1, "a"), (2, "a"), (2, "b"), (2, "c")]
+
+
+def test_nobody_is_told_of_after_stop(server: ServerLHC) -> None:
+    said: list[str] = []
+
+    def stop(client: ClientStats) -> None:
+        said.append(client.name)
+        server.stop()
+
+    for name in "abc":
+        with ClientLHC(address_of(server), name=name, timeout_s=PATIENCE_S) as client:
+            client.ping()
+    server.set_on_client_joined(stop)
+    server.join(PATIENCE_S)
+    assert not server.is_alive()
+    assert said == ["a"]
 
 
 def test_what_a_callback_raises_harms_nobody(

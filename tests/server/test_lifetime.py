@@ -104,6 +104,7 @@ def test_collected_in_every_state(state, knot):
 def test_failed_constructor(why, knot):
     gc.collect()
     with make() as other:
+        ask(other, "STATS")  # by its last thread to start
         before = native_threads()
         address = {"port": other.address, "address": "tcp://nowhere.invalid:*"}
         arguments = {

@@ -66,6 +66,8 @@ def test_counters(make_server: MakeServer) -> None:
     assert value(samples, "refused_connections_total", reason="message_size") == 0
     assert value(samples, "callback_errors_total", callback="on_position_changed") == 1
     assert value(samples, "connections_accepted_total") >= 2
+    assert value(samples, "clients") == 1
+    assert value(samples, "clients_left_out_requests_total") == 0
     assert value(samples, "received_bytes_total") > 0
     assert value(samples, "sent_bytes_total") > 0
     assert value(samples, "uptime_seconds") > 0

@@ -38,7 +38,7 @@ def test_all_that_is_counted_is_told(make_server: MakeServer) -> None:
             # What is counted is counted after the reply has left.
             assert eventually(lambda: client.stats()["commands"]["SET"]["python"] == 1)
             stats = client.stats()
-    own = server.stats()
+            own = server.stats()
     assert set(stats) == {
         *(each.name for each in dataclasses.fields(ServerStats)),
         *("name", "device", "version", "transport", "epoch"),

@@ -82,7 +82,7 @@ def test_arrays_outlive_the_server(make_server: Any) -> None:
     assert not let_go.is_set()
     other = make_server()
     # The last references to the first core go.
-    kept = ("core", "documents", "streams", "moving")
+    kept = ("core", "documents", "streams", "moving", "arrivals")
     vars(engine_of(server)).update({name: getattr(engine_of(other), name) for name in kept})
     gc.collect()
     wait_until(lambda: other.publish("s", {}) and let_go.is_set(), "it is let go")

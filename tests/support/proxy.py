@@ -14,6 +14,7 @@ from typing import Any
 
 import zmq
 from support.peers import PATIENCE_S
+from support.ports import HeldPort
 
 _CHUNK = 16 * 1024
 _LONG = 1024  # chunks on a long path
@@ -49,7 +50,8 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy")
         self._thread.start()
-        self.port = 0
+        self._held = HeldPort()  # it stays its own while it is away
+        self.port = self._held.number
         self.come_back()
         self.address = f"tcp://127.0.0.1:{self.port}"
 
@@ -88,6 +90,7 @@ class Proxy:
             self._thread.join(PATIENCE_S)
             assert not self._thread.is_alive()
             self._loop.close()
+            self._held.close()
 
     def __enter__(self) -> Proxy:
         return self
@@ -111,9 +114,7 @@ class Proxy:
             moving.set()
 
     async def _listen(self) -> asyncio.Server:
-        listener = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = listener.sockets[0].getsockname()[1]
-        return listener
+        return await asyncio.start_server(self._serve, "127.0.0.1", self.port)
 
     async def _go_away(self) -> None:
         if self._listener is not None:

@@ -28,7 +28,7 @@ from laplace_server.client.base import Client
 from laplace_server.client.describing import description_of, is_described
 from laplace_server.client.documented import as_of_client
 from laplace_server.client.moves import Arrival
-from laplace_server.client.no_answer import NoAnswer
+from laplace_server.client.no_answer import ConnectionBroke, NoAnswer
 from laplace_server.client.requests import Answer, Request, checked_name
 from laplace_server.client.starts import Start
 from laplace_server.description import DeviceDescription
@@ -107,7 +107,10 @@ class AsyncClientLHC(Client):
             arrival.know(description_of(await self.info(), None, self.address))
         begun = time.monotonic()
         try:
-            await self.set(positions, timeout_s=arrival.timeout_s)
+            request = self._requests.of(commands.SET, positions)
+            request.read(await self._exchange(request, arrival.timeout_s, until_broken=True))
+        except ConnectionBroke:
+            pass  # whether it moves nobody knows: looks will tell
         except RequestTimeout as error:
             if error.reason is not None:
                 raise
@@ -256,12 +259,14 @@ class AsyncClientLHC(Client):
     async def _ask(self, request: Request[Answer], timeout_s: float | None) -> Answer:
         return request.read(await self._exchange(request, timeout_s))
 
-    async def _exchange(self, request: Request[Any], timeout_s: float | None) -> list[bytes]:
+    async def _exchange(
+        self, request: Request[Any], timeout_s: float | None, *, until_broken: bool = False
+    ) -> list[bytes]:
         """Send a request and return its reply's frames."""
         self._check_open()
         seconds = self._seconds(timeout_s)
         assert self._pool is not None
         try:
-            return await self._pool.exchange(request.body, seconds)
+            return await self._pool.exchange(request.body, seconds, until_broken)
         except NoAnswer as error:
             raise RequestTimeout(request.cmd, self.address, seconds, error.reason) from None

@@ -11,7 +11,7 @@ from laplace_server.client._frames import REQ, ClientKeys
 from laplace_server.client.asyncio.bell import Alarm, Bell
 from laplace_server.client.asyncio.opening import Connection, connect
 from laplace_server.client.asyncio.permits import Permits
-from laplace_server.client.no_answer import NoAnswer, all_in_use, trouble_of
+from laplace_server.client.no_answer import ConnectionBroke, NoAnswer, all_in_use, trouble_of
 from laplace_server.client.requests import request_numbers
 from laplace_server.errors import ClientClosed
 from laplace_server.wire.limits import may_end_connection
@@ -40,11 +40,14 @@ class AsyncPool:
         self._alarm = Alarm()
         self._numbers = request_numbers()
 
-    async def exchange(self, body: bytes, seconds: float) -> list[bytes]:
+    async def exchange(
+        self, body: bytes, seconds: float, until_broken: bool = False
+    ) -> list[bytes]:
         """Send a request and return the frames of its reply.
 
         Raises:
             NoAnswer: none came within the time, in seconds.
+            ConnectionBroke: none will come; only with ``until_broken``, else its time passes.
             ClientClosed: the client was closed meanwhile.
             ZMQError: the system has no descriptors left.
         """
@@ -80,10 +83,12 @@ class AsyncPool:
                 if not in_time:
                     raise NoAnswer(None)
                 if connection.broken:
+                    if until_broken:
+                        raise ConnectionBroke
                     # Whether the request has run nobody knows, and so nobody may hurry to send it
                     # again: its time passes.
                     connection.close()
-        except NoAnswer:
+        except (NoAnswer, ConnectionBroke):
             self.drop_idle()  # as the sync pool does
             raise
         finally:

@@ -26,7 +26,7 @@ from laplace_server.client import forked_clients
 from laplace_server.client.base import Client
 from laplace_server.client.describing import description_of, is_described
 from laplace_server.client.moves import Arrival
-from laplace_server.client.no_answer import NoAnswer
+from laplace_server.client.no_answer import ConnectionBroke, NoAnswer
 from laplace_server.client.requests import Answer, Request, checked_name, seconds_of
 from laplace_server.client.starts import Start
 from laplace_server.client.sync.connections import Pool
@@ -163,6 +163,9 @@ class ClientLHC(Client):
         short, and a plain function. It may use the client (``halt``), keep the data, and raise,
         which ends the waiting.
 
+        Where the connection breaks before SET is answered, as when the device is killed, nobody
+        knows whether it moves: what looks show counts all the same.
+
         Where this raises, also for Ctrl-C, the device moves on: ``halt`` stops one that can be.
 
         Raises:
@@ -177,7 +180,10 @@ class ClientLHC(Client):
             arrival.know(description_of(self.info(), None, self.address))
         begun = time.monotonic()
         try:
-            self.set(positions, timeout_s=arrival.timeout_s)
+            request = self._requests.of(commands.SET, positions)
+            request.read(self._exchange(request, arrival.timeout_s, until_broken=True))
+        except ConnectionBroke:
+            pass  # whether it moves nobody knows: looks will tell
         except RequestTimeout as error:
             if error.reason is not None:
                 raise
@@ -370,12 +376,14 @@ class ClientLHC(Client):
     def _ask(self, request: Request[Answer], timeout_s: float | None) -> Answer:
         return request.read(self._exchange(request, timeout_s))
 
-    def _exchange(self, request: Request[Any], timeout_s: float | None) -> list[bytes]:
+    def _exchange(
+        self, request: Request[Any], timeout_s: float | None, *, until_broken: bool = False
+    ) -> list[bytes]:
         """Send a request and return its reply's frames."""
         seconds = self._timeout_s if timeout_s is None else seconds_of(timeout_s)
         pool = self._pool
         assert pool is not None
         try:
-            return pool.exchange(request.body, seconds)
+            return pool.exchange(request.body, seconds, until_broken)
         except NoAnswer as error:
             raise RequestTimeout(request.cmd, self.address, seconds, error.reason) from None

@@ -13,7 +13,7 @@ from time import monotonic
 
 from laplace_server.client import names
 from laplace_server.client._frames import ClientKeys, Connection
-from laplace_server.client.no_answer import NoAnswer, all_in_use
+from laplace_server.client.no_answer import ConnectionBroke, NoAnswer, all_in_use
 from laplace_server.client.requests import request_numbers
 from laplace_server.client.sync.opening import LONGEST_WAIT_S, Line, Opening
 from laplace_server.client.timed_queue import TimedQueue
@@ -54,11 +54,12 @@ class Pool:
         """How many requests there are."""
         return len(self.lines) - len(self.idle) + len(self.waiting)
 
-    def exchange(self, body: bytes, seconds: float) -> list[bytes]:
+    def exchange(self, body: bytes, seconds: float, until_broken: bool = False) -> list[bytes]:
         """Send a request and return the frames of its reply.
 
         Raises:
             NoAnswer: none came within the time, in seconds.
+            ConnectionBroke: none will come; only with ``until_broken``, else its time passes.
             ClientClosed: the client is closed, before or meanwhile.
             ZMQError: the system has no descriptors left.
         """
@@ -78,7 +79,7 @@ class Pool:
                 reply = connection.answer(number, deadline - monotonic())
                 if reply is not None:
                     break
-                self._check_waiting(line, deadline)
+                self._check_waiting(line, deadline, until_broken)
             if connection.unsent or may_end_connection(reply[0]):
                 self._end(line)  # the server said so before it closes
                 return reply
@@ -88,6 +89,10 @@ class Pool:
             # The others connected at about the same time to the same machine: had it lost its
             # power, each of them would cost one more time-out.
             self.drop_idle()
+            raise
+        except ConnectionBroke:
+            self._end(line)
+            self.drop_idle()  # so have the others
             raise
         except BaseException:
             self._end(line)
@@ -188,10 +193,12 @@ class Pool:
         connection.send(message)
         return connection
 
-    def _check_waiting(self, line: Line, deadline: float) -> None:
-        """Raise NoAnswer where a reply will not come, or not in time."""
+    def _check_waiting(self, line: Line, deadline: float, until_broken: bool) -> None:
+        """Raise NoAnswer or ConnectionBroke where a reply will not come, or not in time."""
         self._check()
         if line.connection is None or line.connection.broken:
+            if until_broken:
+                raise ConnectionBroke
             # Whether the request has run nobody knows, and so nobody may hurry to send it again.
             line.end()
             Opening(self.place, line, deadline, self._check).wait_for_the_end()
