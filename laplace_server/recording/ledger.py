@@ -105,6 +105,39 @@ def ledger_of(rows: Any) -> list[LedgerRow]:
     ]
 
 
+def received_by(ledger: Sequence[LedgerRow]) -> int:
+    """Return how many updates a ledger says are in the file."""
+    return sum(row.last - row.first + 1 for row in ledger if row.kind == "received")
+
+
+def cut(ledger: Sequence[LedgerRow], updates: int) -> list[LedgerRow]:
+    """Return the rows up to so many updates: more of them are not in the file yet."""
+    kept = []
+    for row in ledger:
+        if not updates:
+            break
+        if row.kind == "received":
+            row = row._replace(last=min(row.last, row.first + updates - 1))
+            updates -= row.last - row.first + 1
+        kept.append(row)
+    return kept
+
+
+def grown(ledger: Sequence[LedgerRow], seq: Any, epoch: Any, timestamp: Any) -> list[LedgerRow]:
+    """Return the rows with those of further updates, which are in the file, but not told there."""
+    rows = list(ledger)
+    for number, life, noted in zip(seq.tolist(), epoch.tolist(), timestamp.tolist(), strict=True):
+        last = rows[-1] if rows else None
+        if last is not None and last.epoch == life:
+            if last.kind == "received" and last.last == number - 1:
+                rows[-1] = last._replace(last=number)
+                continue
+            if last.last < number - 1:
+                rows.append(LedgerRow(life, last.last + 1, number - 1, "lost", noted))
+        rows.append(LedgerRow(life, number, number, "received", noted))
+    return rows
+
+
 def continued(ledger: list[LedgerRow], more: list[LedgerRow]) -> list[LedgerRow]:
     """Return both, what was received without a break as one row."""
     if ledger and more:

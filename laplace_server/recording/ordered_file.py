@@ -51,6 +51,7 @@ class OrderedFile:
         self._addresses: list[int] = []  # of those, sorted
         self._known: set[int] = set()  # where commits have written before
         self._heap_blocks: set[int] = set()
+        self._last: set[int] = set()
         self._end = 0  # of the file as HDF5 sees it
         self._committed_end = 0
 
@@ -120,6 +121,13 @@ class OrderedFile:
 
     # ---- the writer's
 
+    def write_last(self, address: int) -> None:
+        """Have each commit write the object at this address behind all others.
+
+        So what a dataset there counts is whole, whenever somebody looks.
+        """
+        self._last.add(address)
+
     def commit(self) -> None:
         """Write what has been kept, so that the file is whole before, after and meanwhile."""
         pieces, known = self._pieces, self._known
@@ -164,10 +172,12 @@ class OrderedFile:
         The head: nothing may lie beyond the end that it tells. Heaps: texts are only added to them,
         and of what is free in one of names nobody is told, since that would change with them.
         Nodes of trees, parents first: what a child hands to a new one is there twice then, and
-        never missing. Sizes of datasets and other tables.
+        never missing. Sizes of datasets and other tables, and last those that count the others.
         """
         if address == _SUPERBLOCK:
             return -1000
+        if address in self._last:
+            return 2
         piece = self._pieces[address]
         if address in self._heap_blocks:
             return -501

@@ -91,6 +91,8 @@ class Part:
             server.attrs.setdefault("default", name)
             writer = StreamWriter(group, origin.stream, described, self._compressed)
             self._streams[origin] = writer
+            # Whoever looks counts the rows by it: a live reader, or one after a kill.
+            self._file.write_last(h5py.h5o.get_info(writer.counting.id).addr)
         elif info and self._infos[origin.address] != info:
             self._keep_info(origin.address, info)
         return writer

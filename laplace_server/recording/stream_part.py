@@ -11,7 +11,7 @@ import numpy as np
 
 from laplace_server.client.updates import Update
 from laplace_server.recording.key_reader import ABSENT, KeyReader
-from laplace_server.recording.ledger import LedgerRow, ledger_of
+from laplace_server.recording.ledger import LedgerRow, cut, grown, ledger_of, received_by
 from laplace_server.recording.values import Path, put_together
 
 _OWN = ("seq", "epoch", "timestamp")
@@ -45,8 +45,16 @@ class StreamPart:
         return self._group[name][: self.rows]
 
     def ledger(self) -> list[LedgerRow]:
-        """Return the rows of its ledger."""
-        return ledger_of(self._group["ledger"][:])
+        """Return the rows of its ledger, of just the updates that there are.
+
+        A recorder that was killed, or writes at this moment, may have written a few more of one
+        than of the other.
+        """
+        ledger = ledger_of(self._group["ledger"][:])
+        told = received_by(ledger)
+        if told > self.rows:
+            return cut(ledger, self.rows)
+        return grown(ledger, *(self._group[name][told : self.rows] for name in _OWN))
 
     def updates(self, begin: int, end: int) -> Iterator[Update]:
         """Yield rows as the updates that they were; what was lost, the ledger tells."""

@@ -55,6 +55,11 @@ class StreamWriter:
         self._signal: str | None = None
         self.rows = 0
 
+    @property
+    def counting(self) -> h5py.Dataset:
+        """The dataset that says how many rows there are."""
+        return self._own["seq"]
+
     def take(self, updates: list[Update]) -> None:
         """Keep updates until the next ``write``."""
         self._waiting += updates
