@@ -61,6 +61,10 @@ def record(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the recording that is there.")
     ] = False,
+    swmr: Annotated[
+        bool,
+        typer.Option("--swmr", help="Store texts so that live readers can follow them, too."),
+    ] = False,
     seconds: Annotated[float | None, typer.Option(metavar="S", help="End after S seconds.")] = None,
     follow_saving: Annotated[
         bool,
@@ -101,6 +105,7 @@ def record(
             "part_s": math.inf if part_seconds is None else part_seconds,
             "free_bytes": int(_bytes_of("--keep-free", keep_free)),
             "when_full": when_full.replace("-", " "),
+            "swmr": swmr,
         }
         wanted = [_source(each, timeout, key, stack) for each in sources]
         end = math.inf if seconds is None else time.monotonic() + seconds

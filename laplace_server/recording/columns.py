@@ -7,7 +7,7 @@ written is not touched by what comes later (see ``ordered_file``).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import h5py
@@ -20,7 +20,10 @@ _CHUNK_BYTES = 32 << 10  # of smaller ones together
 _MOST_ROWS = 4096
 _STACKED_BYTES = 256 << 10  # larger values are written one by one: stacking them would copy
 
-Attributes = Mapping[str, Any]
+_BYTES_OF: dict[str, Callable[[Any], bytes]] = {
+    RAGGED + TEXT: lambda value: str(value).encode(),
+    RAGGED + JSON: lambda value: as_json(value).encode(),
+}
 
 
 class Column:
@@ -65,12 +68,11 @@ class Column:
 
 
 class RaggedColumn:
-    """Arrays or lists of any lengths: all their elements, and a table of lengths."""
+    """Arrays, lists or texts of any lengths: all their elements, and a table of lengths."""
 
-    def __init__(
-        self, group: h5py.Group, name: str, form: Form, compressed: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, group: h5py.Group, name: str, form: Form) -> None:
         self._dtype = np.dtype(form.dtype)
+        self._encode = _BYTES_OF.get(form.kind)
         self._dimensions = len(form.shape)
         chunk = max(1, _CHUNK_BYTES // self._dtype.itemsize)
         self.dataset = group.create_dataset(
@@ -88,6 +90,8 @@ class RaggedColumn:
         """Write values of these rows, which grow."""
         begin, end = rows[0], rows[-1] + 1
         lengths = np.zeros((end - begin, self._dimensions), "<u8")
+        if self._encode is not None:
+            values = [np.frombuffer(self._encode(value), self._dtype) for value in values]
         arrays = [np.asarray(value, self._dtype) for value in values]
         for row, array in zip(rows, arrays, strict=True):
             lengths[row - begin] = array.shape
@@ -104,8 +108,9 @@ def make_column(
     group: h5py.Group, name: str, form: Form, compressed: Mapping[str, Any]
 ) -> Column | RaggedColumn:
     """Make the datasets of a form."""
-    kind = RaggedColumn if form.kind.startswith(RAGGED) else Column
-    return kind(group, name, form, compressed)
+    if form.kind.startswith(RAGGED):
+        return RaggedColumn(group, name, form)
+    return Column(group, name, form, compressed)
 
 
 def stored_dtype(form: Form) -> np.dtype[Any]:

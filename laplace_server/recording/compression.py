@@ -1,14 +1,23 @@
-"""How arrays are compressed."""
+"""How values are stored: arrays compressed or not, texts for live readers or not."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from laplace_server.wire.extras import how_to_install
 
 Compression: TypeAlias = Literal["lz4", "gzip", "none"]
 """Bitshuffle with lz4, which takes hdf5plugin to read, too; gzip; or nothing."""
+
+
+class Storage(NamedTuple):
+    """How a recording's values are stored."""
+
+    compressed: Mapping[str, Any]
+    """What ``create_dataset`` takes for large arrays."""
+    swmr: bool = False
+    """Texts as rows of bytes: readers that keep a file open cannot follow HDF5's own ones."""
 
 
 def dataset_options(compression: Compression) -> Mapping[str, Any]:

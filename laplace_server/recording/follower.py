@@ -94,7 +94,7 @@ class Follower(threading.Thread):
 
     def run(self) -> None:
         """Follow. Called by ``start()`` in a thread of its own."""
-        while not self._ending.is_set():
+        while True:  # once at least: what was published by now is wanted
             try:
                 with self._informant.client.subscribe(
                     self.origin.stream, start=self._start_at, credit_bytes=_CREDIT_BYTES
@@ -114,6 +114,8 @@ class Follower(threading.Thread):
             self.followed.set()
             if self._failure is not None:
                 self._ending.wait(_RETRY_S)
+            if self._ending.is_set():
+                return
 
     def _fail(self, why: str) -> None:
         if why != self._failure:
@@ -133,8 +135,6 @@ class Follower(threading.Thread):
                 updates = subscription.take(_ROUND_S if ending else _WAIT_S)
             except TimeoutError:
                 self._put([], self._ended_before(subscription.ended, None))
-                if ending:
-                    return
             else:
                 ended = subscription.ended
                 for some in _by_epoch(updates):

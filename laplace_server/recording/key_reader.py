@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from functools import cached_property
+from typing import Any, Final
 
 import h5py
 import numpy as np
@@ -25,10 +27,23 @@ class Absent:
 ABSENT: Final = Absent()
 
 
-class _Stored(NamedTuple):
-    form: str
-    dataset: h5py.Dataset
-    lengths: h5py.Dataset | None
+class _Stored:
+    def __init__(self, form: str, dataset: h5py.Dataset, lengths: h5py.Dataset | None) -> None:
+        self.form = form
+        self.dataset = dataset
+        self.lengths = lengths
+
+    @property
+    def rows(self) -> int:
+        return len(self.dataset if self.lengths is None else self.lengths)
+
+    @property
+    def row_bytes(self) -> float:
+        """About so many bytes has a row."""
+        dataset = self.dataset
+        if self.lengths is not None:
+            return int(dataset.nbytes) / max(1, len(self.lengths))
+        return float(dataset.dtype.itemsize * math.prod(dataset.shape[1:]))
 
     def read(self, rows: Any) -> list[Any]:
         """Return the values of rows, which grow."""
@@ -45,16 +60,22 @@ class _Stored(NamedTuple):
 
     def _read_ragged(self, rows: Any) -> list[Any]:
         assert self.lengths is not None
-        lengths = self.lengths[: int(rows[-1]) + 1]
-        sizes = np.prod(lengths, axis=1, dtype="i8")
-        ends = np.cumsum(sizes)
-        is_list = self.form == RAGGED + LIST
-        values = []
-        for row in rows.tolist():
-            flat = self.dataset[ends[row] - sizes[row] : ends[row]]
-            array = flat.reshape(lengths[row].tolist())
-            values.append(array.tolist() if is_list else array)
-        return values
+        begin, end = int(rows[0]), int(rows[-1]) + 1
+        lengths = self.lengths[begin:end]
+        ends = self._ends[begin : end + 1]
+        flat = self.dataset[ends[0] : ends[-1]]
+        arrays = [
+            flat[ends[row] - ends[0] : ends[row + 1] - ends[0]].reshape(lengths[row].tolist())
+            for row in (rows - begin).tolist()
+        ]
+        return _AS_VALUES[self.form](arrays)
+
+    @cached_property
+    def _ends(self) -> Any:
+        """Where each row's elements end, behind a 0."""
+        assert self.lengths is not None
+        sizes = np.prod(self.lengths[:], axis=1, dtype="i8")
+        return np.concatenate([[0], np.cumsum(sizes)])
 
 
 def _listed(block: Any) -> list[Any]:
@@ -71,6 +92,10 @@ _AS_VALUES: dict[str, Callable[[Any], list[Any]]] = {
     LIST: _listed,
     TEXT: _texts,
     JSON: lambda block: [json.loads(each) for each in block],
+    RAGGED + ARRAY: list,
+    RAGGED + LIST: _listed,
+    RAGGED + TEXT: lambda block: [each.tobytes().decode() for each in block],
+    RAGGED + JSON: lambda block: [json.loads(each.tobytes()) for each in block],
 }
 
 
@@ -104,6 +129,11 @@ class KeyReader:
         """All that it has, oldest first."""
         return [self._stored[number].dataset for number in sorted(self._stored)]
 
+    @property
+    def row_bytes(self) -> float:
+        """About so many bytes has a row; texts of HDF5 count little."""
+        return sum(stored.row_bytes for stored in self._stored.values())
+
     def read(self, begin: int, end: int) -> list[Any]:
         """Return the value of each row, ABSENT where it has none."""
         values: list[Any] = [ABSENT] * (end - begin)
@@ -128,7 +158,6 @@ class KeyReader:
             which[: len(told)] = told
         for number, stored in self._stored.items():
             rows = np.nonzero(which == number)[0] + begin
-            length = len(stored.dataset if stored.lengths is None else stored.lengths)
-            rows = rows[rows < length]
+            rows = rows[rows < stored.rows]
             if len(rows):
                 yield number, rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import h5py
@@ -12,14 +12,18 @@ import numpy as np
 
 from laplace_server.description import KeyDescription
 from laplace_server.recording.columns import Column, RaggedColumn, make_column
+from laplace_server.recording.compression import Storage
 from laplace_server.recording.values import (
     FLOAT,
     INT,
+    JSON,
     LIST,
+    TEXT,
     UNSIGNED,
     Form,
     Path,
     form_of,
+    in_bytes,
     is_exact_float,
     ragged,
 )
@@ -36,7 +40,7 @@ class KeyWriter:
         name_for: makes a name of a dataset that nothing in the group has yet.
         before: rows that the stream has without this key.
         described: what the server says of it.
-        compressed: how large arrays are.
+        storage: how values are stored.
     """
 
     def __init__(
@@ -46,13 +50,13 @@ class KeyWriter:
         name_for: Callable[[str], str],
         before: int,
         described: KeyDescription | None,
-        compressed: Mapping[str, Any],
+        storage: Storage,
     ) -> None:
         self._group = group
         self._path = path
         self._name_for = name_for
         self._described = described
-        self._compressed = compressed
+        self._storage = storage
         self._columns: dict[Form, tuple[int, Column | RaggedColumn]] = {}
         self._shapes: Counter[Form] = Counter()
         self._rows = before
@@ -96,6 +100,8 @@ class KeyWriter:
 
     def _suited(self, form: Form, value: Any) -> Form:
         """Return the form of a column that there is, if there is one that does."""
+        if self._storage.swmr and form.kind in (TEXT, JSON):
+            return in_bytes(form)
         if form in self._columns:
             if form.dtype != INT.dtype:
                 return form
@@ -117,7 +123,7 @@ class KeyWriter:
         if found is None:
             number = len(self._columns) + 1
             name = self._name_for(".".join(map(str, self._path)))
-            column = make_column(self._group, name, form, self._compressed)
+            column = make_column(self._group, name, form, self._storage.compressed)
             attributes = column.dataset.attrs
             attributes["path"] = json.dumps(self._path)
             attributes["form"] = form.kind

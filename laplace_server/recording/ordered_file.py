@@ -54,6 +54,7 @@ class OrderedFile:
         self._last: set[int] = set()
         self._end = 0  # of the file as HDF5 sees it
         self._committed_end = 0
+        self._told_end = 0  # by the head that is on the disk
 
     @property
     def size(self) -> int:
@@ -157,11 +158,13 @@ class OrderedFile:
         self.failure = self.failure or why
 
     def close(self) -> None:
-        """Let go of the file; one without a commit is removed."""
+        """Let go of the file, and of what was not committed; one without a commit is removed."""
         if self._descriptor >= 0:
-            if not self._committed_end:
-                with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):
+                if not self._committed_end:
                     self._written_at.unlink()
+                elif os.fstat(self._descriptor).st_size > self._told_end:
+                    os.ftruncate(self._descriptor, self._told_end)  # a full disk needs the room
             descriptor, self._descriptor = self._descriptor, -1
             self.failure = self.failure or OSError("the file is closed")
             os.close(descriptor)
@@ -223,6 +226,9 @@ class OrderedFile:
             _write(self._descriptor, address, memoryview(data))
         except OSError as error:
             self.failure = error
+        else:
+            if address == _SUPERBLOCK:
+                self._told_end = self._end
 
     def _rename(self) -> None:
         try:

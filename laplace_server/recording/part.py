@@ -15,6 +15,7 @@ import h5py
 from laplace_server.client.describing import description_of
 from laplace_server.description import DeviceDescription, KeyDescription
 from laplace_server.errors import LaplaceError
+from laplace_server.recording.compression import Storage
 from laplace_server.recording.ordered_file import OrderedFile
 from laplace_server.recording.stream_writer import StreamWriter, free_name
 from laplace_server.wire.version import package_version
@@ -37,20 +38,18 @@ class Part:
         path: of the file, which must not be there.
         recording: names all files of one recording.
         number: of this one, from 1 on.
-        compressed: how large arrays are.
+        storage: how values are stored.
 
     Raises:
         OSError: the file cannot be made.
     """
 
-    def __init__(
-        self, path: Path, recording: str, number: int, compressed: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, path: Path, recording: str, number: int, storage: Storage) -> None:
         self._file = OrderedFile(path)
         self.path = path
         self.number = number
         self.begun = time.monotonic()
-        self._compressed = compressed
+        self._storage = storage
         # Space that has become free is not used again: a commit that moves something must not
         # touch what is read until it is through.
         self._root = h5py.File(self._file, "w", fs_strategy="aggregate")
@@ -89,7 +88,7 @@ class Part:
             name = free_name(server, origin.stream)
             group = server.create_group(name)
             server.attrs.setdefault("default", name)
-            writer = StreamWriter(group, origin.stream, described, self._compressed)
+            writer = StreamWriter(group, origin.stream, described, self._storage)
             self._streams[origin] = writer
             # Whoever looks counts the rows by it: a live reader, or one after a kill.
             self._file.write_last(h5py.h5o.get_info(writer.counting.id).addr)

@@ -16,7 +16,7 @@ from types import TracebackType
 from laplace_server.client.starts import Start, begin_of
 from laplace_server.client.sync.client import ClientLHC
 from laplace_server.protocol import LOGGER_NAME
-from laplace_server.recording.compression import Compression
+from laplace_server.recording.compression import Compression, Storage, dataset_options
 from laplace_server.recording.follower import Follower, Informant
 from laplace_server.recording.intake import Batch, Intake
 from laplace_server.recording.part import Origin
@@ -58,6 +58,8 @@ class Recorder:
         max_held_bytes: of memory; beyond it, updates wait at their servers.
         resume: go on with the recording that is there, if there is one, in another file: each
             stream begins behind what that has of it.
+        swmr: store texts so that programs that keep the file open, by ``h5py.File(path,
+            swmr=True)``, can follow them as all else.
 
     Raises:
         TypeError, ValueError: an argument is wrong.
@@ -77,6 +79,7 @@ class Recorder:
         free_bytes: int = 64 << 20,
         max_held_bytes: int = 256 << 20,
         resume: bool = False,
+        swmr: bool = False,
     ) -> None:
         begin_of(start)
         _check_positive(part_bytes=part_bytes, part_s=part_s, max_held_bytes=max_held_bytes)
@@ -90,7 +93,7 @@ class Recorder:
             if not isinstance(client, ClientLHC):
                 raise TypeError(f"'sources' has clients, or (client, stream), not {client!r}.")
         self._start_at = start
-        self._compression = compression
+        self._storage = Storage(dataset_options(compression), swmr)
         self._limits = Limits(part_bytes, part_s, free_bytes, when_full)
         self._resume = resume
         self._intake = Intake(max_held_bytes)
@@ -120,7 +123,7 @@ class Recorder:
         earlier = None
         if self._resume and self._path.exists():
             earlier, self._positions = resumed(self._path)
-        self._writing = Writing(self._path, self._compression, self._limits, earlier)
+        self._writing = Writing(self._path, self._storage, self._limits, earlier)
         self._closed = False
         _everyone.add(self)
         with large_stacks():

@@ -16,7 +16,7 @@ _DATA = "data"
 
 
 class ServerWatch(threading.Thread):
-    """Asks a server which streams it has, until ``end``.
+    """Asks a server which streams it has, until ``end``, and then once more.
 
     Args:
         follow: called for each stream once, with where to begin: what is declared later is wanted
@@ -48,7 +48,8 @@ class ServerWatch(threading.Thread):
 
     def run(self) -> None:
         """Look. Called by ``start()`` in a thread of its own."""
-        while not self._ending.is_set():
+        ending = False
+        while not ending or self.trouble is None:
             try:
                 # A server without streams makes this one, of what it sets as its data.
                 names = set(self._informant.client.info().get("streams") or {_DATA})
@@ -61,4 +62,6 @@ class ServerWatch(threading.Thread):
                 self._found |= names
                 self._start_at = "oldest"
             self.looked.set()
-            self._ending.wait(_PERIOD_S)
+            if ending:
+                return
+            ending = self._ending.wait(_PERIOD_S)

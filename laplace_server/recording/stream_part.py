@@ -70,9 +70,5 @@ class StreamPart:
             yield Update(seq[row], epoch[row], timestamp[row], put_together(leaves), 0)
 
     def _block_rows(self) -> int:
-        width: int = sum(
-            dataset.dtype.itemsize * int(np.prod(dataset.shape[1:], dtype="i8"))
-            for key in self.keys.values()
-            for dataset in key.datasets
-        )
-        return max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // max(1, width)))
+        width = sum(key.row_bytes for key in self.keys.values())
+        return max(1, min(_BLOCK_ROWS, int(_BLOCK_BYTES / max(1.0, width))))

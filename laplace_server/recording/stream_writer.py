@@ -11,6 +11,7 @@ import numpy as np
 
 from laplace_server.client.updates import Update
 from laplace_server.description import KeyDescription
+from laplace_server.recording.compression import Storage
 from laplace_server.recording.keys import KeyWriter
 from laplace_server.recording.ledger import Ended, LedgerWriter
 from laplace_server.recording.values import ARRAY, LIST, NUMBER, Path, leaves_of
@@ -26,7 +27,7 @@ class StreamWriter:
     Args:
         group: empty, of this stream.
         described: what the server says of its keys.
-        compressed: how large arrays are.
+        storage: how values are stored.
     """
 
     def __init__(
@@ -34,13 +35,13 @@ class StreamWriter:
         group: h5py.Group,
         stream: str,
         described: Mapping[str, KeyDescription],
-        compressed: Mapping[str, Any],
+        storage: Storage,
     ) -> None:
         group.attrs["NX_class"] = "NXdata"
         group.attrs["stream"] = stream
         self._group = group
         self._described = described
-        self._compressed = compressed
+        self._storage = storage
         self._own = {
             name: group.create_dataset(
                 name, (0,), dtype, maxshape=(None,), chunks=(_ROWS_TOGETHER,)
@@ -114,7 +115,7 @@ class StreamWriter:
                 lambda wanted: free_name(self._group, wanted),
                 self.rows,
                 self._described.get(str(path[0])),
-                self._compressed,
+                self._storage,
             )
         return key
 

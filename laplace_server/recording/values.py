@@ -13,7 +13,7 @@ Path: TypeAlias = tuple[str | int, ...]
 """Keys and indices that lead to a value."""
 
 NUMBER, ARRAY, LIST, TEXT, JSON = "number", "array", "list", "text", "json"
-RAGGED = "ragged "  # before "array" and "list"
+RAGGED = "ragged "  # before "array" and "list", and where readers are live, "text" and "json"
 
 _EXACT = 1 << 53  # whole numbers up to here are exact as float64
 _INT64, _UINT64 = 1 << 63, 1 << 64
@@ -118,6 +118,11 @@ def _sized(kind: str, dtype: str, shape: tuple[int, ...]) -> Form:
 def ragged(form: Form) -> Form:
     """Return that of arrays or lists of any lengths."""
     return Form(RAGGED + form.kind, form.dtype, (-1,) * len(form.shape))
+
+
+def in_bytes(form: Form) -> Form:
+    """Return that of texts whose bytes are stored as arrays are."""
+    return Form(RAGGED + form.kind, "|u1", (-1,))
 
 
 def is_exact_float(value: Any) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
 from laplace_server.protocol import LOGGER_NAME
-from laplace_server.recording.compression import Compression, dataset_options
+from laplace_server.recording.compression import Storage
 from laplace_server.recording.intake import Batch
 from laplace_server.recording.part import Part
 from laplace_server.recording.part_names import part_path
@@ -59,12 +59,12 @@ class Writing:
     def __init__(
         self,
         path: Path,
-        compression: Compression,
+        storage: Storage,
         limits: Limits,
         earlier: Earlier | None = None,
     ) -> None:
         self._path = path
-        self._compressed = dataset_options(compression)
+        self._storage = storage
         self._limits = limits
         self._recording = earlier.recording if earlier else uuid.uuid4().hex
         self.paths = dict(earlier.paths) if earlier else {}
@@ -164,7 +164,7 @@ class Writing:
             if number == 1 or not path.exists():
                 break
             path = part_path(self._path, other)
-        part = Part(path, self._recording, number, self._compressed)
+        part = Part(path, self._recording, number, self._storage)
         self._number = number
         self.paths[number] = path
         return part

@@ -39,7 +39,8 @@ from laplace_server.recording import Recorder
 for line in sys.stdin:
     child = os.fork()
     if not child:
-        with ClientLHC(sys.argv[1]) as client, Recorder(line.strip(), [client]):
+        swmr = "swmr" in line
+        with ClientLHC(sys.argv[1]) as client, Recorder(line.strip(), [client], swmr=swmr):
             time.sleep(600)
     print(child, flush=True)
     os.waitpid(child, 0)
@@ -86,7 +87,7 @@ def test_a_killed_recorder_leaves_a_file_that_opens(
     try:
         with publishing(server):
             for turn in range(100):
-                path = tmp_path / f"{turn}.h5"
+                path = tmp_path / f"{turn}{'-swmr' if turn % 2 else ''}.h5"
                 child.tell(str(path))
                 process = int(child.hear())
                 wait_until(lambda path=path: path.exists(), "it has begun")  # type: ignore[misc]
@@ -106,9 +107,10 @@ def check(path: Path, killed: float) -> bool:
 
     Returns whether the recorder had caught up with the history, so that the end tells something.
     """
-    with h5py.File(path) as file:
-        if not len(file):
-            return False  # nothing had come yet
+    for live in (False, True):
+        with h5py.File(path, swmr=live) as file:
+            if not len(file):
+                return False  # nothing had come yet
     recent = False
     with recording.open(path) as opened:
         for name, stream in opened["tested"].items():

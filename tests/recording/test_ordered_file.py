@@ -128,6 +128,19 @@ def test_nothing_is_written_after_a_failure(
         assert file["laser/shots/a"][:].tolist() == [1]
 
 
+def test_what_was_not_committed_takes_no_room(tmp_path: Path) -> None:
+    part = new_part(tmp_path / "r.h5")
+    stream = part.stream(ORIGIN, {"name": "laser"})
+    stream.take(updates_of([{"a": 1}]))
+    part.commit()
+    before = (tmp_path / "r.h5").read_bytes()
+    stream.take(updates_of([{"a": 2, "image": np.zeros((2000, 1000))}], first=2))
+    stream.write()
+    assert (tmp_path / "r.h5").stat().st_size > len(before) + 10_000_000
+    part.abandon()
+    assert (tmp_path / "r.h5").read_bytes() == before
+
+
 def test_a_file_that_was_removed_is_noticed(tmp_path: Path) -> None:
     part = new_part(tmp_path / "r.h5")
     (tmp_path / "r.h5").unlink()

@@ -52,12 +52,13 @@ ROWS: dict[str, list[Any]] = {
 }
 
 
-@pytest.mark.parametrize("compression", ["lz4", "gzip", "none"])
+@pytest.mark.parametrize("stored", ["lz4", "gzip", "none", "swmr"])
 @pytest.mark.parametrize("name", ROWS)
-def test_values_come_back(tmp_path: Path, name: str, compression: str) -> None:
+def test_values_come_back(tmp_path: Path, name: str, stored: str) -> None:
     datas = [{"x": value, "n": n} for n, value in enumerate(ROWS[name])]
     datas += [{"n": len(datas)}, {}]  # nor are absent keys forgotten
-    write_all(tmp_path / "r.h5", datas, compression=compression)
+    options = {"swmr": True} if stored == "swmr" else {"compression": stored}
+    write_all(tmp_path / "r.h5", datas, **options)
     back = read_back(tmp_path / "r.h5")
     assert all(map(is_same, datas, back)), back
     assert len(back) == len(datas)
@@ -100,16 +101,17 @@ VALUES = st.recursive(
 @given(
     datas=st.lists(st.dictionaries(st.sampled_from("abc"), VALUES), min_size=1, max_size=12),
     sizes=st.lists(st.integers(1, 5), min_size=12, max_size=12),
+    swmr=st.booleans(),
 )
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_any_data_in_any_batches(
-    tmp_path: Path, datas: list[dict[str, Any]], sizes: list[int]
+    tmp_path: Path, datas: list[dict[str, Any]], sizes: list[int], swmr: bool
 ) -> None:
     path = tmp_path / "r.h5"
     path.unlink(missing_ok=True)
-    part = new_part(path)
+    part = new_part(path, swmr=swmr)
     stream = part.stream(ORIGIN, {"name": "laser"})
     waiting = updates_of(datas)
     for size in sizes:

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from laplace_server.client.updates import Update
-from laplace_server.recording.compression import dataset_options
+from laplace_server.recording.compression import Storage, dataset_options
 from laplace_server.recording.part import Origin, Part
 
 ORIGIN = Origin("tcp://127.0.0.1:1", "shots")
 
 
-def new_part(path: Path, compression: Any = "none", number: int = 1) -> Part:
-    return Part(path, "tested", number, dataset_options(compression))
+def new_part(path: Path, compression: Any = "none", number: int = 1, swmr: bool = False) -> Part:
+    return Part(path, "tested", number, Storage(dataset_options(compression), swmr))
 
 
 def updates_of(datas: list[dict[str, Any]], first: int = 1, epoch: int = 7) -> list[Update]:
