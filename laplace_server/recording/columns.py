@@ -13,6 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from laplace_server.recording.rows import Rows
 from laplace_server.recording.values import JSON, RAGGED, TEXT, Form, as_json
 
 _SINGLY_BYTES = 16 << 10  # values from here on are a chunk each, and compressed
@@ -32,39 +33,36 @@ class Column:
     def __init__(
         self, group: h5py.Group, name: str, form: Form, compressed: Mapping[str, Any]
     ) -> None:
-        self._dtype = stored_dtype(form)
-        self._shape = form.shape
+        dtype = stored_dtype(form)
+        row_bytes = dtype.itemsize * math.prod(form.shape)
+        single = row_bytes >= _SINGLY_BYTES
         self._encode = as_json if form.kind == JSON else None
-        self._row_bytes = self._dtype.itemsize * math.prod(form.shape)
-        single = self._row_bytes >= _SINGLY_BYTES
-        rows = 1 if single else min(_MOST_ROWS, max(1, _CHUNK_BYTES // self._row_bytes))
-        self.dataset = group.create_dataset(
+        self._rows = Rows(
+            group,
             name,
-            (0, *form.shape),
-            self._dtype,
-            maxshape=(None, *form.shape),
-            chunks=(rows, *form.shape),
+            dtype,
+            form.shape,
+            together=1 if single else min(_MOST_ROWS, max(1, _CHUNK_BYTES // row_bytes)),
             **(compressed if single else {}),
         )
+        self.dataset = self._rows.dataset
 
     def write(self, rows: Sequence[int], values: Sequence[Any]) -> None:
         """Write values of these rows, which grow."""
-        dataset, begin, end = self.dataset, rows[0], rows[-1] + 1
-        if end > len(dataset):
-            dataset.resize(end, 0)
-        if self._row_bytes >= _STACKED_BYTES:
+        stored, begin, end = self._rows, rows[0], rows[-1] + 1
+        if stored.row_bytes >= _STACKED_BYTES:
             for row, value in zip(rows, values, strict=True):
-                dataset[row] = np.asarray(value, self._dtype)
+                stored.write(row, np.asarray(value, stored.dtype)[np.newaxis])
             return
         if self._encode is not None:
             values = [self._encode(value) for value in values]
-        block = np.array(values, self._dtype)
+        block = np.array(values, stored.dtype)
         if end - begin != len(rows):
-            fill = b"" if self._dtype.kind == "O" else 0
-            filled = np.full((end - begin, *self._shape), fill, self._dtype)
+            fill = b"" if stored.dtype.kind == "O" else 0
+            filled = np.full((end - begin, *stored.inner), fill, stored.dtype)
             filled[np.asarray(rows) - begin] = block
             block = filled
-        dataset[begin:end] = block
+        stored.write(begin, block)
 
 
 class RaggedColumn:
@@ -74,34 +72,25 @@ class RaggedColumn:
         self._dtype = np.dtype(form.dtype)
         self._encode = _BYTES_OF.get(form.kind)
         self._dimensions = len(form.shape)
-        chunk = max(1, _CHUNK_BYTES // self._dtype.itemsize)
-        self.dataset = group.create_dataset(
-            name, (0,), self._dtype, maxshape=(None,), chunks=(chunk,)
+        together = max(2, _CHUNK_BYTES // self._dtype.itemsize)
+        self._elements = Rows(group, name, self._dtype, together=together)
+        self._lengths = Rows(
+            group, f"{name}.lengths", "<u8", (self._dimensions,), together=_MOST_ROWS // 8
         )
-        self._lengths = group.create_dataset(
-            f"{name}.lengths",
-            (0, self._dimensions),
-            "<u8",
-            maxshape=(None, self._dimensions),
-            chunks=(_MOST_ROWS // 8, self._dimensions),
-        )
+        self.dataset = self._elements.dataset
 
     def write(self, rows: Sequence[int], values: Sequence[Any]) -> None:
         """Write values of these rows, which grow."""
-        begin, end = rows[0], rows[-1] + 1
-        lengths = np.zeros((end - begin, self._dimensions), "<u8")
+        begin = rows[0]
+        lengths = np.zeros((rows[-1] + 1 - begin, self._dimensions), "<u8")
         if self._encode is not None:
             values = [np.frombuffer(self._encode(value), self._dtype) for value in values]
         arrays = [np.asarray(value, self._dtype) for value in values]
         for row, array in zip(rows, arrays, strict=True):
             lengths[row - begin] = array.shape
-        elements = np.concatenate([array.ravel() for array in arrays])
-        used = len(self.dataset)
-        self.dataset.resize(used + len(elements), 0)
-        self.dataset[used:] = elements
-        if end > len(self._lengths):
-            self._lengths.resize(end, 0)
-        self._lengths[begin:end] = lengths
+        elements = self._elements
+        elements.write(len(elements), np.concatenate([array.ravel() for array in arrays]))
+        self._lengths.write(begin, lengths)
 
 
 def make_column(

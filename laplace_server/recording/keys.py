@@ -13,6 +13,7 @@ import numpy as np
 from laplace_server.description import KeyDescription
 from laplace_server.recording.columns import Column, RaggedColumn, make_column
 from laplace_server.recording.compression import Storage
+from laplace_server.recording.rows import Rows
 from laplace_server.recording.values import (
     FLOAT,
     INT,
@@ -60,7 +61,7 @@ class KeyWriter:
         self._columns: dict[Form, tuple[int, Column | RaggedColumn]] = {}
         self._shapes: Counter[Form] = Counter()
         self._rows = before
-        self._which: h5py.Dataset | None = None
+        self._which: Rows | None = None
         if before:
             self._begin_which(0)
 
@@ -142,21 +143,15 @@ class KeyWriter:
                 return
             self._begin_which(1)
         assert self._which is not None
-        self._which.resize(end, 0)
-        self._which[self._rows :] = which
+        self._which.write(self._rows, which)
         self._rows = end
 
     def _begin_which(self, so_far: int) -> None:
         name = self._name_for(".".join(map(str, self._path)) + ".which")
-        self._which = self._group.create_dataset(
-            name,
-            (self._rows,),
-            "<u2",
-            maxshape=(None,),
-            chunks=(_WHICH_ROWS,),
-            fillvalue=so_far,
+        self._which = Rows(
+            self._group, name, "<u2", together=_WHICH_ROWS, begin=self._rows, fillvalue=so_far
         )
-        self._which.attrs["which"] = json.dumps(self._path)
+        self._which.dataset.attrs["which"] = json.dumps(self._path)
 
 
 def describe(dataset: h5py.Dataset, described: KeyDescription | None) -> None:

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 from laplace_server.client.updates import Update
+from laplace_server.recording.rows import Rows
 
 RECEIVED, LOST, ENDED, BROKEN_OFF = range(1, 5)
 KINDS = {"received": RECEIVED, "lost": LOST, "ended": ENDED, "broken off": BROKEN_OFF}
@@ -56,9 +57,7 @@ class LedgerWriter:
     """Keeps a ledger's dataset."""
 
     def __init__(self, group: h5py.Group, name: str) -> None:
-        self._dataset = group.create_dataset(
-            name, (0,), DTYPE, maxshape=(None,), chunks=(_CHUNK_ROWS,)
-        )
+        self._stored = Rows(group, name, DTYPE, together=_CHUNK_ROWS)
         self._rows: list[list[Any]] = []  # from _first on: the last one written may still grow
         self._first = 0
 
@@ -90,11 +89,8 @@ class LedgerWriter:
         """Write what is new; the last row is kept, since it may grow."""
         if not self._rows:
             return
-        end = self._first + len(self._rows)
-        if end > len(self._dataset):
-            self._dataset.resize(end, 0)
-        self._dataset[self._first :] = np.array([tuple(row) for row in self._rows], DTYPE)
-        self._first, self._rows = end - 1, self._rows[-1:]
+        self._stored.write(self._first, np.array([tuple(row) for row in self._rows], DTYPE))
+        self._first, self._rows = len(self._stored) - 1, self._rows[-1:]
 
 
 def ledger_of(rows: Any) -> list[LedgerRow]:

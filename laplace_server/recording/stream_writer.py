@@ -14,6 +14,7 @@ from laplace_server.description import KeyDescription
 from laplace_server.recording.compression import Storage
 from laplace_server.recording.keys import KeyWriter
 from laplace_server.recording.ledger import Ended, LedgerWriter
+from laplace_server.recording.rows import Rows
 from laplace_server.recording.values import ARRAY, LIST, NUMBER, Path, leaves_of
 
 _ROWS_TOGETHER = 4096
@@ -43,13 +44,11 @@ class StreamWriter:
         self._described = described
         self._storage = storage
         self._own = {
-            name: group.create_dataset(
-                name, (0,), dtype, maxshape=(None,), chunks=(_ROWS_TOGETHER,)
-            )
-            for name, dtype in _OWN.items()
+            name: Rows(group, name, dtype, together=_ROWS_TOGETHER) for name, dtype in _OWN.items()
         }
-        self._own["timestamp"].attrs["units"] = "s"
-        self._own["timestamp"].attrs["long_name"] = "seconds since 1970-01-01 00:00 UTC"
+        told = self._own["timestamp"].dataset.attrs
+        told["units"] = "s"
+        told["long_name"] = "seconds since 1970-01-01 00:00 UTC"
         self.ledger = LedgerWriter(group, "ledger")
         self._keys: dict[Path, KeyWriter] = {}
         self._waiting: list[Update] = []
@@ -59,7 +58,7 @@ class StreamWriter:
     @property
     def counting(self) -> h5py.Dataset:
         """The dataset that says how many rows there are."""
-        return self._own["seq"]
+        return self._own["seq"].dataset
 
     def take(self, updates: list[Update]) -> None:
         """Keep updates until the next ``write``."""
@@ -94,9 +93,8 @@ class StreamWriter:
             ("epoch", [update.epoch for update in updates]),
             ("seq", [update.seq for update in updates]),
         ):
-            dataset = self._own[name]
-            dataset.resize(end, 0)
-            dataset[begin:] = np.array(values, dataset.dtype)
+            stored = self._own[name]
+            stored.write(begin, np.array(values, stored.dtype))
         self.ledger.take(updates)
         self.rows = end
         self._choose_signal()
