@@ -134,6 +134,19 @@ def grown(ledger: Sequence[LedgerRow], seq: Any, epoch: Any, timestamp: Any) -> 
     return rows
 
 
+def losses_before(ledger: Sequence[LedgerRow]) -> dict[tuple[int, int], int]:
+    """Return how many updates are lost right before some, by epoch and number of these."""
+    found = {}
+    lost = 0
+    for row in ledger:
+        if row.kind == "lost":
+            lost += row.last - row.first + 1
+        elif row.kind == "received" and lost:
+            found[row.epoch, row.first] = lost
+            lost = 0
+    return found
+
+
 def continued(ledger: list[LedgerRow], more: list[LedgerRow]) -> list[LedgerRow]:
     """Return both, what was received without a break as one row."""
     if ledger and more:

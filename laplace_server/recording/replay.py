@@ -8,11 +8,13 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeAlias
 
 from laplace_server.client.updates import Update
 from laplace_server.protocol import AVAILABLE_DEVICES, DEVICE_SHOT
+from laplace_server.recording.ledger import losses_before
 from laplace_server.recording.reading import Recording, Server
+from laplace_server.recording.stream_reader import Stream
 from laplace_server.server_lhc import ServerLHC
 
 ANY_PORT = "tcp://127.0.0.1:*"
@@ -42,8 +44,8 @@ class Replay:
             replay.wait_for_subscribers(60.0)
             replay.play()
 
-    Numbers of updates count from 1 again, in an epoch of their own; what is missing in the
-    recording is not there, and nobody is told. All else is as it was.
+    Numbers of updates count from 1 again, in an epoch of their own, and leave out those of updates
+    that the recording has lost: whoever follows learns of the same losses. All else is as it was.
 
     Args:
         recording: an open one.
@@ -115,7 +117,7 @@ class Replay:
         if not speed > 0:
             raise ValueError(f"'speed' must be positive, not {speed!r}.")
         begun, first, count = time.monotonic(), None, 0
-        for timestamp, _, name, stream, update in heapq.merge(*self._streams()):
+        for timestamp, _, name, stream, update, lost in heapq.merge(*self._streams()):
             first = timestamp if first is None else first
             due = begun + (timestamp - first) / speed
             if self._ending.wait(max(0.0, due - time.monotonic())):
@@ -123,7 +125,9 @@ class Replay:
             server = self.servers[name]
             if stream == _DATA:
                 server.shown = update.data
-            server.publish(stream, update.data, timestamp=update.timestamp, copy=False)
+            server.publish(
+                stream, update.data, timestamp=update.timestamp, copy=False, lost_before=lost
+            )
             count += 1
         return count
 
@@ -157,11 +161,11 @@ class Replay:
     ) -> None:
         self.close()
 
-    def _streams(self) -> list[Iterator[tuple[float, int, str, str, Update]]]:
+    def _streams(self) -> list[Iterator[_Due]]:
         """Return the updates of each stream; where times are the same, its place decides."""
         places = [(name, stream) for name, server in self._recording.items() for stream in server]
         return [
-            _timed(place, name, stream, self._recording[name][stream].updates())
+            _timed(place, name, self._recording[name][stream])
             for place, (name, stream) in enumerate(places)
         ]
 
@@ -177,14 +181,18 @@ def _have_all(server: ServerLHC) -> bool:
     )
 
 
-def _timed(
-    place: int, name: str, stream: str, updates: Iterator[Update]
-) -> Iterator[tuple[float, int, str, str, Update]]:
+_Due: TypeAlias = tuple[float, int, str, str, Update, int]
+"""Time of an update, place of its stream, server, stream, update, and how many are lost before."""
+
+
+def _timed(place: int, server: str, stream: Stream) -> Iterator[_Due]:
     """Yield updates with times that never go back, so that merging keeps their order."""
     latest = -math.inf
-    for update in updates:
+    losses = losses_before(stream.ledger)
+    for update in stream.updates():
         latest = max(latest, update.timestamp)
-        yield latest, place, name, stream, update
+        lost = losses.pop((update.epoch, update.seq), 0)
+        yield latest, place, server, stream.name, update, lost
 
 
 def _server_of(recorded: Server, address: str) -> ReplayedServer:

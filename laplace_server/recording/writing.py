@@ -22,7 +22,7 @@ WhenFull: TypeAlias = Literal["wait", "remove oldest"]
 
 _COMMIT_S = 0.1
 _COMMIT_SHARE = 0.2  # of the time is for commits, if that keeps the pause below the longest one
-_COMMIT_LONGEST_S = 0.3
+_COMMIT_LONGEST_S = 0.2
 _RETRY_S = 0.5
 _AT_ONCE_BYTES = 1 << 20  # batches from here on are written as they come
 
