@@ -18,7 +18,8 @@ def publishing(str engine not None):
             cdef Streams streams
             cdef StreamRef found
             if (
-                timestamp is None and lost_before == 0 and (copy is True or copy is False)
+                timestamp is None and lost_before == 0
+                and (copy is True or copy is False)
                 and PyUnicode_CheckExact(stream)
                 and PyDict_CheckExact(data) and is_flat(<dict>data)
             ):

@@ -7,17 +7,17 @@ written is not touched by what comes later (see ``ordered_file``).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import h5py
 import numpy as np
 
+from laplace_server.recording.compression import Storage
 from laplace_server.recording.rows import Rows
 from laplace_server.recording.values import JSON, RAGGED, TEXT, Form, as_json
 
 _SINGLY_BYTES = 16 << 10  # values from here on are a chunk each, and compressed
-_CHUNK_BYTES = 32 << 10  # of smaller ones together
 _MOST_ROWS = 4096
 _STACKED_BYTES = 256 << 10  # larger values are written one by one: stacking them would copy
 
@@ -30,9 +30,7 @@ _BYTES_OF: dict[str, Callable[[Any], bytes]] = {
 class Column:
     """Values of one form. Rows without one have zeros, or are beyond its end."""
 
-    def __init__(
-        self, group: h5py.Group, name: str, form: Form, compressed: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, group: h5py.Group, name: str, form: Form, storage: Storage) -> None:
         dtype = stored_dtype(form)
         row_bytes = dtype.itemsize * math.prod(form.shape)
         single = row_bytes >= _SINGLY_BYTES
@@ -42,8 +40,8 @@ class Column:
             name,
             dtype,
             form.shape,
-            together=1 if single else min(_MOST_ROWS, max(1, _CHUNK_BYTES // row_bytes)),
-            **(compressed if single else {}),
+            together=1 if single else min(_MOST_ROWS, max(1, storage.chunk_bytes // row_bytes)),
+            **(storage.compressed if single else {}),
         )
         self.dataset = self._rows.dataset
 
@@ -68,14 +66,18 @@ class Column:
 class RaggedColumn:
     """Arrays, lists or texts of any lengths: all their elements, and a table of lengths."""
 
-    def __init__(self, group: h5py.Group, name: str, form: Form) -> None:
+    def __init__(self, group: h5py.Group, name: str, form: Form, storage: Storage) -> None:
         self._dtype = np.dtype(form.dtype)
         self._encode = _BYTES_OF.get(form.kind)
         self._dimensions = len(form.shape)
-        together = max(2, _CHUNK_BYTES // self._dtype.itemsize)
+        together = max(2, storage.chunk_bytes // self._dtype.itemsize)
         self._elements = Rows(group, name, self._dtype, together=together)
         self._lengths = Rows(
-            group, f"{name}.lengths", "<u8", (self._dimensions,), together=_MOST_ROWS // 8
+            group,
+            f"{name}.lengths",
+            "<u8",
+            (self._dimensions,),
+            together=max(2, storage.chunk_bytes // 64),
         )
         self.dataset = self._elements.dataset
 
@@ -94,12 +96,12 @@ class RaggedColumn:
 
 
 def make_column(
-    group: h5py.Group, name: str, form: Form, compressed: Mapping[str, Any]
+    group: h5py.Group, name: str, form: Form, storage: Storage
 ) -> Column | RaggedColumn:
     """Make the datasets of a form."""
     if form.kind.startswith(RAGGED):
-        return RaggedColumn(group, name, form)
-    return Column(group, name, form, compressed)
+        return RaggedColumn(group, name, form, storage)
+    return Column(group, name, form, storage)
 
 
 def stored_dtype(form: Form) -> np.dtype[Any]:

@@ -16,6 +16,8 @@ class Storage(NamedTuple):
 
     compressed: Mapping[str, Any]
     """What ``create_dataset`` takes for large arrays."""
+    chunk_bytes: int = 32 << 10
+    """Of values that are not large, those of several rows together."""
     swmr: bool = False
     """Texts as rows of bytes: readers that keep a file open cannot follow HDF5's own ones."""
 

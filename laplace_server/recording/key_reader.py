@@ -116,13 +116,13 @@ class KeyReader:
         lengths = dataset.parent[f"{dataset.name}.lengths"] if form.startswith(RAGGED) else None
         self._stored[int(dataset.attrs["number"])] = _Stored(form, dataset, lengths)
 
-    @property
-    def plain(self) -> h5py.Dataset | None:
-        """The dataset that has all rows as they are, with numbers; None: there is none."""
+    def plain(self, rows: int) -> h5py.Dataset | None:
+        """Return the dataset that has so many rows as they are; None: there is none."""
         if self._which is not None or len(self._stored) != 1:
             return None
         (stored,) = self._stored.values()
-        return stored.dataset if stored.form in (NUMBER, ARRAY, LIST) else None
+        is_plain = stored.form in (NUMBER, ARRAY, LIST) and stored.rows >= rows
+        return stored.dataset if is_plain else None
 
     @property
     def datasets(self) -> list[h5py.Dataset]:

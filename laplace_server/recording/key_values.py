@@ -24,7 +24,7 @@ class Values:
         self._readers = [reader for _, reader in parts]
         self._ends = np.cumsum([rows for rows, _ in parts]).tolist()
         self._begins = [0, *self._ends[:-1]]
-        plain = [reader.plain if reader else None for rows, reader in parts if rows]
+        plain = [reader.plain(rows) if reader else None for rows, reader in parts if rows]
         kinds = {None if each is None else (each.dtype, each.shape[1:]) for each in plain}
         self.regular = len(kinds) == 1 and None not in kinds
         """Whether all have the same type and shape."""
@@ -100,7 +100,7 @@ class Values:
         places = self._places(begin, end)
         if self.regular:
             # Out of an empty part nothing comes, and it may have no such key.
-            blocks = [reader.plain[low:high] for low, high, reader in places if reader]  # type: ignore[index]
+            blocks = [reader.plain(high)[low:high] for low, high, reader in places if reader]  # type: ignore[index]
             if len(blocks) == 1:
                 return blocks[0]
             return np.concatenate(blocks or [np.zeros((0, *self.shape[1:]), self.dtype)])

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from laplace_server.description import KeyDescription
+from laplace_server.recording.attributes import tell
 from laplace_server.recording.columns import Column, RaggedColumn, make_column
 from laplace_server.recording.compression import Storage
 from laplace_server.recording.rows import Rows
@@ -30,7 +31,6 @@ from laplace_server.recording.values import (
 )
 
 _MOST_SHAPES = 4  # of a type; further ones share a column
-_WHICH_ROWS = 4096
 
 
 class KeyWriter:
@@ -59,6 +59,7 @@ class KeyWriter:
         self._described = described
         self._storage = storage
         self._columns: dict[Form, tuple[int, Column | RaggedColumn]] = {}
+        self._known: set[Form] = set()  # those of the columns, and of what is written next
         self._shapes: Counter[Form] = Counter()
         self._rows = before
         self._which: Rows | None = None
@@ -71,17 +72,16 @@ class KeyWriter:
         return [(form, column.dataset) for form, (_, column) in self._columns.items()]
 
     def write(self, rows: Sequence[int], values: Sequence[Any], end: int) -> None:
-        """Write values of rows, which grow; the stream has ``end`` rows then."""
+        """Write values of rows, which grow; the stream has ``end`` rows then.
+
+        Rows since the last call have no such key. Until there is one again, the datasets just end.
+        """
         which = np.zeros(end - self._rows, "<u2")
         for form, (some_rows, some_values) in self._by_form(rows, values).items():
             number, column = self._column(form)
             column.write(some_rows, some_values)
             which[np.asarray(some_rows) - self._rows] = number
         self._tell_which(which, end)
-
-    def skip(self, end: int) -> None:
-        """The stream has ``end`` rows now, none of the new ones with this key."""
-        self._tell_which(np.zeros(end - self._rows, "<u2"), end)
 
     # ---- forms
 
@@ -90,20 +90,27 @@ class KeyWriter:
     ) -> dict[Form, tuple[Sequence[int], Sequence[Any]]]:
         kinds = set(map(type, values))
         if kinds == {float}:
+            self._know(FLOAT)
             return {FLOAT: (rows, values)}
         found: dict[Form, tuple[list[int], list[Any]]] = {}
         for row, value in zip(rows, values, strict=True):
             form = self._suited(form_of(value), value)
+            self._know(form)
             some_rows, some_values = found.setdefault(form, ([], []))
             some_rows.append(row)
             some_values.append(value)
         return dict(found)
 
+    def _know(self, form: Form) -> None:
+        if form not in self._known:
+            self._known.add(form)
+            self._shapes[ragged(form)] += 1
+
     def _suited(self, form: Form, value: Any) -> Form:
-        """Return the form of a column that there is, if there is one that does."""
+        """Return one that is known already, if there is one that does."""
         if self._storage.swmr and form.kind in (TEXT, JSON):
             return in_bytes(form)
-        if form in self._columns:
+        if form in self._known:
             if form.dtype != INT.dtype:
                 return form
         elif form.shape and -1 not in form.shape:
@@ -112,7 +119,7 @@ class KeyWriter:
                 form = alike
         if form in (INT, UNSIGNED) or (form.kind == LIST and form.dtype == INT.dtype):
             floats = form._replace(dtype=FLOAT.dtype)
-            if (floats in self._columns or self._is_described_as(floats)) and is_exact_float(value):
+            if (floats in self._known or self._is_described_as(floats)) and is_exact_float(value):
                 return floats
         return form
 
@@ -124,13 +131,12 @@ class KeyWriter:
         if found is None:
             number = len(self._columns) + 1
             name = self._name_for(".".join(map(str, self._path)))
-            column = make_column(self._group, name, form, self._storage.compressed)
+            column = make_column(self._group, name, form, self._storage)
             attributes = column.dataset.attrs
             attributes["path"] = json.dumps(self._path)
             attributes["form"] = form.kind
             attributes["number"] = number
             describe(column.dataset, self._described)
-            self._shapes[ragged(form)] += 1
             found = self._columns[form] = number, column
         return found
 
@@ -149,7 +155,12 @@ class KeyWriter:
     def _begin_which(self, so_far: int) -> None:
         name = self._name_for(".".join(map(str, self._path)) + ".which")
         self._which = Rows(
-            self._group, name, "<u2", together=_WHICH_ROWS, begin=self._rows, fillvalue=so_far
+            self._group,
+            name,
+            "<u2",
+            together=self._storage.chunk_bytes // 8,
+            begin=self._rows,
+            fillvalue=so_far,
         )
         self._which.dataset.attrs["which"] = json.dumps(self._path)
 
@@ -160,9 +171,9 @@ def describe(dataset: h5py.Dataset, described: KeyDescription | None) -> None:
         return
     attributes = dataset.attrs
     if described.unit is not None:
-        attributes["units"] = described.unit
+        tell(attributes, "units", described.unit)
     if described.text:
-        attributes["long_name"] = described.text
+        tell(attributes, "long_name", described.text)
     if described.limits is not None:
         attributes["limits"] = np.array(described.limits, "<f8")
     attributes["writable"] = described.writable

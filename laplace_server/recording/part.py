@@ -15,6 +15,7 @@ import h5py
 from laplace_server.client.describing import description_of
 from laplace_server.description import DeviceDescription, KeyDescription
 from laplace_server.errors import LaplaceError
+from laplace_server.recording.attributes import tell
 from laplace_server.recording.compression import Storage
 from laplace_server.recording.ordered_file import OrderedFile
 from laplace_server.recording.stream_writer import StreamWriter, free_name
@@ -145,7 +146,7 @@ class Part:
             name = free_name(self._root, str(info.get("name") or address))
             group = self._servers[address] = self._root.create_group(name, track_order=True)
             group.attrs["NX_class"] = "NXentry"
-            group.attrs["name"] = str(info.get("name") or address)
+            tell(group.attrs, "name", str(info.get("name") or address))
             group.attrs["address"] = address
             group.create_dataset(free_name(group, "info"), (), h5py.string_dtype())
             self._keep_info(address, info)
@@ -158,7 +159,7 @@ class Part:
         group["info"][()] = json.dumps(info)
         for name in ("device", "freedom"):
             if name in info:
-                group.attrs[name] = info[name]
+                tell(group.attrs, name, info[name])
         self._infos[address] = info
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import h5py
 
+from laplace_server.recording.attributes import text_of
 from laplace_server.recording.part_names import paths_of
 from laplace_server.recording.stream_part import StreamPart
 from laplace_server.recording.stream_reader import Stream
@@ -35,7 +36,7 @@ class Server(Mapping[str, Stream]):
     @property
     def name(self) -> str:
         """What it calls itself."""
-        return str(self._groups[-1].attrs["name"])
+        return text_of(self._groups[-1].attrs, "name")
 
     @property
     def address(self) -> str:

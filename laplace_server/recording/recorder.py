@@ -93,7 +93,7 @@ class Recorder:
             if not isinstance(client, ClientLHC):
                 raise TypeError(f"'sources' has clients, or (client, stream), not {client!r}.")
         self._start_at = start
-        self._storage = Storage(dataset_options(compression), swmr)
+        self._storage = Storage(dataset_options(compression), swmr=swmr)
         self._limits = Limits(part_bytes, part_s, free_bytes, when_full)
         self._resume = resume
         self._intake = Intake(max_held_bytes)

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 from laplace_server.client.updates import Update
+from laplace_server.recording.attributes import text_of
 from laplace_server.recording.key_reader import ABSENT, KeyReader
 from laplace_server.recording.ledger import LedgerRow, cut, grown, ledger_of, received_by
 from laplace_server.recording.values import Path, put_together
@@ -38,7 +39,7 @@ class StreamPart:
     @property
     def name(self) -> str:
         """What the stream is called."""
-        return str(self._group.attrs["stream"])
+        return text_of(self._group.attrs, "stream")
 
     def own(self, name: str) -> Any:
         """Return an array with "seq", "epoch" or "timestamp" of each row."""

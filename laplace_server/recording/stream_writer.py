@@ -11,6 +11,7 @@ import numpy as np
 
 from laplace_server.client.updates import Update
 from laplace_server.description import KeyDescription
+from laplace_server.recording.attributes import plain, tell
 from laplace_server.recording.compression import Storage
 from laplace_server.recording.keys import KeyWriter
 from laplace_server.recording.ledger import Ended, LedgerWriter
@@ -18,6 +19,7 @@ from laplace_server.recording.rows import Rows
 from laplace_server.recording.values import ARRAY, LIST, NUMBER, Path, leaves_of
 
 _ROWS_TOGETHER = 4096
+_CHUNK_BYTES, _LEAST_CHUNK_BYTES, _ALL_CHUNKS_BYTES = 32 << 10, 1 << 10, 2 << 20
 _OWN = {"seq": "<u8", "epoch": "<u8", "timestamp": "<f8"}
 _PLOTTED = (NUMBER, ARRAY, LIST)
 
@@ -39,7 +41,7 @@ class StreamWriter:
         storage: Storage,
     ) -> None:
         group.attrs["NX_class"] = "NXdata"
-        group.attrs["stream"] = stream
+        tell(group.attrs, "stream", stream)
         self._group = group
         self._described = described
         self._storage = storage
@@ -83,11 +85,11 @@ class StreamWriter:
                     rows_values = found[path] = [], []
                 rows_values[0].append(row)
                 rows_values[1].append(value)
+        if not found.keys() <= self._keys.keys():
+            keys = len(self._keys.keys() | found.keys())
+            self._storage = self._storage._replace(chunk_bytes=_chunk_bytes(keys))
         for path, (rows, values) in found.items():
             self._key(path).write(rows, values, end)
-        for path, key in self._keys.items():
-            if path not in found:
-                key.skip(end)
         for name, values in (
             ("timestamp", [update.timestamp for update in updates]),
             ("epoch", [update.epoch for update in updates]),
@@ -132,9 +134,13 @@ class StreamWriter:
         self._group.attrs["axes"] = ["timestamp", *["."] * len(form.shape)]
 
 
+def _chunk_bytes(keys: int) -> int:
+    """Of many keys each takes less, or streams of few updates would take much of the disk."""
+    return max(_LEAST_CHUNK_BYTES, min(_CHUNK_BYTES, _ALL_CHUNKS_BYTES // keys))
+
+
 def free_name(group: h5py.Group, wanted: str) -> str:
     """Return a name that nothing in a group has: what was wanted, if that can be."""
-    name = "".join("_" if char in "/\0" else char for char in wanted)
-    name = name.encode(errors="backslashreplace").decode().strip(".") or "_"
+    name = plain("".join("_" if char in "/\0" else char for char in wanted)).strip(".") or "_"
     numbered = (f"{name}#{number}" for number in itertools.count(2))
     return next(each for each in itertools.chain([name], numbered) if each not in group)

@@ -15,6 +15,7 @@ Path: TypeAlias = tuple[str | int, ...]
 NUMBER, ARRAY, LIST, TEXT, JSON = "number", "array", "list", "text", "json"
 RAGGED = "ragged "  # before "array" and "list", and where readers are live, "text" and "json"
 
+_MOST_DIMENSIONS = 31  # and one of the rows
 _EXACT = 1 << 53  # whole numbers up to here are exact as float64
 _INT64, _UINT64 = 1 << 63, 1 << 64
 
@@ -111,8 +112,9 @@ def form_of(value: Any) -> Form:
 
 
 def _sized(kind: str, dtype: str, shape: tuple[int, ...]) -> Form:
-    # HDF5 has no chunks without elements.
-    return Form(kind, dtype, shape) if 0 not in shape else ragged(Form(kind, dtype, shape))
+    form = Form(kind, dtype, shape)
+    # HDF5 has no chunks without elements, nor more dimensions than these.
+    return form if 0 not in shape and len(shape) <= _MOST_DIMENSIONS else ragged(form)
 
 
 def ragged(form: Form) -> Form:
@@ -145,17 +147,17 @@ def _is_plain(text: str) -> bool:
         return False
 
 
-def _shape_of(values: list[Any]) -> tuple[int, ...] | None:
+def _shape_of(values: list[Any], most: int = _MOST_DIMENSIONS) -> tuple[int, ...] | None:
     """Return the lengths of nested lists; None where they differ, or there is nothing in one."""
-    if not values:
+    if not values or not most:
         return None
     if type(values[0]) is not list:
         return (len(values),)
-    inside = _shape_of(values[0])
+    inside = _shape_of(values[0], most - 1)
     if inside is None:
         return None
-    for each in values:
-        if type(each) is not list or _shape_of(each) != inside:
+    for each in values[1:]:
+        if type(each) is not list or _shape_of(each, most - 1) != inside:
             return None
     return (len(values), *inside)
 

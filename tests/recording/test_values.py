@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.recordings import ORIGIN, is_same, new_part, updates_of, write_all
+from support.recordings import ORIGIN, Origin, is_same, new_part, updates_of, write_all
 
 import laplace_server.recording as recording
 
@@ -19,6 +19,14 @@ import laplace_server.recording as recording
 def read_back(path: Path) -> list[dict[str, Any]]:
     with recording.open(path) as opened:
         return [update.data for update in opened["laser"]["shots"].updates()]
+
+
+def nested_list(depth: int) -> Any:
+    return [nested_list(depth - 1)] if depth else 1
+
+
+def nested_dict(depth: int) -> Any:
+    return {"a": nested_dict(depth - 1)} if depth else "end"
 
 
 ROWS: dict[str, list[Any]] = {
@@ -44,6 +52,13 @@ ROWS: dict[str, list[Any]] = {
     "nested": [{"a": {"b": {"c": 1.0, "d": "x"}}, "e": []}, {"a": 1}, {"a": {"b": 2}}],
     "arrays": [np.arange(4).astype(t) for t in ("u1", ">u2", "<i8", "f2", "f4", ">f8", "c8", "?")],
     "arrays of many shapes": [np.ones((i % 7, i % 5 + 1), "u2") for i in range(50)],
+    "deep": [
+        [[[[[1.0]]]]] * 2,
+        np.zeros((1,) * 40),
+        nested_list(40),
+        nested_list(31),
+        {"a": nested_dict(60)},
+    ],
     "single arrays": [np.array(5.0), np.array(True), np.array(1 + 2j)],
     "large arrays": [np.full((100, 200), i, "u2") for i in range(5)],
     "very large arrays": [np.full((400, 500), i, "f8") for i in range(3)],
@@ -89,6 +104,53 @@ def test_any_name_is_a_key(tmp_path: Path, key: str) -> None:
     assert all(map(is_same, datas, read_back(tmp_path / "r.h5")))
     with recording.open(tmp_path / "r.h5") as opened:
         assert list(opened["laser"]["shots"][(key,)]) == [1, "text"]
+
+
+ODD = ["a\0b", "\ud800", "", "/", ".", "..", "é" * 300, "x" * 70_000]
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_any_name_and_description(tmp_path: Path, text: str) -> None:
+    """What a server tells of itself does not keep its streams from being recorded."""
+    described = {
+        "streams": {text: {"a": {"unit": text, "text": text, "limits": [-(10**400), None]}}}
+    }
+    info = {"name": text, "device": [text], "freedom": 2**70, "description": described}
+    part = new_part(tmp_path / "r.h5")
+    stream = part.stream(Origin("tcp://127.0.0.1:1", text or "s"), info)
+    stream.take(updates_of([{"a": 1}]))
+    part.close()
+    with recording.open(tmp_path / "r.h5") as opened:
+        (server,) = opened.values()
+        assert (server.name, server.info) == (text or "tcp://127.0.0.1:1", info)
+        assert list(server) == [text or "s"]
+        assert server[text or "s"].update(0).data == {"a": 1}
+
+
+def test_many_keys_and_shapes_take_little_of_the_disk(tmp_path: Path) -> None:
+    datas: list[dict[str, Any]] = [{f"key {n}": n for n in range(300)}]
+    datas += [{"x": np.ones((n % 20 + 1, n % 7 + 1))} for n in range(300)]
+    write_all(tmp_path / "r.h5", datas)
+    assert all(map(is_same, datas, read_back(tmp_path / "r.h5")))
+    assert (tmp_path / "r.h5").stat().st_size < 10_000_000
+    with h5py.File(tmp_path / "r.h5") as file:
+        assert sum(name.startswith("x") for name in file["laser/shots"]) < 9
+
+
+def test_a_key_that_does_not_come_any_more_just_ends(tmp_path: Path) -> None:
+    part = new_part(tmp_path / "r.h5")
+    stream = part.stream(ORIGIN, {"name": "laser"})
+    datas = [{"n": n, **({"a": n / 2, "t": "text"} if n < 3 or n == 8 else {})} for n in range(10)]
+    for begin in range(0, 10, 2):
+        stream.take(updates_of(datas[begin : begin + 2], first=begin + 1))
+        part.commit()
+        with recording.open(tmp_path / "r.h5") as opened:
+            shots = opened["laser"]["shots"]
+            assert all(map(is_same, datas, (each.data for each in shots.updates())))
+            assert len(shots["a"]) == len(shots["t"]) == begin + 2
+            assert list(shots["a"].present) == ["a" in data for data in datas[: begin + 2]]
+            assert shots["a"].regular == all("a" in data for data in datas[: begin + 2])
+    part.close()
 
 
 VALUES = st.recursive(

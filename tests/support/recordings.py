@@ -16,7 +16,7 @@ ORIGIN = Origin("tcp://127.0.0.1:1", "shots")
 
 
 def new_part(path: Path, compression: Any = "none", number: int = 1, swmr: bool = False) -> Part:
-    return Part(path, "tested", number, Storage(dataset_options(compression), swmr))
+    return Part(path, "tested", number, Storage(dataset_options(compression), swmr=swmr))
 
 
 def updates_of(datas: list[dict[str, Any]], first: int = 1, epoch: int = 7) -> list[Update]:
