@@ -90,7 +90,7 @@ def record(
     It goes on, through restarts of the servers, until Ctrl-C, and then closes the file.
     """
     ending = threading.Event()
-    for number in ENDING_SIGNALS:
+    for number in (*ENDING_SIGNALS, *_hang_ups()):
         signal.signal(number, lambda *_: ending.set())
     with failures_told(), ExitStack() as stack:
         if seconds is not None:
@@ -128,6 +128,12 @@ def record(
             fail(f"{output} is there already: give another name, or --resume.")
         except (ImportError, OSError) as error:
             fail(str(error))
+
+
+def _hang_ups() -> list[signal.Signals]:
+    """What a terminal that is closed sends, unless nohup has it ignored."""
+    hang_up = getattr(signal, "SIGHUP", None)
+    return [hang_up] if hang_up and signal.getsignal(hang_up) is signal.SIG_DFL else []
 
 
 def _be_told(saving: SavingRecorder, ending: threading.Event, end: float) -> None:

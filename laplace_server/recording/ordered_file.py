@@ -15,6 +15,7 @@ import bisect
 import contextlib
 import errno
 import os
+import uuid
 from pathlib import Path
 
 _DIRECT_BYTES = 16 << 10
@@ -40,7 +41,7 @@ class OrderedFile:
         if path.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
         # Windows renames no file that is open.
-        hidden = path.with_name(f".{path.name}.{os.getpid()}")
+        hidden = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
         self._written_at = hidden if os.name == "posix" else path
         self._descriptor = os.open(self._written_at, flags, 0o666)
         self.path = path
@@ -158,10 +159,10 @@ class OrderedFile:
         self.failure = self.failure or why
 
     def close(self) -> None:
-        """Let go of the file, and of what was not committed; one without a commit is removed."""
+        """Let go of the file, and of what was not committed; one that got no name is removed."""
         if self._descriptor >= 0:
             with contextlib.suppress(OSError):
-                if not self._committed_end:
+                if not self._committed_end or self._written_at != self.path:
                     self._written_at.unlink()
                 elif os.fstat(self._descriptor).st_size > self._told_end:
                     os.ftruncate(self._descriptor, self._told_end)  # a full disk needs the room
@@ -232,7 +233,7 @@ class OrderedFile:
 
     def _rename(self) -> None:
         try:
-            os.rename(self._written_at, self.path)
+            _name(self._written_at, self.path)
         except OSError as error:
             self.failure = error
         else:
@@ -243,6 +244,18 @@ class OrderedFile:
             os.ftruncate(self._descriptor, self._end)
         except OSError as error:
             self.failure = error
+
+
+def _name(hidden: Path, path: Path) -> None:
+    """Give a file its name, which another one may have got meanwhile."""
+    try:
+        os.link(hidden, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a disk that has no links
+        os.rename(hidden, path)
+    else:
+        os.unlink(hidden)
 
 
 if hasattr(os, "pwrite"):

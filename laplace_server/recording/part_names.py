@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -19,6 +20,8 @@ def part_path(path: Path, number: int) -> Path:
 def paths_of(path: str | os.PathLike[str]) -> list[Path]:
     """Return all files of the recording that a file belongs to, in order.
 
+    Others beside it that cannot be opened are taken for no part of it.
+
     Raises:
         OSError: it cannot be opened.
         ValueError: it is not one of a recording.
@@ -29,9 +32,10 @@ def paths_of(path: str | os.PathLike[str]) -> list[Path]:
         raise ValueError(f"{given} was not written by laplace-server.")
     found = {}
     for each in candidates(given):
-        named, number = marks_of(each)
-        if named == recording:
-            found[number] = each
+        with contextlib.suppress(OSError):
+            named, number = marks_of(each)
+            if named == recording:
+                found[number] = each
     return [found[number] for number in sorted(found)]
 
 

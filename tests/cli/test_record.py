@@ -35,7 +35,8 @@ def begin(*arguments: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT for another process")
-def test_record_until_ctrl_c(make_server: MakeServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_record_until_told(make_server: MakeServer, tmp_path: Path, number: str) -> None:
     server, other = make_server(), make_server(name="other")
     for n in range(20):
         server.publish("shots", {"n": n})
@@ -43,7 +44,7 @@ def test_record_until_ctrl_c(make_server: MakeServer, tmp_path: Path) -> None:
     path = tmp_path / "r.h5"
     process = begin("record", f"{where}/shots", address_of(other), "-o", str(path))
     wait_until(lambda: path.exists() and rows(path) == 20, "all are there", LIMIT_S)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(getattr(signal, number))
     out, err = process.communicate(timeout=LIMIT_S)
     assert (process.returncode, err) == (0, "")
     last = out.splitlines()[-1]

@@ -141,6 +141,27 @@ def test_what_was_not_committed_takes_no_room(tmp_path: Path) -> None:
     assert (tmp_path / "r.h5").read_bytes() == before
 
 
+def test_nobody_elses_file_is_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where two begin at once, one has the name."""
+    parts = []
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "exists", lambda path: False)  # as if both had looked before
+        parts.append(new_part(tmp_path / "r.h5"))
+        with pytest.raises(FileExistsError):
+            new_part(tmp_path / "r.h5")
+    parts[0].close()
+    assert [path.name for path in tmp_path.iterdir()] == ["r.h5"]
+
+
+def test_a_disk_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(*_: object) -> None:
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(os, "link", no_links)
+    new_part(tmp_path / "r.h5").close()
+    assert [path.name for path in tmp_path.iterdir()] == ["r.h5"]
+
+
 def test_a_file_that_was_removed_is_noticed(tmp_path: Path) -> None:
     part = new_part(tmp_path / "r.h5")
     (tmp_path / "r.h5").unlink()

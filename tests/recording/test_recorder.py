@@ -223,7 +223,11 @@ def test_going_on_with_a_recording(make_server: MakeServer, record: Any, tmp_pat
     assert shots_of(tmp_path / "run.h5") == [1, 2, 3, 4, 5]
     with recording.open(tmp_path / "run.h5") as opened:
         assert spans(opened["tested"]["shots"].ledger) == [(1, 5, "received")]
-    (tmp_path / "other.h5").write_bytes(b"")
+    (tmp_path / "run-0002.h5").rename(tmp_path / "away")
+    (tmp_path / "run-0002.h5").write_bytes(b"broken")
+    assert shots_of(tmp_path / "run.h5") == [1, 2, 3]
+    with pytest.raises(OSError, match=r"signature not found"):
+        record(server, path=tmp_path / "run-0002.h5", resume=True)
     with h5py.File(tmp_path / "strange.h5", "w"):
         pass
     with pytest.raises(ValueError, match="not written by laplace-server"):
