@@ -18,6 +18,8 @@ import os
 import uuid
 from pathlib import Path
 
+from laplace_server.recording import disk
+
 _DIRECT_BYTES = 16 << 10
 _SUPERBLOCK = 0
 _TREE, _LEVEL_AT = b"TREE", 5  # of a B-tree's node: how many levels are below it
@@ -90,7 +92,7 @@ class OrderedFile:
         """Fill the buffer, with zeros where nothing was written."""
         view = memoryview(buffer).cast("B")
         begin, size = self._at, len(view)
-        on_disk = _read(self._descriptor, begin, size) if self.failure is None else b""
+        on_disk = disk.read_at(self._descriptor, begin, size) if self.failure is None else b""
         view[: len(on_disk)] = on_disk
         view[len(on_disk) :] = bytes(size - len(on_disk))
         for address in self._overlapping(begin, begin + size):
@@ -224,7 +226,7 @@ class OrderedFile:
         if self.failure is not None:
             return
         try:
-            _write(self._descriptor, address, memoryview(data))
+            disk.write_at(self._descriptor, address, memoryview(data))
         except OSError as error:
             self.failure = error
         else:
@@ -233,7 +235,7 @@ class OrderedFile:
 
     def _rename(self) -> None:
         try:
-            _name(self._written_at, self.path)
+            disk.give_name(self._written_at, self.path)
         except OSError as error:
             self.failure = error
         else:
@@ -244,37 +246,3 @@ class OrderedFile:
             os.ftruncate(self._descriptor, self._end)
         except OSError as error:
             self.failure = error
-
-
-def _name(hidden: Path, path: Path) -> None:
-    """Give a file its name, which another one may have got meanwhile."""
-    try:
-        os.link(hidden, path)
-    except FileExistsError:
-        raise
-    except OSError:  # a disk that has no links
-        os.rename(hidden, path)
-    else:
-        os.unlink(hidden)
-
-
-if hasattr(os, "pwrite"):
-
-    def _write(descriptor: int, address: int, data: memoryview) -> None:
-        while len(data):
-            written = os.pwrite(descriptor, data, address)
-            data, address = data[written:], address + written
-
-    def _read(descriptor: int, address: int, size: int) -> bytes:
-        return os.pread(descriptor, size, address)
-
-else:  # Windows
-
-    def _write(descriptor: int, address: int, data: memoryview) -> None:
-        os.lseek(descriptor, address, os.SEEK_SET)
-        while len(data):
-            data = data[os.write(descriptor, data) :]
-
-    def _read(descriptor: int, address: int, size: int) -> bytes:
-        os.lseek(descriptor, address, os.SEEK_SET)
-        return os.read(descriptor, size)

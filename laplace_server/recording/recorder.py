@@ -7,7 +7,6 @@ import contextlib
 import math
 import os
 import threading
-import time
 import weakref
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,18 +16,16 @@ from laplace_server.client.starts import Start, begin_of
 from laplace_server.client.sync.client import ClientLHC
 from laplace_server.protocol import LOGGER_NAME
 from laplace_server.recording.compression import Compression, Storage, dataset_options
-from laplace_server.recording.follower import Follower, Informant
+from laplace_server.recording.following import Following
 from laplace_server.recording.intake import Batch, Intake
 from laplace_server.recording.part import Origin
 from laplace_server.recording.resuming import resumed
-from laplace_server.recording.server_watch import ServerWatch
 from laplace_server.recording.stats import RecorderStats, StreamStats
 from laplace_server.recording.writing import Limits, WhenFull, Writing
 from laplace_server.wire.logs import Log
 from laplace_server.wire.stacks import large_stacks
 
 _STEP_S = 0.05
-_END_S = 5.0
 
 log = Log(LOGGER_NAME)
 
@@ -86,23 +83,18 @@ class Recorder:
         if when_full not in ("wait", "remove oldest"):
             raise ValueError(f"'when_full' must be 'wait' or 'remove oldest', not {when_full!r}.")
         self._path = Path(path)
-        self._sources = [each if isinstance(each, tuple) else (each, None) for each in sources]
-        if not self._sources:
+        wanted = [each if isinstance(each, tuple) else (each, None) for each in sources]
+        if not wanted:
             raise ValueError("'sources' must have a client, or a pair of client and stream.")
-        for client, _ in self._sources:
+        for client, _ in wanted:
             if not isinstance(client, ClientLHC):
                 raise TypeError(f"'sources' has clients, or (client, stream), not {client!r}.")
-        self._start_at = start
         self._storage = Storage(dataset_options(compression), swmr=swmr)
         self._limits = Limits(part_bytes, part_s, free_bytes, when_full)
         self._resume = resume
         self._intake = Intake(max_held_bytes)
-        self._lock = threading.Lock()  # of what is followed
-        self._clients: dict[str, ClientLHC] = {}
-        self._followers: dict[Origin, Follower] = {}
-        self._watches: list[ServerWatch] = []
+        self._following = Following(wanted, start, self._intake)
         self._counts: dict[Origin, tuple[str, int, int]] = {}  # server's name, updates, bytes
-        self._positions: dict[Origin, tuple[int, int]] = {}
         self._ending = threading.Event()
         self._writing: Writing | None = None
         self._thread = threading.Thread(target=self._write, name="recorder", daemon=True)
@@ -121,34 +113,19 @@ class Recorder:
         if self._writing is not None:
             raise RuntimeError(f"{self!r} was started before.")
         earlier = None
+        positions: dict[Origin, tuple[int, int]] = {}
         if self._resume and self._path.exists():
-            earlier, self._positions = resumed(self._path)
+            earlier, positions = resumed(self._path)
         self._writing = Writing(self._path, self._storage, self._limits, earlier)
         self._closed = False
         _everyone.add(self)
         with large_stacks():
             self._thread.start()
-        informants: dict[str, Informant] = {}
-        for client, stream in self._sources:
-            address = client.address
-            if address not in informants:
-                own = ClientLHC(address, client.name, client.timeout_s, security=client.security)
-                self._clients[address] = own
-                informants[address] = Informant(own)
-            if stream is not None:
-                self._follow(informants[address], stream, self._start_at)
-                continue
-            watch = ServerWatch(informants[address], self._start_at, self._follow)
-            self._watches.append(watch)
-            watch.start()
+        self._following.start(positions)
 
     def wait_followed(self, timeout: float) -> bool:
         """Wait until each stream is followed, or known not to be; say whether that is so."""
-        deadline = time.monotonic() + timeout
-        looked = all(each.looked.wait(_left(deadline)) for each in self._watches)
-        with self._lock:
-            followers = list(self._followers.values())
-        return looked and all(each.followed.wait(_left(deadline)) for each in followers)
+        return self._following.wait_followed(timeout)
 
     def stats(self) -> RecorderStats:
         """Return what it is doing; from any thread.
@@ -159,10 +136,8 @@ class Recorder:
         writing = self._writing
         if writing is None:
             raise RuntimeError(f"{self!r} was not started.")
-        with self._lock:
-            followers = dict(self._followers)
         streams = []
-        for origin, follower in followers.items():
+        for origin, follower in self._following.followers.items():
             name, updates, size = self._counts.get(origin, (origin.address, 0, 0))
             streams.append(
                 StreamStats(
@@ -183,7 +158,7 @@ class Recorder:
             free=writing.free(),
             held=self._intake.held,
             paused=writing.paused if self._problem is None else str(self._problem),
-            troubles={each.address: each.trouble for each in self._watches if each.trouble},
+            troubles=self._following.troubles,
             streams=streams,
         )
 
@@ -196,18 +171,7 @@ class Recorder:
         if self._closed:
             return
         self._closed = True
-        for watch in self._watches:
-            watch.end()
-        for watch in self._watches:
-            watch.join(_END_S)
-        with self._lock:
-            followers = list(self._followers.values())
-        for follower in followers:
-            follower.end()
-        for follower in followers:
-            follower.join(_END_S)
-        for client in self._clients.values():
-            client.close()
+        self._following.end()
         self._ending.set()
         self._thread.join()
         if self._problem is not None:
@@ -229,17 +193,6 @@ class Recorder:
         return f"<Recorder of {os.fspath(self._path)!r}>"
 
     # ---- threads
-
-    def _follow(self, informant: Informant, stream: str, start: Start) -> None:
-        origin = Origin(informant.client.address, stream)
-        with self._lock:
-            if origin in self._followers:
-                return
-            start = self._positions.get(origin, start)
-            follower = Follower(informant, stream, start, self._intake)
-            self._followers[origin] = follower
-        with large_stacks():
-            follower.start()
 
     def _write(self) -> None:
         writing, intake = self._writing, self._intake
@@ -275,10 +228,6 @@ class Recorder:
         name, updates, size = self._counts.get(batch.origin, (batch.origin.address, 0, 0))
         name = str(batch.info.get("name", name))
         self._counts[batch.origin] = name, updates + len(batch.updates), size + batch.weight
-
-
-def _left(deadline: float) -> float:
-    return max(0.0, deadline - time.monotonic())
 
 
 def _check_positive(**numbers: float) -> None:

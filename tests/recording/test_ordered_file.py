@@ -13,7 +13,7 @@ import pytest
 from support.recordings import ORIGIN, is_same, new_part, updates_of
 
 import laplace_server.recording as recording
-from laplace_server.recording import ordered_file
+from laplace_server.recording import disk
 from laplace_server.recording.ordered_file import OrderedFile
 from laplace_server.recording.part import Origin
 
@@ -22,13 +22,13 @@ def test_a_file_is_whole_after_each_write(tmp_path: Path, monkeypatch: pytest.Mo
     """Each prefix of what reaches the disk opens, and has what was committed before it."""
     writes: list[tuple[int, bytes]] = []
     commits: list[tuple[int, int]] = []  # writes by then, rows by then
-    write = ordered_file._write
+    write = disk.write_at
 
     def noted(descriptor: int, address: int, data: memoryview) -> None:
         writes.append((address, bytes(data)))
         write(descriptor, address, data)
 
-    monkeypatch.setattr(ordered_file, "_write", noted)
+    monkeypatch.setattr(disk, "write_at", noted)
     datas = [
         {
             "image": np.full((60, 140), n, "u2"),
@@ -117,7 +117,7 @@ def test_nothing_is_written_after_a_failure(
     def full(descriptor: int, address: int, data: memoryview) -> None:
         raise OSError(28, f"No space left on device ({next(countdown)})")
 
-    monkeypatch.setattr(ordered_file, "_write", full)
+    monkeypatch.setattr(disk, "write_at", full)
     stream.take(updates_of([{"a": 2, "image": np.zeros((100, 200))}], first=2))
     with pytest.raises(OSError, match=r"No space left on device \(0\)"):
         part.commit()
