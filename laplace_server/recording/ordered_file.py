@@ -45,7 +45,10 @@ class OrderedFile:
         # Windows renames no file that is open.
         hidden = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
         self._written_at = hidden if os.name == "posix" else path
-        self._descriptor = os.open(self._written_at, flags, 0o666)
+        try:
+            self._descriptor = os.open(self._written_at, flags, 0o666)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from None
         self.path = path
         self.failure: OSError | None = None
         """Why nothing is written any more."""

@@ -52,7 +52,16 @@ def candidates(path: Path) -> list[Path]:
 
 
 def marks_of(path: Path) -> tuple[str | None, int]:
-    """Return which recording a file belongs to, and its number there."""
-    with h5py.File(path, "r", locking=False) as file:
-        recording = file.attrs.get("recording")
-        return recording, int(file.attrs.get("part", 0))
+    """Return which recording a file belongs to, and its number there.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            recording = file.attrs.get("recording")
+            return recording, int(file.attrs.get("part", 0))
+    except OSError as error:
+        if error.errno is not None:  # of the system, which names the file
+            raise
+        raise OSError(f"{path} is no HDF5 file that can be read: {error}") from error
