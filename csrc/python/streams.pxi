@@ -79,6 +79,10 @@ cdef class Streams:
         if name == "data":
             self.of_data = found
 
+    def leave_out(self, str name, uint64_t numbers):
+        """The next update's number is higher by so many. KeyError: not declared."""
+        self.of(name).stream.get().leave_out(numbers)
+
     def publish(self, name, data, timestamp, bint copy):
         """Append an update to a declared stream; its sequence number. KeyError: not declared."""
         cdef StreamRef found = self.by_name.get(name)

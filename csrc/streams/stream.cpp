@@ -72,7 +72,8 @@ Stream::Stream(History history) noexcept : history_(history), small_text_(small_
 uint64_t Stream::append(std::string_view text, bool loose, double time, std::vector<Message>& arrays) {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (sealed_) return sealed;
-    if (arrays.empty() && text.size() < small_text_ && !blocks_.empty() && blocks_.back()->has_room(text.size())) {
+    if (arrays.empty() && text.size() < small_text_ && left_out_ == 0 && !blocks_.empty() &&
+        blocks_.back()->has_room(text.size())) {
         blocks_.back()->append(text, loose, time);  // most often; nothing has to go for it
         return ++last_;
     }
@@ -81,12 +82,13 @@ uint64_t Stream::append(std::string_view text, bool loose, double time, std::vec
     if (need.fresh) {
         const auto size = static_cast<uint32_t>(need.text_bytes);
         const auto updates = static_cast<uint32_t>(need.text_bytes / typical_text);
-        blocks_.push_back(need.alone ? std::make_shared<Block>(last_ + 1, size, std::move(arrays))
-                                     : std::make_shared<Block>(last_ + 1, updates, size));
+        blocks_.push_back(need.alone ? std::make_shared<Block>(coming(), size, std::move(arrays))
+                                     : std::make_shared<Block>(coming(), updates, size));
         bytes_ += blocks_.back()->bytes();
     }
     blocks_.back()->append(text, loose, time);
-    ++last_;
+    last_ = coming();
+    left_out_ = 0;
     forget(cut_for(Need{}, last_));
     return last_;
 }
@@ -95,7 +97,7 @@ Stream::Need Stream::need_of(size_t text_bytes, const std::vector<Message>& arra
     const size_t usual = usual_block(history_);
     Need need{};
     need.alone = !arrays.empty() || text_bytes >= usual / alone_part;
-    need.fresh = need.alone || blocks_.empty() || !blocks_.back()->has_room(text_bytes);
+    need.fresh = need.alone || left_out_ > 0 || blocks_.empty() || !blocks_.back()->has_room(text_bytes);
     need.text_bytes = need.alone ? text_bytes + 1 : usual;
     if (need.fresh) need.bytes = Block::bytes_of(need.alone ? 1 : usual / typical_text, need.text_bytes, arrays);
     return need;
@@ -127,6 +129,11 @@ void Stream::forget(const Cut& cut) noexcept {
     gone_ = cut.gone;
 }
 
+void Stream::leave_out(uint64_t numbers) noexcept {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    left_out_ += numbers;
+}
+
 void Stream::set_history(History history) noexcept {
     const std::lock_guard<std::mutex> lock(mutex_);
     history_ = history;
@@ -139,12 +146,13 @@ void Stream::set_history(History history) noexcept {
 
 // Whether an update goes that he could have been sent still.
 bool Stream::costs(const Cursor& cursor, const Cut& cut) const noexcept {
-    return cut.gone > gone_ && std::max<uint64_t>(cursor->load(), gone_ + 1) <= cut.gone;
+    const uint64_t gone = std::min(cut.gone, last_);  // what was left out behind it costs nothing
+    return gone > gone_ && std::max<uint64_t>(cursor->load(), gone_ + 1) <= gone;
 }
 
 bool Stream::costs_anybody(size_t text_bytes, const std::vector<Message>& arrays) const noexcept {
     if (subscribers_.empty()) return false;
-    const Cut cut = cut_for(need_of(text_bytes, arrays), last_ + 1);
+    const Cut cut = cut_for(need_of(text_bytes, arrays), coming());
     return std::any_of(subscribers_.begin(), subscribers_.end(),
                        [&](const Cursor& cursor) { return costs(cursor, cut); });
 }
@@ -162,7 +170,7 @@ bool Stream::wait_for_subscribers(size_t text_bytes, const std::vector<Message>&
 
 std::vector<Cursor> Stream::give_up(size_t text_bytes, const std::vector<Message>& arrays) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    const Cut cut = cut_for(need_of(text_bytes, arrays), last_ + 1);
+    const Cut cut = cut_for(need_of(text_bytes, arrays), coming());
     std::vector<Cursor> given_up;
     given_up.reserve(subscribers_.size());
     for (const Cursor& cursor : subscribers_) {
@@ -219,7 +227,11 @@ std::shared_ptr<Block> Stream::block_of(uint64_t number) noexcept {
     const auto behind = std::upper_bound(
         blocks_.begin(), blocks_.end(), number,
         [](uint64_t wanted, const std::shared_ptr<Block>& block) { return wanted < block->first(); });
-    return *std::prev(behind);
+    if (behind != blocks_.begin()) {
+        const std::shared_ptr<Block>& before = *std::prev(behind);
+        if (number - before->first() < before->count()) return before;
+    }
+    return behind == blocks_.end() ? nullptr : *behind;
 }
 
 }  // namespace laplace

@@ -60,7 +60,8 @@ private:
     std::atomic<uint32_t> count_{0};
 };
 
-// Sequence numbers of the updates there are; last == first - 1 where there is none.
+// Sequence numbers of the updates there are; last == first - 1 where there is none. Between them those are
+// missing that were left out.
 struct Range {
     uint64_t first = 1;
     uint64_t last = 0;
@@ -89,6 +90,9 @@ public:
     // would lose what he has not been sent: wait_for_subscribers() and try again. Throws std::bad_alloc.
     uint64_t append(std::string_view text, bool loose, double time, std::vector<Message>& arrays);
     static constexpr uint64_t would_cost = 0, sealed = UINT64_MAX;
+    // So many numbers go to nobody: the next update has one that is higher by as much, and who follows
+    // is told that they are lost. `numbers` are few enough for 64 bits.
+    void leave_out(uint64_t numbers) noexcept;
     // Waits until an update like this one costs nobody anything; false where it does still.
     bool wait_for_subscribers(size_t text_bytes, const std::vector<Message>& arrays,
                             std::chrono::steady_clock::time_point until) noexcept;
@@ -101,7 +105,8 @@ public:
     bool blocks() noexcept;
     Range range() noexcept;
     size_t bytes() noexcept;
-    // The block that holds an update; null where it is not there yet, or not any more.
+    // The block that holds an update, or the next one where its number was left out; null where it is not
+    // there yet, or not any more.
     std::shared_ptr<Block> block_of(uint64_t number) noexcept;
 
     // Somebody to wait for, until he leaves. Throws std::bad_alloc.
@@ -132,6 +137,7 @@ private:
     bool costs(const Cursor& cursor, const Cut& cut) const noexcept;
     bool costs_anybody(size_t text_bytes, const std::vector<Message>& arrays) const noexcept;
     void forget(const Cut& cut) noexcept;
+    uint64_t coming() const noexcept { return last_ + left_out_ + 1; }
 
     std::mutex mutex_;
     std::condition_variable moved_;
@@ -143,6 +149,7 @@ private:
     std::deque<std::shared_ptr<Block>> blocks_;
     size_t bytes_ = 0;
     uint64_t last_ = 0;
+    uint64_t left_out_ = 0;  // numbers before the next update
     uint64_t gone_ = 0;  // the last one that is not there any more
     bool sealed_ = false;
 };

@@ -15,6 +15,7 @@ cdef extern from "streams/stream.h" namespace "laplace" nogil:
         uint64_t updates
         bool block
     cdef cppclass Stream:
+        void leave_out(uint64_t numbers) noexcept
         bool wait_for_subscribers(
             size_t text_bytes, const vector[Message]& arrays, time_point until) noexcept
         Range range() noexcept

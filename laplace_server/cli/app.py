@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from laplace_server.cli import call, check, demo, keys, moves, requests, serve, stream
+from laplace_server.cli import (
+    call,
+    check,
+    demo,
+    keys,
+    moves,
+    record,
+    replay,
+    requests,
+    serve,
+    stream,
+)
 
 app = typer.Typer(
     add_completion=False,
@@ -41,5 +52,7 @@ requests.add_commands(app)
 moves.add_commands(app)
 app.command("call")(call.call)
 app.command("stream")(stream.stream)
+app.command("record")(record.record)
+app.command("replay")(replay.replay)
 app.command("check", cls=check.CheckCommand)(check.check)
 app.add_typer(keys.app, name="keys")

@@ -329,6 +329,13 @@ class Streams:
             ValueError: a time that is no number, or too large an update.
         """
 
+    def leave_out(self, name: str, numbers: int) -> None:
+        """Give so many numbers to no update: whoever follows is told that they are lost.
+
+        Raises:
+            KeyError: the stream is not declared.
+        """
+
     def names(self) -> list[str]:
         """The declared streams."""
 
