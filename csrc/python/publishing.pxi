@@ -28,7 +28,9 @@ def publishing(str engine not None):
                 if found is not None:
                     number = streams.append_flat(found, <dict>data, wall_clock_s())
             if number == 0:  # nothing was published
-                return method(self, stream, data, timestamp=timestamp, copy=copy, lost_before=lost_before)
+                return method(
+                    self, stream, data, timestamp=timestamp, copy=copy, lost_before=lost_before
+                )
             return number
 
         return publish
