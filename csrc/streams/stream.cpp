@@ -143,8 +143,10 @@ void Stream::set_history(History history) noexcept {
 
 // Whether an update goes that he could have been sent still.
 bool Stream::costs(const Cursor& cursor, const Cut& cut) const noexcept {
-    const uint64_t gone = std::min(cut.gone, last_);  // what was left out behind it costs nothing
-    return gone > gone_ && std::max<uint64_t>(cursor->load(), gone_ + 1) <= gone;
+    if (cut.gone <= gone_) return false;
+    const uint64_t next = std::max<uint64_t>(cursor->load(), gone_ + 1);
+    const auto block = block_from(next);  // numbers that were left out cost nothing
+    return block != blocks_.end() && std::max(next, (*block)->first()) <= cut.gone;
 }
 
 bool Stream::costs_anybody(size_t text_bytes, const std::vector<Message>& arrays,
@@ -223,14 +225,17 @@ size_t Stream::bytes() noexcept {
 std::shared_ptr<Block> Stream::block_of(uint64_t number) noexcept {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (number <= gone_ || number > last_) return nullptr;
+    const auto found = block_from(number);
+    return found == blocks_.end() ? nullptr : *found;
+}
+
+std::deque<std::shared_ptr<Block>>::const_iterator Stream::block_from(uint64_t number) const noexcept {
     const auto behind = std::upper_bound(
         blocks_.begin(), blocks_.end(), number,
         [](uint64_t wanted, const std::shared_ptr<Block>& block) { return wanted < block->first(); });
-    if (behind != blocks_.begin()) {
-        const std::shared_ptr<Block>& before = *std::prev(behind);
-        if (number - before->first() < before->count()) return before;
-    }
-    return behind == blocks_.end() ? nullptr : *behind;
+    if (behind == blocks_.begin()) return behind;
+    const auto before = std::prev(behind);
+    return number - (*before)->first() < (*before)->count() ? before : behind;
 }
 
 }  // namespace laplace

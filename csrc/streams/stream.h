@@ -135,6 +135,8 @@ private:
     Need need_of(size_t text_bytes, const std::vector<Message>& arrays, uint64_t lost_before) const noexcept;
     Cut cut_for(const Need& need, uint64_t last) const noexcept;
     bool costs(const Cursor& cursor, const Cut& cut) const noexcept;
+    // That which holds an update, or else the next one.
+    std::deque<std::shared_ptr<Block>>::const_iterator block_from(uint64_t number) const noexcept;
     bool costs_anybody(size_t text_bytes, const std::vector<Message>& arrays, uint64_t lost_before) const noexcept;
     void forget(const Cut& cut) noexcept;
 
