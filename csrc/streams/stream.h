@@ -88,16 +88,16 @@ public:
     // largest_text bytes, `loose` where that is not strict JSON. Where it is not added, nothing has
     // changed: `sealed` is returned after seal(); `would_cost` where publishers wait and somebody
     // would lose what he has not been sent: wait_for_subscribers() and try again. Throws std::bad_alloc.
-    uint64_t append(std::string_view text, bool loose, double time, std::vector<Message>& arrays);
+    // `lost_before` numbers right before it go to nobody, and who follows is told that they are lost;
+    // they are few enough for 64 bits.
+    uint64_t append(std::string_view text, bool loose, double time, std::vector<Message>& arrays,
+                    uint64_t lost_before = 0);
     static constexpr uint64_t would_cost = 0, sealed = UINT64_MAX;
-    // So many numbers go to nobody: the next update has one that is higher by as much, and who follows
-    // is told that they are lost. `numbers` are few enough for 64 bits.
-    void leave_out(uint64_t numbers) noexcept;
     // Waits until an update like this one costs nobody anything; false where it does still.
     bool wait_for_subscribers(size_t text_bytes, const std::vector<Message>& arrays,
-                            std::chrono::steady_clock::time_point until) noexcept;
+                            std::chrono::steady_clock::time_point until, uint64_t lost_before = 0) noexcept;
     // Those to whom it does are not waited for any more. Throws std::bad_alloc.
-    std::vector<Cursor> give_up(size_t text_bytes, const std::vector<Message>& arrays);
+    std::vector<Cursor> give_up(size_t text_bytes, const std::vector<Message>& arrays, uint64_t lost_before = 0);
     // The last update is there.
     void seal() noexcept;
     void set_history(History history) noexcept;
@@ -132,12 +132,13 @@ private:
         size_t blocks;  // that go
         uint64_t gone;
     };
-    Need need_of(size_t text_bytes, const std::vector<Message>& arrays) const noexcept;
+    Need need_of(size_t text_bytes, const std::vector<Message>& arrays, uint64_t lost_before) const noexcept;
     Cut cut_for(const Need& need, uint64_t last) const noexcept;
     bool costs(const Cursor& cursor, const Cut& cut) const noexcept;
-    bool costs_anybody(size_t text_bytes, const std::vector<Message>& arrays) const noexcept;
+    // That which holds an update, or else the next one.
+    std::deque<std::shared_ptr<Block>>::const_iterator block_from(uint64_t number) const noexcept;
+    bool costs_anybody(size_t text_bytes, const std::vector<Message>& arrays, uint64_t lost_before) const noexcept;
     void forget(const Cut& cut) noexcept;
-    uint64_t coming() const noexcept { return last_ + left_out_ + 1; }
 
     std::mutex mutex_;
     std::condition_variable moved_;
@@ -149,7 +150,6 @@ private:
     std::deque<std::shared_ptr<Block>> blocks_;
     size_t bytes_ = 0;
     uint64_t last_ = 0;
-    uint64_t left_out_ = 0;  // numbers before the next update
     uint64_t gone_ = 0;  // the last one that is not there any more
     bool sealed_ = false;
 };

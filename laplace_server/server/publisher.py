@@ -73,16 +73,14 @@ class Publisher:
             TypeError, ValueError, ForkedServerError: nothing was published.
         """
         lost_before = whole_number("lost_before", lost_before, 0, _MOST_LOST)
-        if lost_before:
-            self.declare_unless_there(stream)
-            self._streams.leave_out(str.__str__(stream), lost_before)
+        update = stream, data, timestamp, copy, lost_before
         try:
-            return self._streams.publish(stream, data, timestamp, copy) or self._too_late(stream)
+            return self._streams.publish(*update) or self._too_late(stream)
         except KeyError:
             if stream in self._streams.names():
                 raise
         self.declare_unless_there(stream)
-        return self._streams.publish(stream, data, timestamp, copy) or self._too_late(stream)
+        return self._streams.publish(*update) or self._too_late(stream)
 
     def declare_unless_there(self, name: str) -> None:
         """Make a stream as the server has them by default; one that is there stays as it is."""

@@ -18,6 +18,7 @@ from laplace_server.recording.ordered_file import OrderedFile
 from laplace_server.recording.part import Origin
 
 
+@pytest.mark.any_python
 def test_a_file_is_whole_after_each_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each prefix of what reaches the disk opens, and has what was committed before it."""
     writes: list[tuple[int, bytes]] = []

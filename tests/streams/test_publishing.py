@@ -175,3 +175,6 @@ def test_wrong_numbers_of_lost_updates(server: ServerLHC) -> None:
         with pytest.raises(ValueError, match="'lost_before' must be from 0 to 4294967296"):
             server.publish("s", {"a": [1]}, lost_before=wrong)
     assert server.publish("s", {}) == 1
+    with pytest.raises(TypeError):
+        server.publish("s", {"a": object()}, lost_before=3)
+    assert server.publish("s", {}) == 2, "what was not published leaves no gap"
