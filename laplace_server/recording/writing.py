@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import shutil
 import time
@@ -182,6 +183,9 @@ class Writing:
             part.abandon()
             self._closed_bytes += part.size
         self._pause(str(error))
+        # The system said so before a look at the room did.
+        if error.errno == errno.ENOSPC and self._limits.when_full == "remove oldest":
+            self._remove_oldest()
 
     def _pause(self, why: str) -> None:
         if self.paused != why:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -144,6 +145,30 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_old_files_make_room_on_a_disk_that_is_really_full(
+    make_server: MakeServer, small_disk: Path
+) -> None:
+    """No room is kept free, so writes fail before a look at it tells."""
+    server = make_server()
+    with ClientLHC(address_of(server), timeout_s=PATIENCE_S) as client:
+        path = small_disk / "run.h5"
+        options: dict[str, Any] = {"compression": "none", "free_bytes": 0, "part_bytes": 4 << 20}
+        with Recorder(path, [(client, "shots")], when_full="remove oldest", **options) as recorder:
+            for number in range(1, 121):
+                server.publish("shots", {"n": number, "image": np.full((500, 500), number, "u2")})
+                wait_until(
+                    lambda number=number: recorder.stats().streams[0].updates >= number - 20,  # type: ignore[misc]
+                    "it goes on",
+                )
+            wait_until(lambda: recorder.stats().streams[0].updates == 120, "all have come")
+            wait_until(lambda: recorder.stats().paused is None, "it goes on")
+        last = recorder.stats().path
+    with recording.open(last) as opened:
+        numbers = opened["tested"]["shots"]["n"][:].tolist()
+        assert 1 in opened.missing_parts
+    assert numbers == list(range(121 - len(numbers), 121))
 
 
 def test_a_disk_that_is_really_full(make_server: MakeServer, small_disk: Path) -> None:
