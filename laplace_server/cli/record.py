@@ -58,6 +58,10 @@ def record(
         str,
         typer.Option(metavar="wait|remove-oldest", help="When no more than that is free."),
     ] = "wait",
+    memory: Annotated[
+        str,
+        typer.Option(metavar="SIZE", help="Held at most; the rest waits at its server."),
+    ] = "256M",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the recording that is there.")
     ] = False,
@@ -105,6 +109,7 @@ def record(
             "part_s": math.inf if part_seconds is None else part_seconds,
             "free_bytes": int(_bytes_of("--keep-free", keep_free)),
             "when_full": when_full.replace("-", " "),
+            "max_held_bytes": int(_bytes_of("--memory", memory)),
             "swmr": swmr,
         }
         wanted = [_source(each, timeout, key, stack) for each in sources]

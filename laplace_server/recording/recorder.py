@@ -217,10 +217,10 @@ class Recorder:
             self._problem = error
 
     def _end(self, writing: Writing) -> None:
-        left = writing.close()
-        while (batch := self._intake.take(0.0)) is not None:
-            left.append(batch)
-        missing = sum(len(each.updates) for each in left)
+        while (batch := self._intake.take(0.0)) is not None:  # what waited while it was paused
+            self._count(batch)
+            writing.take(batch)
+        missing = sum(len(each.updates) for each in writing.close())
         if missing:
             raise OSError(f"{missing} updates are not in {self._path}: {writing.paused}")
 

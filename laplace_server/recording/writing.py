@@ -25,6 +25,8 @@ _COMMIT_S = 0.1
 _COMMIT_SHARE = 0.2  # of the time is for commits, if that keeps the pause below the longest one
 _COMMIT_LONGEST_S = 0.2
 _RETRY_S = 0.5
+_LAST_TRIES = 5  # at the end
+_TOGETHER_BYTES = 4 << 20  # between commits of what a file that failed had not
 _AT_ONCE_BYTES = 1 << 20  # batches from here on are written as they come
 
 log = Log(LOGGER_NAME)
@@ -110,13 +112,14 @@ class Writing:
         """Commit, begin another file, or try again, when it is time; return the bytes let go."""
         if time.monotonic() < self._due:
             return 0
+        released = 0
         if self._part is None:
-            self._recover()
+            released = self._recover()
             self._due = time.monotonic() + _RETRY_S
             if self._part is None:
-                return 0
+                return released
         begun = time.monotonic()
-        released = self.commit()
+        released += self.commit()
         ended = time.monotonic()
         pause = max(_COMMIT_S, (ended - begun) / _COMMIT_SHARE)
         self._due = ended + min(pause, _COMMIT_LONGEST_S)
@@ -148,6 +151,10 @@ class Writing:
     def close(self) -> list[Batch]:
         """Commit and close; return what could not be written."""
         self.commit()
+        for _ in range(_LAST_TRIES):
+            if self._part is None and self._uncommitted:
+                self._recover()
+                self.commit()
         if self._part is not None:
             try:
                 self._close(self._part)
@@ -192,19 +199,30 @@ class Writing:
             log.error("recorder: %s is not written: %s. It goes on when it can.", self._path, why)
         self.paused = why
 
-    def _recover(self) -> None:
+    def _recover(self) -> int:
+        """Begin another file with what is not committed; return the bytes let go."""
         if not self._has_room(self._limits.free_bytes // 4):
-            return
+            return 0
         try:
-            part = self._part = self._next_part()
-            for batch in self._uncommitted:
-                _write(part, batch)
-            part.check()
+            self._part = self._next_part()
         except OSError as error:
             self._fail(error)
-            return
-        log.warning("recorder: %s is written again, into %s.", self._path, part.path)
-        self.paused = None
+            return 0
+        path = self.part
+        # Bit by bit: the disk may have less room than all of it takes.
+        waiting, self._uncommitted = self._uncommitted, []
+        released = since_commit = 0
+        while waiting and self._part is not None:
+            since_commit += waiting[0].weight
+            self.take(waiting.pop(0))
+            if since_commit >= _TOGETHER_BYTES:
+                released += self.commit()
+                since_commit = 0
+        self._uncommitted += waiting
+        if self._part is not None:
+            log.warning("recorder: %s is written again, into %s.", self._path, path)
+            self.paused = None
+        return released
 
     # ---- room
 
