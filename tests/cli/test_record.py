@@ -42,9 +42,15 @@ def test_record_until_told(make_server: MakeServer, tmp_path: Path, number: str)
         server.publish("shots", {"n": n})
     where = address_of(server).removeprefix("tcp://")
     path = tmp_path / "r.h5"
-    process = begin("record", f"{where}/shots", address_of(other), "-o", str(path))
+    told = getattr(signal, number)
+    # It ignores what it has inherited as ignored, as whoever runs the tests by nohup has it.
+    inherited = signal.signal(told, signal.SIG_DFL)
+    try:
+        process = begin("record", f"{where}/shots", address_of(other), "-o", str(path))
+    finally:
+        signal.signal(told, inherited)
     wait_until(lambda: path.exists() and rows(path) == 20, "all are there", LIMIT_S)
-    process.send_signal(getattr(signal, number))
+    process.send_signal(told)
     out, err = process.communicate(timeout=LIMIT_S)
     assert (process.returncode, err) == (0, "")
     last = out.splitlines()[-1]
