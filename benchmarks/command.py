@@ -9,11 +9,12 @@ from pathlib import Path
 from benchmarks.clients.suite import CLIENTS
 from benchmarks.common import report, rounds
 from benchmarks.common.suite import AnySuite, Row
+from benchmarks.recording.suite import RECORDING
 from benchmarks.relay.suite import RELAY
 from benchmarks.requests.suite import REQUESTS
 from benchmarks.streams.suite import STREAMS
 
-SUITES: tuple[AnySuite, ...] = (REQUESTS, RELAY, CLIENTS, STREAMS)
+SUITES: tuple[AnySuite, ...] = (REQUESTS, CLIENTS, STREAMS, RECORDING, RELAY)
 
 
 def rows_of(suite: AnySuite, options: argparse.Namespace) -> list[Row]:

@@ -420,6 +420,7 @@ class ServerLHC(CallbackAttributes):
         *,
         timestamp: float | None = None,
         copy: bool = True,
+        lost_before: int = 0,
     ) -> int:
         """Append an update to a stream, from any thread, and return its sequence number.
 
@@ -428,17 +429,22 @@ class ServerLHC(CallbackAttributes):
         arrays anywhere, which travel as their bytes; with ``copy=False`` they are given away, not
         copied, and must not be changed any more. A stream that was not declared is declared.
 
+        Where so many updates are missing right before it, because the program hands on what has
+        lost some, ``lost_before`` says so: their numbers are left out, and whoever follows learns
+        of a loss, as of one on the way.
+
         A server that has been stopped publishes nothing more: the number is 0 then.
 
         Raises:
-            TypeError: not a dict, a value that cannot be sent, or ``timestamp`` is no number.
-                Nothing was published.
-            ValueError: ``timestamp`` is not finite, or the update larger than 1 GiB of JSON.
+            TypeError: not a dict, a value that cannot be sent, or ``timestamp`` or ``lost_before``
+                is no number. Nothing was published.
+            ValueError: ``timestamp`` is not finite, ``lost_before`` is not from 0 to 2^32, or the
+                update larger than 1 GiB of JSON.
             ForkedServerError: in a forked child.
         """
         if timestamp is not None:
             validate_timestamp(timestamp)
-        return self.__laplace_engine.streams.publish(stream, data, timestamp, copy)
+        return self.__laplace_engine.streams.publish(stream, data, timestamp, copy, lost_before)
 
     # ---- what it is
 

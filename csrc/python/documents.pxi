@@ -156,7 +156,7 @@ cdef class Documents:
         self.put(self.data, NativeDocumentId.data, source, text, False, not frozen, private, walk)
         self.refused.clear()
         if stream is not None:
-            self.streams.append(stream, whole, update.loose, wall_clock_s(), update.arrays)
+            self.streams.append(stream, whole, update.loose, wall_clock_s(), update.arrays, 0)
 
     cdef void store_refused(self, source, str problem) except *:
         """Data that cannot be written: readers get an error, until it can, or other data comes."""

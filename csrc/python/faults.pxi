@@ -30,15 +30,16 @@ cdef dict REASONS = {
 }
 
 CLOSED_EARLY = (
-    "the server closed the connection before the handshake was over; it may have as many "
-    "connections as it allows (max_connections), or serve only clients with a key"
+    "the server closed the connection before the handshake was over; it may just have "
+    "ended, have as many connections as it allows (max_connections), or serve only clients with a "
+    "key"
 )
 
 # With keys, before it has said that it has security. libzmq does not say so where it then refuses.
 CLOSED_UNGREETED = (
-    "the server closed the connection without a word; it may have another key than the one "
-    "expected (laplace-server keys trust ADDRESS FILE --replace takes its new one), no security at "
-    "all, or as many connections as it allows (max_connections)"
+    "the server closed the connection without a word; it may just have ended, have another "
+    "key than the one expected (laplace-server keys trust ADDRESS FILE --replace takes its new "
+    "one), no security at all, or as many connections as it allows (max_connections)"
 )
 # And after that.
 CLOSED_AT_HELLO = (

@@ -79,7 +79,7 @@ cdef class Streams:
         if name == "data":
             self.of_data = found
 
-    def publish(self, name, data, timestamp, bint copy):
+    def publish(self, name, data, timestamp, bint copy, uint64_t lost_before):
         """Append an update to a declared stream; its sequence number. KeyError: not declared."""
         cdef StreamRef found = self.by_name.get(name)
         cdef double time = wall_clock_s() if timestamp is None else timestamp
@@ -89,36 +89,41 @@ cdef class Streams:
         if not isfinite(time):
             raise ValueError(f"a timestamp is a number of seconds, not {time}")
         if PyDict_CheckExact(data) and is_flat(<dict>data):
-            return self.append_flat(found, <dict>data, time)
+            return self.append_flat(found, <dict>data, time, lost_before)
         if any_returned():
             let_go()
         update = Unpublished()
         make_update(update, data, copy, self.server.here().documents().bell())
-        return self.append(found, update.whole(), update.loose, time, update.arrays)
+        return self.append(
+            found, update.whole(), update.loose, time, update.arrays, lost_before
+        )
 
-    cdef uint64_t append_flat(self, StreamRef found, dict data, double time) except? 0:
+    cdef uint64_t append_flat(self, StreamRef found, dict data, double time,
+                              uint64_t lost_before) except? 0:
         cdef vector[Message] no_arrays
         if any_returned():
             let_go()
-        return self.append(found, checked_size(dumps(data)), False, time, no_arrays)
+        return self.append(
+            found, checked_size(dumps(data)), False, time, no_arrays, lost_before
+        )
 
     cdef uint64_t append(self, StreamRef found, bytes whole, bint loose, double time,
-                         vector[Message]& arrays) except? 0:
+                         vector[Message]& arrays, uint64_t lost_before) except? 0:
         cdef Publisher* publisher = self.native()
         cdef Stream* stream = found.stream.get()
         cdef size_t size = <size_t>PyBytes_GET_SIZE(whole)
         cdef string_view text = string_view(PyBytes_AS_STRING(whole), size)
-        cdef uint64_t number = publisher.append(stream[0], text, loose, time, arrays)
+        cdef uint64_t number = publisher.append(stream[0], text, loose, time, arrays, lost_before)
         cdef time_point deadline
         if number == would_cost:
             deadline = deadline_after(found.patience_s)
         while number == would_cost:
-            self.wait_for_subscribers(found, size, arrays, deadline)
-            number = publisher.append(stream[0], text, loose, time, arrays)
+            self.wait_for_subscribers(found, size, arrays, deadline, lost_before)
+            number = publisher.append(stream[0], text, loose, time, arrays, lost_before)
         return 0 if number == sealed else number
 
     cdef void wait_for_subscribers(self, StreamRef found, size_t size, vector[Message]& arrays,
-                                   time_point deadline) except *:
+                                   time_point deadline, uint64_t lost_before) except *:
         cdef Stream* stream = found.stream.get()
         cdef bint in_time = False
         cdef bint over = False
@@ -129,15 +134,16 @@ cdef class Streams:
             if over:
                 until = deadline
             with nogil:
-                in_time = stream.wait_for_subscribers(size, arrays, until)
+                in_time = stream.wait_for_subscribers(size, arrays, until, lost_before)
             PyErr_CheckSignals()
         if not in_time:
-            self.give_up(found, size, arrays)
+            self.give_up(found, size, arrays, lost_before)
 
-    cdef void give_up(self, StreamRef found, size_t size, vector[Message]& arrays) except *:
+    cdef void give_up(self, StreamRef found, size_t size, vector[Message]& arrays,
+                      uint64_t lost_before) except *:
         """Wait no more for those who would lose by such an update."""
         cdef shared_ptr[Ledger] each
-        for each in self.native().give_up(found.stream.get()[0], size, arrays):
+        for each in self.native().give_up(found.stream.get()[0], size, arrays, lost_before):
             if self.on_given_up is not None:
                 self.on_given_up(found.name, each.get().who)
 

@@ -26,16 +26,17 @@ public:
         return shared_.streams.declare(name, json, history, change);
     }
     // See Stream::append().
-    uint64_t append(Stream& stream, std::string_view text, bool loose, double time, std::vector<Message>& arrays) {
+    uint64_t append(Stream& stream, std::string_view text, bool loose, double time, std::vector<Message>& arrays,
+                    uint64_t lost_before) {
         const bool small = arrays.empty() && text.size() <= DirectSends::most_bytes;
-        const uint64_t number = stream.append(text, loose, time, arrays);
+        const uint64_t number = stream.append(text, loose, time, arrays, lost_before);
         if (number != Stream::would_cost && number != Stream::sealed && stream.word_is_wanted()) say(stream, small);
         return number;
     }
     // Whoever would lose by such an update is not waited for any more; their ledgers.
     std::vector<std::shared_ptr<Ledger>> give_up(Stream& stream, size_t text_bytes,
-                                                 const std::vector<Message>& arrays) {
-        return shared_.streams.give_up(stream.give_up(text_bytes, arrays));
+                                                 const std::vector<Message>& arrays, uint64_t lost_before) {
+        return shared_.streams.give_up(stream.give_up(text_bytes, arrays, lost_before));
     }
     // See Streams::answering().
     size_t answering() noexcept { return shared_.streams.answering(); }

@@ -15,9 +15,10 @@ cdef extern from "server/publisher.h" namespace "laplace" nogil:
         shared_ptr[Stream] declare(
             const string& name, const string& json, History history, bool change) except +
         uint64_t append(Stream& stream, string_view text, bool loose, double time,
-                        vector[Message]& arrays) except +
+                        vector[Message]& arrays, uint64_t lost_before) except +
         vector[shared_ptr[Ledger]] give_up(
-            Stream& stream, size_t text_bytes, const vector[Message]& arrays) except +
+            Stream& stream, size_t text_bytes, const vector[Message]& arrays,
+            uint64_t lost_before) except +
         size_t answering() noexcept
         shared_ptr[void] place() except +
         vector[shared_ptr[Ledger]] ledgers() except +

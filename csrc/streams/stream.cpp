@@ -69,33 +69,37 @@ void Block::append(std::string_view text, bool loose, double time) noexcept {
 
 Stream::Stream(History history) noexcept : history_(history), small_text_(small_text_of(history)) {}
 
-uint64_t Stream::append(std::string_view text, bool loose, double time, std::vector<Message>& arrays) {
+uint64_t Stream::append(std::string_view text, bool loose, double time, std::vector<Message>& arrays,
+                        uint64_t lost_before) {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (sealed_) return sealed;
-    if (arrays.empty() && text.size() < small_text_ && !blocks_.empty() && blocks_.back()->has_room(text.size())) {
+    if (arrays.empty() && text.size() < small_text_ && lost_before == 0 && !blocks_.empty() &&
+        blocks_.back()->has_room(text.size())) {
         blocks_.back()->append(text, loose, time);  // most often; nothing has to go for it
         return ++last_;
     }
-    const Need need = need_of(text.size(), arrays);
-    if (history_.block && costs_anybody(text.size(), arrays)) return would_cost;
+    const uint64_t number = last_ + lost_before + 1;
+    const Need need = need_of(text.size(), arrays, lost_before);
+    if (history_.block && costs_anybody(text.size(), arrays, lost_before)) return would_cost;
     if (need.fresh) {
         const auto size = static_cast<uint32_t>(need.text_bytes);
         const auto updates = static_cast<uint32_t>(need.text_bytes / typical_text);
-        blocks_.push_back(need.alone ? std::make_shared<Block>(last_ + 1, size, std::move(arrays))
-                                     : std::make_shared<Block>(last_ + 1, updates, size));
+        blocks_.push_back(need.alone ? std::make_shared<Block>(number, size, std::move(arrays))
+                                     : std::make_shared<Block>(number, updates, size));
         bytes_ += blocks_.back()->bytes();
     }
     blocks_.back()->append(text, loose, time);
-    ++last_;
+    last_ = number;
     forget(cut_for(Need{}, last_));
     return last_;
 }
 
-Stream::Need Stream::need_of(size_t text_bytes, const std::vector<Message>& arrays) const noexcept {
+Stream::Need Stream::need_of(size_t text_bytes, const std::vector<Message>& arrays,
+                             uint64_t lost_before) const noexcept {
     const size_t usual = usual_block(history_);
     Need need{};
     need.alone = !arrays.empty() || text_bytes >= usual / alone_part;
-    need.fresh = need.alone || blocks_.empty() || !blocks_.back()->has_room(text_bytes);
+    need.fresh = need.alone || lost_before > 0 || blocks_.empty() || !blocks_.back()->has_room(text_bytes);
     need.text_bytes = need.alone ? text_bytes + 1 : usual;
     if (need.fresh) need.bytes = Block::bytes_of(need.alone ? 1 : usual / typical_text, need.text_bytes, arrays);
     return need;
@@ -139,30 +143,35 @@ void Stream::set_history(History history) noexcept {
 
 // Whether an update goes that he could have been sent still.
 bool Stream::costs(const Cursor& cursor, const Cut& cut) const noexcept {
-    return cut.gone > gone_ && std::max<uint64_t>(cursor->load(), gone_ + 1) <= cut.gone;
+    if (cut.gone <= gone_) return false;
+    const uint64_t next = std::max<uint64_t>(cursor->load(), gone_ + 1);
+    const auto block = block_from(next);  // numbers that were left out cost nothing
+    return block != blocks_.end() && std::max(next, (*block)->first()) <= cut.gone;
 }
 
-bool Stream::costs_anybody(size_t text_bytes, const std::vector<Message>& arrays) const noexcept {
+bool Stream::costs_anybody(size_t text_bytes, const std::vector<Message>& arrays,
+                           uint64_t lost_before) const noexcept {
     if (subscribers_.empty()) return false;
-    const Cut cut = cut_for(need_of(text_bytes, arrays), last_ + 1);
+    const Cut cut = cut_for(need_of(text_bytes, arrays, lost_before), last_ + lost_before + 1);
     return std::any_of(subscribers_.begin(), subscribers_.end(),
                        [&](const Cursor& cursor) { return costs(cursor, cut); });
 }
 
 bool Stream::wait_for_subscribers(size_t text_bytes, const std::vector<Message>& arrays,
-                                std::chrono::steady_clock::time_point until) noexcept {
+                                std::chrono::steady_clock::time_point until, uint64_t lost_before) noexcept {
     std::unique_lock<std::mutex> lock(mutex_);
     // First: who moves from now on sees that somebody waits.
     publishers_waiting_.fetch_add(1);
     const bool in_time = moved_.wait_until(
-        lock, until, [&] { return sealed_ || !history_.block || !costs_anybody(text_bytes, arrays); });
+        lock, until, [&] { return sealed_ || !history_.block || !costs_anybody(text_bytes, arrays, lost_before); });
     publishers_waiting_.fetch_sub(1);
     return in_time;
 }
 
-std::vector<Cursor> Stream::give_up(size_t text_bytes, const std::vector<Message>& arrays) {
+std::vector<Cursor> Stream::give_up(size_t text_bytes, const std::vector<Message>& arrays,
+                                    uint64_t lost_before) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    const Cut cut = cut_for(need_of(text_bytes, arrays), last_ + 1);
+    const Cut cut = cut_for(need_of(text_bytes, arrays, lost_before), last_ + lost_before + 1);
     std::vector<Cursor> given_up;
     given_up.reserve(subscribers_.size());
     for (const Cursor& cursor : subscribers_) {
@@ -216,10 +225,17 @@ size_t Stream::bytes() noexcept {
 std::shared_ptr<Block> Stream::block_of(uint64_t number) noexcept {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (number <= gone_ || number > last_) return nullptr;
+    const auto found = block_from(number);
+    return found == blocks_.end() ? nullptr : *found;
+}
+
+std::deque<std::shared_ptr<Block>>::const_iterator Stream::block_from(uint64_t number) const noexcept {
     const auto behind = std::upper_bound(
         blocks_.begin(), blocks_.end(), number,
         [](uint64_t wanted, const std::shared_ptr<Block>& block) { return wanted < block->first(); });
-    return *std::prev(behind);
+    if (behind == blocks_.begin()) return behind;
+    const auto before = std::prev(behind);
+    return number - (*before)->first() < (*before)->count() ? before : behind;
 }
 
 }  // namespace laplace

@@ -60,7 +60,8 @@ private:
     std::atomic<uint32_t> count_{0};
 };
 
-// Sequence numbers of the updates there are; last == first - 1 where there is none.
+// Sequence numbers of the updates there are; last == first - 1 where there is none. Between them those are
+// missing that were left out.
 struct Range {
     uint64_t first = 1;
     uint64_t last = 0;
@@ -87,13 +88,16 @@ public:
     // largest_text bytes, `loose` where that is not strict JSON. Where it is not added, nothing has
     // changed: `sealed` is returned after seal(); `would_cost` where publishers wait and somebody
     // would lose what he has not been sent: wait_for_subscribers() and try again. Throws std::bad_alloc.
-    uint64_t append(std::string_view text, bool loose, double time, std::vector<Message>& arrays);
+    // `lost_before` numbers right before it go to nobody, and who follows is told that they are lost;
+    // they are few enough for 64 bits.
+    uint64_t append(std::string_view text, bool loose, double time, std::vector<Message>& arrays,
+                    uint64_t lost_before = 0);
     static constexpr uint64_t would_cost = 0, sealed = UINT64_MAX;
     // Waits until an update like this one costs nobody anything; false where it does still.
     bool wait_for_subscribers(size_t text_bytes, const std::vector<Message>& arrays,
-                            std::chrono::steady_clock::time_point until) noexcept;
+                            std::chrono::steady_clock::time_point until, uint64_t lost_before = 0) noexcept;
     // Those to whom it does are not waited for any more. Throws std::bad_alloc.
-    std::vector<Cursor> give_up(size_t text_bytes, const std::vector<Message>& arrays);
+    std::vector<Cursor> give_up(size_t text_bytes, const std::vector<Message>& arrays, uint64_t lost_before = 0);
     // The last update is there.
     void seal() noexcept;
     void set_history(History history) noexcept;
@@ -101,7 +105,8 @@ public:
     bool blocks() noexcept;
     Range range() noexcept;
     size_t bytes() noexcept;
-    // The block that holds an update; null where it is not there yet, or not any more.
+    // The block that holds an update, or the next one where its number was left out; null where it is not
+    // there yet, or not any more.
     std::shared_ptr<Block> block_of(uint64_t number) noexcept;
 
     // Somebody to wait for, until he leaves. Throws std::bad_alloc.
@@ -127,10 +132,12 @@ private:
         size_t blocks;  // that go
         uint64_t gone;
     };
-    Need need_of(size_t text_bytes, const std::vector<Message>& arrays) const noexcept;
+    Need need_of(size_t text_bytes, const std::vector<Message>& arrays, uint64_t lost_before) const noexcept;
     Cut cut_for(const Need& need, uint64_t last) const noexcept;
     bool costs(const Cursor& cursor, const Cut& cut) const noexcept;
-    bool costs_anybody(size_t text_bytes, const std::vector<Message>& arrays) const noexcept;
+    // That which holds an update, or else the next one.
+    std::deque<std::shared_ptr<Block>>::const_iterator block_from(uint64_t number) const noexcept;
+    bool costs_anybody(size_t text_bytes, const std::vector<Message>& arrays, uint64_t lost_before) const noexcept;
     void forget(const Cut& cut) noexcept;
 
     std::mutex mutex_;

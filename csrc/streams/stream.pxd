@@ -16,7 +16,8 @@ cdef extern from "streams/stream.h" namespace "laplace" nogil:
         bool block
     cdef cppclass Stream:
         bool wait_for_subscribers(
-            size_t text_bytes, const vector[Message]& arrays, time_point until) noexcept
+            size_t text_bytes, const vector[Message]& arrays, time_point until,
+            uint64_t lost_before) noexcept
         Range range() noexcept
         size_t bytes() noexcept
     const size_t largest_text "laplace::Stream::largest_text"

@@ -276,6 +276,10 @@ Sent StreamSender::send_updates(Subscriber& subscriber, uint64_t number, uint64_
         block = subscriber.grant.stream->block_of(number);
         if (!block) return Sent::yes;  // gone in this moment; the next turn sees how far
     }
+    if (number < block->first()) {  // what is between was left out
+        lost += block->first() - number;
+        number = block->first();
+    }
     Ledger& ledger = *subscriber.grant.ledger;
     auto begin = static_cast<uint32_t>(number - block->first());
     const uint32_t end = block->count();

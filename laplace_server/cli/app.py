@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from laplace_server.cli import call, check, demo, keys, moves, relay, requests, serve, stream
+from laplace_server.cli import (
+    call,
+    check,
+    demo,
+    keys,
+    moves,
+    record,
+    relay,
+    replay,
+    requests,
+    serve,
+    stream,
+)
 
 app = typer.Typer(
     add_completion=False,
@@ -41,6 +53,8 @@ requests.add_commands(app)
 moves.add_commands(app)
 app.command("call")(call.call)
 app.command("stream")(stream.stream)
+app.command("record")(record.record)
+app.command("replay")(replay.replay)
 app.command("relay")(relay.relay)
 app.command("check", cls=check.CheckCommand)(check.check)
 app.add_typer(keys.app, name="keys")

@@ -263,6 +263,8 @@ class SubscriptionReader:
         payload = payload_of(body, cmd, self.address)
         try:
             epoch, following, last = (_number(payload[key]) for key in ("epoch", "next", "last"))
+            if not epoch:
+                raise ValueError("no epoch is 0")
             # Servers that do not say it had declared the stream before anybody asked.
             age_s = float(payload.get("age_s", math.inf))
         except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as problem:
@@ -322,11 +324,12 @@ class SubscriptionReader:
         return self._of_life(epoch)
 
     def _of_life(self, epoch: int) -> Ledger | None:
-        """Return the ledger of the life that something belongs to; None: of one that is over."""
+        """Return the ledger of the life that something belongs to; None: it is over, or none."""
         ledger = self._ledger
         if epoch == ledger.life.epoch:
             return None if ledger.life.over else ledger
-        return None if ledger.knows(epoch) else ledger.begin(epoch, 1)
+        # No life has epoch 0; a ledger that took it would forget those that are over.
+        return None if not epoch or ledger.knows(epoch) else ledger.begin(epoch, 1)
 
     def _has_read(self, number: int) -> None:
         self._ledger = self._ledger._replace(read=number)

@@ -317,11 +317,14 @@ class Streams:
         ``patience_s`` is how long a publisher waits, for an update, until nobody loses by it.
         """
 
-    def publish(self, name: str, data: Any, timestamp: float | None, copy: bool) -> int:
+    def publish(
+        self, name: str, data: Any, timestamp: float | None, copy: bool, lost_before: int
+    ) -> int:
         """Append an update, acquired at ``timestamp`` (seconds since 1970, None: now).
 
         Returns its number, from 1; 0 where the server has stopped. Without ``copy``, arrays must
-        not change any more.
+        not change any more. ``lost_before`` numbers right before its own are given to no update:
+        whoever follows is told that they are lost.
 
         Raises:
             KeyError: the stream is not declared.

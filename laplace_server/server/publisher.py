@@ -13,6 +13,7 @@ from laplace_server.wire.whole_numbers import whole_number
 
 log = Log(LOGGER_NAME)
 
+_MOST_LOST = 2**32  # at a time, so that numbers do not come to their end
 _WITHOUT_LIMIT = 2**64 - 1  # as the core knows it
 
 
@@ -59,20 +60,27 @@ class Publisher:
         self._declare(name, history_bytes, history_count, patience_s)
 
     def publish(
-        self, stream: str, data: dict[Any, Any], timestamp: float | None, copy: bool
+        self,
+        stream: str,
+        data: dict[Any, Any],
+        timestamp: float | None,
+        copy: bool,
+        lost_before: int,
     ) -> int:
         """Append an update and return its number; 0 once the server has stopped.
 
         Raises:
             TypeError, ValueError, ForkedServerError: nothing was published.
         """
+        lost_before = whole_number("lost_before", lost_before, 0, _MOST_LOST)
+        update = stream, data, timestamp, copy, lost_before
         try:
-            return self._streams.publish(stream, data, timestamp, copy) or self._too_late(stream)
+            return self._streams.publish(*update) or self._too_late(stream)
         except KeyError:
             if stream in self._streams.names():
                 raise
         self.declare_unless_there(stream)
-        return self._streams.publish(stream, data, timestamp, copy) or self._too_late(stream)
+        return self._streams.publish(*update) or self._too_late(stream)
 
     def declare_unless_there(self, name: str) -> None:
         """Make a stream as the server has them by default; one that is there stays as it is."""

@@ -58,6 +58,7 @@ class Lateness(threading.Thread):
     ) -> None:
         self._over.set()
         self.join()
+        self._longest_s = self.longest_s
         self._now = self.total_s, float("inf")  # no tick is due any more
 
 

@@ -217,3 +217,15 @@ def test_few_ended_epochs_are_remembered() -> None:
         scene.got(updates(1, 1, epoch=epoch))
     assert len(scene.ended) == MAX_ENDED
     assert scene.ended[-1].epoch == 6 + 2 * MAX_ENDED
+
+
+@pytest.mark.parametrize(
+    "message", [updates(3, 3, epoch=0), word(ALIVE, epoch=0), word(END, epoch=0)]
+)
+def test_no_life_has_epoch_0(message: list[bytes]) -> None:
+    scene = Scene()
+    scene.got(updates(1, 2))
+    assert scene.got(message) == []
+    assert scene.protocol.ledger.life.epoch == 7
+    assert scene.ended == ()
+    assert scene.got(updates(3, 4)) == [(3, 0), (4, 0)]

@@ -93,7 +93,7 @@ def test_who_finds_no_connection_left_is_told(
 ) -> None:
     why = (
         "the server closed the connection before the handshake was over; "
-        "it may have as many connections as it allows (max_connections), "
+        "it may just have ended, have as many connections as it allows (max_connections), "
         "or serve only clients with a key"
     )
     server = make_server(data={"x": 1}, max_connections=1)

@@ -98,6 +98,7 @@ def test_all_of_a_younger_stream_is_asked_for(start: str) -> None:
         (answer(next=-1), InvalidReply),
         (answer(last=2**64), InvalidReply),
         (answer(epoch=math.inf), InvalidReply),
+        (answer(epoch=0), InvalidReply),
         ([b"", b"no json"], InvalidReply),
         ([b"", b"5"], InvalidReply),
     ],

@@ -122,7 +122,7 @@ class PlainSubscriber:
         """Whether something belongs to the present life of the server; a new one begins here."""
         if epoch == self.epoch:
             return not self.over
-        if any(epoch == each[0] for each in self.ended):
+        if not epoch or any(epoch == each[0] for each in self.ended):
             return False
         self._begin(epoch, 1)
         return True

@@ -214,11 +214,19 @@ private:
         PythonReply reply;
         reply.reply = R"({"to": ")" + name + R"("})";
         if (how == 5) {
+            make_text();
             reply.render = Render::get;
             reply.to = '"' + name + '"';
             reply.version = requests::version;
         }
         bench_.finish(std::move(reply));
+    }
+
+    // As Python does before it has the loop answer with the data.
+    void make_text() {
+        Documents& documents = bench_.documents;
+        if (!documents.is_live(DocumentId::data) && !documents.is_unmade(DocumentId::data)) return;
+        bench_.end_refresh(documents.begin_refresh(DocumentId::data), asked_.text());
     }
 
     // ---- what must hold

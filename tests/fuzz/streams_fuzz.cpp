@@ -143,14 +143,16 @@ private:
         Frames arrays;
         for (unsigned count = options % 4; count > 0; --count) arrays.emplace_back(options, 'a');
         const bool loose = (options & 64) != 0;
+        const uint64_t lost = options / 8 % 4;
         const std::string text = '"' + std::to_string(published.updates.size() + 1) + std::string(size, 't') + '"';
         const auto time = static_cast<double>(published.updates.size());
-        const uint64_t number = streams_bench::publish(*published.stream, text, time, arrays, loose);
+        const uint64_t number = streams_bench::publish(*published.stream, text, time, arrays, loose, lost);
         bench_.sender.wake();
         if (number == Stream::would_cost || number == Stream::sealed) {
             demand(number != Stream::would_cost || published.stream->blocks(), "it would cost somebody, who is not waited for");
             return;
         }
+        for (uint64_t left_out = 0; left_out < lost; ++left_out) published.updates.push_back({"", 0, {}, false, true});
         published.updates.push_back({text, time, arrays, loose});
         demand(number == published.updates.size(), "an update has another number");
     }
@@ -218,7 +220,7 @@ private:
             ++there;
             demand(!account.is_ended, "who was told the end is there still");
             account.compare(demand);
-            demand(may_lose(account) || account.lost() == account.lost_before(), "publishers do not wait for somebody");
+            demand(may_lose(account) || account.lost_updates() == account.lost_before(), "publishers do not wait for somebody");
         }
         for (const ConnectionRef& connection : kept_) counted_[connection.get()] = connection->holdings.subscriptions;
         for (const auto& [connection, subscriptions] : counted_) {
@@ -313,7 +315,7 @@ fuzz_engine::Target fuzz_engine::target() {
     const std::string update = steps({publish_one, 0, 1, 0}), sending = steps({sends, sends});
     return {check,
             "with updates that were sent",
-            {update, subscription, sending, steps({publish_one, 1, 200, 3}), steps({publish_one, 0, 30, 64}),
+            {update, subscription, sending, steps({publish_one, 1, 200, 3}), steps({publish_one, 0, 30, 64}), steps({publish_one, 0, 1, 16}),
              steps({subscribes, 17, 2, 3, 0, 5, 1}), steps({allows, 0, 1, 250, 255}), steps({says, 0, 40}) + credit,
              credit, credit.substr(0, 8), steps({leaves, 0, 1}), steps({reads, 0, 255}), steps({has_room, 0, 2}),
              steps({has_room, 0, 255}), steps({loses, 0}), steps({passes, 2}), steps({passes, 4}),

@@ -25,12 +25,19 @@ struct Published {
         double time;
         Frames arrays;
         bool loose;
+        bool is_left_out = false;  // a number without an update
     };
     std::shared_ptr<Stream> stream;
     History history;
     std::vector<Update> updates;  // from number 1 on
 
     const Update& at(uint64_t number) const { return updates[static_cast<size_t>(number - 1)]; }
+    // How many there were from one number to before another.
+    uint64_t between(uint64_t first, uint64_t end) const {
+        uint64_t count = 0;
+        for (; first < end; ++first) count += at(first).is_left_out ? 0 : 1;
+        return count;
+    }
 };
 
 // One subscription.
@@ -42,7 +49,7 @@ public:
           latest_only_(grant.latest_only),
           first_(ledger->next),
           position_(first_),
-          lost_before_(std::max(first_, published.stream->range().first) - first_),
+          lost_before_(published.between(first_, published.stream->range().first)),
           most_messages_(ledger->allowed_messages),
           most_bytes_(ledger->allowed_bytes) {}
 
@@ -79,7 +86,8 @@ public:
     }
     bool has_all() const { return position_ > published_->updates.size(); }
     const Published& published() const { return *published_; }
-    uint64_t lost() const { return lost_; }
+    // Without the numbers of no update, which are told as lost.
+    uint64_t lost_updates() const { return lost_updates_; }
     // What was gone when it began; all of it is lost with the first that it is sent.
     uint64_t lost_before() const { return position_ == first_ ? 0 : lost_before_; }
 
@@ -99,6 +107,7 @@ private:
         bool loose = false;
         for (uint64_t number = first; number < end; ++number) {
             const Published::Update& update = published_->at(number);
+            demand(!update.is_left_out, "a number that was left out has an update");
             text += (number == first ? "" : ",") + update.text;
             loose = loose || update.loose;
         }
@@ -117,6 +126,7 @@ private:
         demand(std::equal(arrays.begin(), arrays.end(), frames.begin(), frames.end(),
                           [](const Message& sent, const std::string& frame) { return sent.view() == frame; }),
                "the arrays are others");
+        lost_updates_ += published_->between(position_, first);
         position_ = end;
         sent_ += header.count;
         lost_ += header.lost;
@@ -130,7 +140,7 @@ private:
     const uint64_t first_;
     uint64_t position_;
     const uint64_t lost_before_;
-    uint64_t sent_ = 0, lost_ = 0, messages_ = 0, bytes_ = 0;
+    uint64_t sent_ = 0, lost_ = 0, lost_updates_ = 0, messages_ = 0, bytes_ = 0;
     uint64_t most_messages_, most_bytes_;
 };
 

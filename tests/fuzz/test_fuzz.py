@@ -15,6 +15,7 @@ from support.sodium import libsodium
 MOST_BYTES = 200 * 1024
 
 pytestmark = [
+    pytest.mark.any_python,
     pytest.mark.transports(),
     pytest.mark.skipif(
         not CORE.exists(), reason="the sources of the core (csrc/) are not beside the tests"

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <deque>
+#include <map>
 #include <random>
 #include <string>
 #include <thread>
@@ -36,9 +37,10 @@ std::vector<Message> arrays_of(size_t bytes) {
     return arrays;
 }
 
-uint64_t append(Stream& stream, const std::string& text, double time = 0, size_t array_bytes = 0) {
+uint64_t append(Stream& stream, const std::string& text, double time = 0, size_t array_bytes = 0,
+                uint64_t lost_before = 0) {
     std::vector<Message> arrays = arrays_of(array_bytes);
-    return stream.append(text, false, time, arrays);
+    return stream.append(text, false, time, arrays, lost_before);
 }
 
 // ---- against a model
@@ -271,6 +273,56 @@ void nobody_waits_for_nothing() {
     for (uint64_t i = 10001; i <= 11000; ++i) CHECK(append(stream, text_of(i, 1000)) == i);
 }
 
+// What numbers there are is found, wherever one looks from, and in order.
+void numbers_are_left_out(unsigned seed) {
+    std::mt19937 random(seed);
+    History history;
+    history.bytes = size_t{1} << (10 + random() % 12);
+    history.updates = random() % 2 == 0 ? 1 + random() % 300 : UINT64_MAX;
+    Stream stream(history);
+    std::map<uint64_t, std::string> all;
+    uint64_t last = 0;
+    for (int step = 0; step < 500; ++step) {
+        const uint64_t lost = random() % 5 != 0 ? 0 : random() % 4 == 0 ? random() % 1000 : 1;
+        last += lost + 1;
+        const std::string text = text_of(last, random() % 100);
+        CHECK(append(stream, text, 0, random() % 10 == 0 ? 100 : 0, lost) == last);
+        all[last] = text;
+    }
+    const Range range = stream.range();
+    CHECK(range.last == last);
+    CHECK(stream.block_of(range.first - 1) == nullptr);
+    CHECK(stream.block_of(range.last + 1) == nullptr);
+    for (uint64_t number = range.first; number <= last; ++number) {
+        const std::shared_ptr<Block> block = stream.block_of(number);
+        if (!CHECK(block != nullptr)) return;
+        const uint64_t found = std::max(number, block->first());
+        CHECK(found == all.lower_bound(number)->first);
+        const auto index = static_cast<uint32_t>(found - block->first());
+        if (CHECK(index < block->count())) CHECK(block->texts(index, index + 1) == all[found]);
+    }
+}
+
+// A subscriber who was sent all is not waited for; one who was not is, whatever is left out.
+void what_is_left_out_costs_nobody() {
+    History history;
+    history.block = true;
+    history.updates = 10;
+    Stream stream(history);
+    const auto cursor = std::make_shared<laplace::Counter>(1);
+    stream.join(cursor);
+    for (uint64_t i = 1; i <= 10; ++i) CHECK(append(stream, "{}") == i);
+    cursor->store(11);
+    CHECK(append(stream, "{}", 0, 0, 1000) == 1011);
+    CHECK(append(stream, "{}", 0, 0, 1000) == Stream::would_cost);
+    std::vector<Message> none;
+    CHECK(!stream.wait_for_subscribers(2, none, at_once, 1000));
+    CHECK(stream.wait_for_subscribers(2, none, at_once));  // without a gap there is room
+    cursor->store(1012);
+    CHECK(stream.wait_for_subscribers(2, none, at_once, 1000));
+    CHECK(append(stream, "{}", 0, 0, 1000) == 2012);
+}
+
 void nothing_follows_the_last() {
     Stream stream(History{});
     CHECK(append(stream, "{}") == 1);
@@ -290,6 +342,8 @@ int main() {
     readers_see_whole_updates();
     for (unsigned seed = 1; seed <= 40; ++seed) publishers_wait(seed);
     nobody_waits_for_nothing();
+    for (unsigned seed = 1; seed <= 40; ++seed) numbers_are_left_out(seed);
+    what_is_left_out_costs_nobody();
     nothing_follows_the_last();
     CHECK(living == 0);
     return checks::status();

@@ -243,7 +243,7 @@ def test_each_endpoint_as_libzmq(probe: Path, names: dict[str, str]) -> None:
 def test_what_libzmq_alone_takes(probe: Path, names: dict[str, str], text: str) -> None:
     endpoint = text.format(**names)
     assert by_us(probe, [endpoint]) == [(LIBZMQ_ONLY[text], "")]
-    assert by_libzmq(endpoint)[0] == 0
+    assert by_libzmq(endpoint)[0] in (0, errno.EADDRINUSE)  # its port, 65535, may be somebody's
     assert is_refused(endpoint)
 
 

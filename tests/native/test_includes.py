@@ -23,9 +23,12 @@ MAY_INCLUDE = {
 }
 INCLUDE = re.compile(r'^#include "(\w+)/\w+\.h"', re.MULTILINE)
 
-pytestmark = pytest.mark.skipif(
-    not CORE.exists(), reason="the sources of the core (csrc/) are not beside the tests"
-)
+pytestmark = [
+    pytest.mark.any_python,
+    pytest.mark.skipif(
+        not CORE.exists(), reason="the sources of the core (csrc/) are not beside the tests"
+    ),
+]
 
 
 def includes_of(folder: str) -> set[str]:

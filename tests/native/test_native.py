@@ -21,9 +21,12 @@ from support.sodium import libsodium
 
 SCANNER = CORE / "requests" / "scan.cpp"
 
-pytestmark = pytest.mark.skipif(
-    not SCANNER.exists(), reason="the sources of the core (csrc/) are not beside the tests"
-)
+pytestmark = [
+    pytest.mark.any_python,
+    pytest.mark.skipif(
+        not SCANNER.exists(), reason="the sources of the core (csrc/) are not beside the tests"
+    ),
+]
 
 
 def libzmq() -> Path:

@@ -21,6 +21,7 @@ from support.paths import CHECKOUT
 PROGRAMS = CHECKOUT / "benchmarks" / "native"
 
 pytestmark = [
+    pytest.mark.any_python,
     pytest.mark.skipif(sys.platform != "linux", reason="the programs are for Linux"),
     pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler"),
     pytest.mark.skipif(not PROGRAMS.exists(), reason="the benchmarks are not beside the tests"),

@@ -24,6 +24,7 @@ from support.paths import CHECKOUT
 BENCHMARKS = CHECKOUT / "benchmarks"
 
 pytestmark = [
+    pytest.mark.any_python,
     pytest.mark.skipif(sys.platform != "linux", reason="the load generator is for Linux"),
     pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler"),
     pytest.mark.skipif(not BENCHMARKS.exists(), reason="the benchmarks are not beside the tests"),

@@ -284,6 +284,21 @@ def test_shots_are_gathered(run: Run) -> None:
     ]
 
 
+def test_shots_are_recorded(run: Run) -> None:
+    pytest.importorskip("hdf5plugin")
+    example = run("record_shots.py")
+    assert example.end() == 0, example.printed
+    assert example.printed == [
+        "camera/images: 30 updates, 0 lost",
+        "meter/shots: 26 updates, 0 lost",
+        "images: (30, 120, 160) count",
+        "ledger: 1 to 30 received",
+        "26 of 30 shots have both",
+        "shot 1: 1.21 J, 100",
+        "shot 11: 1.31 J, 1100",
+    ]
+
+
 def test_keys_and_roles(run: Run) -> None:
     example = run("keys_and_roles.py")
     assert example.end() == 0, example.printed

@@ -28,7 +28,7 @@ FLOORS = [
     {"fleet", "get_ip", "handlers", "stats", "stream", "server_controller"},
     {"server_lhc"},
     {""},
-    {"sim", "qt", "metrics", "crash_report", "gather", "relay"},
+    {"sim", "qt", "metrics", "crash_report", "gather", "recording", "relay"},
     {"testing", "cli"},
     {"__main__"},
 ]
@@ -115,6 +115,11 @@ def test_a_client_loads_no_server(room: str) -> None:
 
 def test_gathering_loads_no_server() -> None:
     assert loaded_by("laplace_server.gather") & HEAVY == {"asyncio"}
+
+
+def test_reading_a_recording_loads_no_server() -> None:
+    pytest.importorskip("h5py")
+    assert loaded_by("laplace_server.recording") & HEAVY <= {"numpy", "asyncio"}
 
 
 def test_errors_load_nothing_else() -> None:

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy  # noqa: F401  # begins threads, which no test has left behind
 import pytest
 from support.paths import CHECKOUT
 
@@ -27,6 +28,9 @@ PACKAGE = Path(laplace_server.__file__).parent
 needs_prometheus = pytest.mark.skipif(
     importlib.util.find_spec("prometheus_client") is None,
     reason="prometheus-client is not installed",
+)
+needs_h5py = pytest.mark.skipif(
+    importlib.util.find_spec("h5py") is None, reason="h5py is not installed"
 )
 needs_pyqt6 = pytest.mark.skipif(
     importlib.util.find_spec("PyQt6") is None, reason="PyQt6 is not installed"
@@ -64,6 +68,8 @@ def test_public_names() -> None:
         ("protocol", "PROTOCOL_VERSION"),
         ("client", "ClientLHC"),
         ("gather", "gather"),
+        pytest.param("recording", "Recorder", marks=needs_h5py),
+        pytest.param("recording.replay", "Replay", marks=needs_h5py),
         ("errors", "LaplaceError"),
         ("security", "ServerSecurity"),
         ("security", "ClientSecurity"),
@@ -107,7 +113,7 @@ def test_runtime_requirements() -> None:
 
 def test_extras() -> None:
     extras = importlib.metadata.metadata("laplace-server").get_all("Provides-Extra")
-    assert set(extras or []) >= {"qt", "cli", "metrics", "test", "bench", "dev"}
+    assert set(extras or []) >= {"qt", "cli", "metrics", "record", "test", "bench", "dev"}
 
 
 def test_types_are_installed_and_sources_are_not() -> None:
@@ -185,8 +191,8 @@ README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
 
 
-ELSEWHERE = ("controller", "laplace_server.qt", "def test_")
-"""What runs with a window, or in pytest."""
+ELSEWHERE = ("controller", "laplace_server.qt", "def test_", "laplace_server.recording")
+"""What runs with a window, in pytest, or with a file that is there."""
 
 
 def plain_blocks() -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from typing_extensions import assert_type
 
 import laplace_server
-from laplace_server import ServerLHC
+from laplace_server import ServerLHC, recording
 from laplace_server.client import AsyncClientLHC, ClientLHC
 from laplace_server.description import ArgumentDescription, DeviceDescription
 from laplace_server.errors import (
@@ -21,6 +21,15 @@ from laplace_server.errors import (
     VersionMismatch,
 )
 from laplace_server.gather import AsyncGathering, Gathering, Record, SourceStats, gather
+from laplace_server.recording import (
+    Joined,
+    LedgerRow,
+    Recorder,
+    RecorderStats,
+    Values,
+    join,
+)
+from laplace_server.recording.replay import Replay
 from laplace_server.security import Change, ClientSecurity, ServerSecurity
 from laplace_server.stats import CommandStats, ErrorKind, LatencyHistogram, ServerStats
 from laplace_server.stream import EndedEpoch, Subscription, Update
@@ -165,6 +174,21 @@ async def gathered_with_asyncio(camera: AsyncClientLHC) -> None:
         async for record in records:
             assert_type(record, Record)
         assert_type(await records.take(timeout=1.0), list[Record])
+
+
+def recorded_use(camera: ClientLHC, meter: ClientLHC) -> None:
+    with Recorder("run.h5", [(camera, "images"), meter], compression="gzip", part_s=60) as recorder:
+        assert_type(recorder.wait_followed(1.0), bool)
+        assert_type(recorder.stats(), RecorderStats)
+        assert_type(recorder.stats().streams[0].lost, int)
+    with recording.open("run.h5") as opened:
+        stream = opened["camera"]["images"]
+        assert_type(stream["image"], Values)
+        assert_type(stream.ledger, list[LedgerRow])
+        assert_type(stream.update(0), Update)
+        assert_type(join({"a": stream}, key="shot").complete, Joined)
+        with Replay(opened, {"camera": "tcp://*:5555"}) as replay:
+            assert_type(replay.play(speed=2), int)
 
 
 def described_use(server: ServerLHC, client: ClientLHC) -> None:

@@ -90,6 +90,9 @@ def limits_of_the_code() -> dict[str, str]:
         "wait for a refresh of live data": f"{arguments['refresh_timeout_ms'].default} ms",
         "what a role permits": "by its key",
         "replies that wait for one connection": bytes_of(default["max_waiting_bytes"]),
+        "replies on their way from callbacks to the loop, in all": (
+            f"{bytes_of(default['max_waiting_bytes'])} and one"
+        ),
         '"Server busy" among them': "half of that",
         "time to read an error reply that ends the connection": f"{error_read // 1000} s",
         "time for replies when the server stops": (

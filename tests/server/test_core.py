@@ -76,7 +76,7 @@ def test_without_a_server_nothing_can_be_used() -> None:
     jobs = _core.Jobs(nobody, documents, streams)
     for use in (
         lambda: streams.range_of("s"),
-        lambda: streams.publish("s", {}, None, True),
+        lambda: streams.publish("s", {}, None, True, 0),
         lambda: streams.declare("s", 1, 1, None, False),
         streams.ledgers,
         lambda: documents.set_data({}),

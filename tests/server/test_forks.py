@@ -363,7 +363,8 @@ def test_what_else_the_child_inherits_stays_as_it_was():
             after = inodes(of=before)
             assert after.keys() == before.keys()
             replaced = [number for number in before if after[number] != before[number]]
-            assert len(replaced) == 2, "the listening socket and one connection"
+            found = {number: (before[number], after[number]) for number in replaced}
+            assert len(replaced) == 2, f"the listening socket and one connection, not {found}"
             for number in replaced:
                 assert after[number][2] == null
                 assert not os.get_inheritable(number)

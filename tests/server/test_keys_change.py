@@ -286,6 +286,7 @@ def test_the_command_line_changes_a_running_server(tmp_path: Path) -> None:
         wait_until(lambda: peer.ask("SET", PAYLOAD)["error_msg"] is None, "she may now")
         folders.allow(folder, write_file(tmp_path / "bert.key", bert), "admin")
         wait_until(lambda: bert.public in security.allowed, "he is known")
+        security.reload()  # is over when the server has been told of that, too
         with peer_of(server, security, bert) as other:
             assert other.ask("PING")["error_msg"] is None
         folders.revoke(folder, "anna")

@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.peers import PATIENCE_S
 from support.serving import MakeServer
 
 from laplace_server import ServerLHC
+from laplace_server.client import ClientLHC
 
 
 class Text(str):
@@ -122,7 +124,9 @@ def test_a_derived_class_has_the_last_word(make_server: MakeServer) -> None:
 
 def test_it_looks_like_the_method(server: ServerLHC) -> None:
     signature = inspect.signature(ServerLHC.publish)
-    assert list(signature.parameters) == ["self", "stream", "data", "timestamp", "copy"]
+    assert list(signature.parameters) == [
+        *("self", "stream", "data", "timestamp", "copy", "lost_before")
+    ]
     assert signature.return_annotation == "int"
     assert signature.parameters["copy"].default is True
     assert list(inspect.signature(server.publish).parameters) == [*signature.parameters][1:]
@@ -135,3 +139,42 @@ def test_it_looks_like_the_method(server: ServerLHC) -> None:
     assert inspect.getsourcefile(inspect.unwrap(ServerLHC.publish)) == inspect.getsourcefile(
         ServerLHC
     )
+
+
+@pytest.mark.parametrize("policy", ["gap", "block"])
+def test_who_hands_on_says_what_is_missing(
+    server: ServerLHC, client: ClientLHC, policy: str
+) -> None:
+    """Whoever follows is told of the loss: who is there already, and who comes later."""
+    server.declare_stream("s", policy=policy)
+    expected = []
+    with client.subscribe("s", start="oldest") as early:
+        number = 0
+        for n in range(200):
+            lost = {0: 2, 1: 1, 2: 500}.get(n % 7, 0)
+            number += lost + 1
+            data = {"n": n, **({"array": np.arange(n)} if n % 5 == 0 else {})}
+            assert server.publish("s", data, lost_before=lost) == number
+            expected.append((number, lost, n))
+        with client.subscribe("s", start="oldest") as late:
+            for subscription in (early, late):
+                got = [subscription.next(PATIENCE_S) for _ in expected]
+                assert [(each.seq, each.lost_before, each.data["n"]) for each in got] == expected
+                assert subscription.lost == sum(lost for _, lost, _ in expected)
+                assert subscription.lag == 0
+    with client.subscribe("s", start=4) as within:  # a number that was left out
+        update = within.next(PATIENCE_S)
+        assert (update.seq, update.lost_before) == (5, 1)
+    assert server.publish("s", {"n": 0}) == number + 1
+
+
+def test_wrong_numbers_of_lost_updates(server: ServerLHC) -> None:
+    with pytest.raises(TypeError, match="'lost_before' must be int, not float"):
+        server.publish("s", {}, lost_before=1.5)  # type: ignore[arg-type]
+    for wrong in (-1, 2**33):
+        with pytest.raises(ValueError, match="'lost_before' must be from 0 to 4294967296"):
+            server.publish("s", {"a": [1]}, lost_before=wrong)
+    assert server.publish("s", {}) == 1
+    with pytest.raises(TypeError):
+        server.publish("s", {"a": object()}, lost_before=3)
+    assert server.publish("s", {}) == 2, "what was not published leaves no gap"

@@ -291,21 +291,24 @@ class SlowDisk:
             begun.set()
             time.sleep(0.5)
 
+def wait():
+    ready.set()
+    assert begun.wait(20)
+
 def read():
-    with ClientLHC(sys.argv[1], timeout_s=20) as client, client.subscribe("s", start=1) as updates:
-        ready.set()
-        begun.wait(20)
+    with ClientLHC(sys.argv[1], timeout_s=20) as client:
+        wait()
         if sys.argv[2] == "get":
             return client.get(arrays=True)["a"].shape
-        return updates.next(20).data["a"].shape, updates.lost
+        with client.subscribe("s", start=1) as updates:
+            return updates.next(20).data["a"].shape, updates.lost
 
 async def read_async():
     async with AsyncClientLHC(sys.argv[1], timeout_s=20) as client:
+        wait()  # the loop too, which reads updates by itself
+        if sys.argv[2] == "get":
+            return (await client.get(arrays=True))["a"].shape
         async with client.subscribe("s", start=1) as updates:
-            ready.set()
-            begun.wait(20)
-            if sys.argv[2] == "get":
-                return (await client.get(arrays=True))["a"].shape
             return (await updates.next(20)).data["a"].shape, updates.lost
 
 found = []

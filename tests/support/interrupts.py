@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import Any
 
@@ -17,7 +18,16 @@ _PACKAGE = f"{os.sep}laplace_server{os.sep}"
 
 
 def interrupted(work: Callable[[], Any], line: int) -> None:
-    """Do it up to a line of the package, or to its end."""
+    """Do it, in a thread of its own, up to a line of the package, or to its end.
+
+    A tracer, unlike a signal handler, may raise where an ``except`` block ends: CPython 3.12 then
+    keeps that thread's exception as handled for ever, and each later one has it as its context.
+    """
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(_traced, work, line).result()
+
+
+def _traced(work: Callable[[], Any], line: int) -> None:
     passed = 0
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
@@ -30,11 +40,10 @@ def interrupted(work: Callable[[], Any], line: int) -> None:
                 raise Interrupt
         return trace
 
-    before = sys.gettrace()
     sys.settrace(trace)
     try:
         work()
     except Interrupt:
         pass
     finally:
-        sys.settrace(before)
+        sys.settrace(None)

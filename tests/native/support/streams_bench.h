@@ -135,13 +135,13 @@ struct Bench {
 };
 
 inline uint64_t publish(Stream& stream, const std::string& text, double time = 0, const std::vector<std::string>& arrays = {},
-                 bool loose = false) {
+                 bool loose = false, uint64_t lost_before = 0) {
     std::vector<Message> frames;
     for (const std::string& array : arrays) {
         if (!frames.emplace_back().allocate(array.size())) std::abort();
         if (!array.empty()) std::memcpy(frames.back().data(), array.data(), array.size());
     }
-    return stream.append(text, loose, time, frames);
+    return stream.append(text, loose, time, frames, lost_before);
 }
 
 }  // namespace streams_bench

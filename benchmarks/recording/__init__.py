@@ -1,0 +1,1 @@
+"""What a recorder takes, beside the devices that it follows."""

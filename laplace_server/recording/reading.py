@@ -1,0 +1,132 @@
+"""Recordings read back: their servers, and all files that they have."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any
+
+import h5py
+
+from laplace_server.recording.attributes import text_of
+from laplace_server.recording.part_names import paths_of
+from laplace_server.recording.stream_part import StreamPart
+from laplace_server.recording.stream_reader import Stream
+
+_CHANCES, _PAUSE_S = 5, 0.05
+
+
+class Server(Mapping[str, Stream]):
+    """A server of a recording, and its streams by name."""
+
+    def __init__(self, groups: list[h5py.Group]) -> None:
+        self._groups = groups
+        parts: dict[str, list[StreamPart]] = {}
+        for group in groups:
+            for each in group.values():
+                if "stream" in each.attrs:
+                    part = StreamPart(each)
+                    parts.setdefault(part.name, []).append(part)
+        self._streams = {name: Stream(each) for name, each in parts.items()}
+
+    @property
+    def name(self) -> str:
+        """What it calls itself."""
+        return text_of(self._groups[-1].attrs, "name")
+
+    @property
+    def address(self) -> str:
+        """Where it was."""
+        return str(self._groups[-1].attrs["address"])
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What INFO told of it last; {} where it was never told."""
+        told: dict[str, Any] = json.loads(self._groups[-1]["info"][()] or b"{}")
+        return told
+
+    def __getitem__(self, stream: str) -> Stream:
+        return self._streams[stream]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._streams)
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def __repr__(self) -> str:
+        return f"<server {self.name!r}: {', '.join(self._streams)}>"
+
+
+class Recording(Mapping[str, Server]):
+    """All files of a recording; close it, or use it as a context manager."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        for chance in reversed(range(_CHANCES)):
+            try:
+                self._open(path)
+                return
+            except (OSError, KeyError, RuntimeError):
+                # While it is written, a commit may come between two looks at its tables.
+                if not chance or not os.path.exists(path):
+                    raise
+                time.sleep(_PAUSE_S)
+
+    def _open(self, path: str | os.PathLike[str]) -> None:
+        with contextlib.ExitStack() as stack:
+            files = [
+                stack.enter_context(h5py.File(each, "r", locking=False)) for each in paths_of(path)
+            ]
+            self.files = [each.filename for each in files]
+            """Their paths, in order."""
+            numbers = [int(each.attrs["part"]) for each in files]
+            self.missing_parts = sorted(set(range(1, numbers[-1] + 1)) - set(numbers))
+            """Numbers of files that are not there any more."""
+            self._servers = {name: Server(each) for name, each in _by_server(files).items()}
+            self._files = stack.pop_all()
+
+    def close(self) -> None:
+        """Close the files: what was not read cannot be read any more."""
+        self._files.close()
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __getitem__(self, server: str) -> Server:
+        return self._servers[server]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._servers)
+
+    def __len__(self) -> int:
+        return len(self._servers)
+
+    def __repr__(self) -> str:
+        return f"<recording of {', '.join(self._servers) or 'nothing yet'}>"
+
+
+def _by_server(files: list[h5py.File]) -> dict[str, list[h5py.Group]]:
+    """Return the groups of each server: what is at one address is one, under its first name."""
+    names: dict[str, str] = {}
+    found: dict[str, list[h5py.Group]] = {}
+    for file in files:
+        for name, group in file.items():
+            address = str(group.attrs["address"])
+            if address not in names:
+                while name in found:  # another one's, in another file
+                    name += "'"
+                names[address] = name
+            found.setdefault(names[address], []).append(group)
+    return found
