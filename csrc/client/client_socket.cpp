@@ -4,19 +4,12 @@
 
 namespace laplace {
 
-namespace {
-
-// As the server's: both ends notice a network that is gone.
-constexpr Keepalive keepalive{60, 10, 3, 60'000};
-
-}  // namespace
-
 int ClientSocket::open(const Address& address, int& result) noexcept {
     if (const int error = network_.open()) return error;
     if (const int error = open_socket(address.is_ipv6(), descriptor_)) return error;
     // A system that refuses them connects all the same.
     set_no_delay(descriptor_);
-    set_keepalive(descriptor_, keepalive);
+    set_keepalive(descriptor_, usual_keepalive);
     result = begin_connecting(descriptor_, address);
     return 0;
 }

@@ -46,7 +46,16 @@ int connecting_result(Descriptor socket) noexcept;
 struct Keepalive {
     int idle_s, interval_s, probes;  // where nothing is on its way to it
     int unconfirmed_ms;              // where something is; as far as the system knows such a limit
+
+    // Once that time is over, Linux closes at the first probe that is not answered: a packet that is lost
+    // may not be enough.
+    constexpr bool waits_for_all_probes() const noexcept {
+        return 1000 * (idle_s + (probes - 1) * interval_s) < unconfirmed_ms;
+    }
 };
+// Of both ends of a connection: a minute, whether something is on its way or not.
+constexpr Keepalive usual_keepalive{30, 10, 3, 60000};
+static_assert(usual_keepalive.waits_for_all_probes());
 // Each returns 0 or an errno; some systems refuse where the peer is gone already.
 int set_keepalive(Descriptor socket, const Keepalive& keepalive) noexcept;
 int set_no_delay(Descriptor socket) noexcept;

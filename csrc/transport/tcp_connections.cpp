@@ -18,9 +18,6 @@ constexpr int most_accepted = 64;       // before those that are there are serve
 constexpr size_t much_freed = 1024 * 1024;
 constexpr uint64_t pause_ns = 50 * ns_per_ms;        // out of descriptors, until it tries again
 constexpr uint64_t finish_ns = 1000 * ns_per_ms;     // for an error answer to be read
-// A peer that lost its power or its network is given up after these times, whether anything is on its way
-// to it or not.
-constexpr Keepalive keepalive{60, 10, 3, 60000};
 
 }  // namespace
 
@@ -102,7 +99,7 @@ bool TcpConnections::begin(Descriptor descriptor, const Address& peer, uint64_t 
     const ConnectionRef kept(connection);
     // Some systems refuse these where the peer has gone already, and then receiving tells.
     set_no_delay(descriptor);
-    set_keepalive(descriptor, keepalive);
+    set_keepalive(descriptor, usual_keepalive);
     if (poller_.add(connection->watch, Interest::read) != 0) return false;
     // The greeting fits: nothing was sent yet.
     const std::string_view whole = zmtp::greeting();

@@ -4,6 +4,7 @@
 #include <new>
 
 #include "base/real_time.h"
+#include "tcp/socket.h"
 #include "transport/zmq_frame.h"
 
 namespace laplace {
@@ -19,10 +20,6 @@ constexpr int send_high_water = 256;
 // one for long: smaller ones let reads pass sooner, and cost throughput. On a way of 30 ms this
 // allows 13 MB/s (Linux doubles it).
 constexpr int send_buffer = 192 * 1024;
-// A peer that lost its power or its network is given up after these times, whether anything is on
-// its way to it or not.
-constexpr int keepalive_idle_s = 60, keepalive_interval_s = 10, keepalive_probes = 3;
-constexpr int unconfirmed_ms = 60000;
 
 // With a second one, a read need not wait behind the frames of a stream on their way to the network.
 // Where there are no cores to spare it costs more than that: on two, a third of all reads.
@@ -66,10 +63,10 @@ int ZmqSockets::open_router(const std::string& address, int64_t max_message_byte
         {ZMQ_SNDHWM, send_high_water},
         {ZMQ_SNDBUF, send_buffer},
         {ZMQ_TCP_KEEPALIVE, 1},
-        {ZMQ_TCP_KEEPALIVE_IDLE, keepalive_idle_s},
-        {ZMQ_TCP_KEEPALIVE_INTVL, keepalive_interval_s},
-        {ZMQ_TCP_KEEPALIVE_CNT, keepalive_probes},
-        {ZMQ_TCP_MAXRT, unconfirmed_ms},
+        {ZMQ_TCP_KEEPALIVE_IDLE, usual_keepalive.idle_s},
+        {ZMQ_TCP_KEEPALIVE_INTVL, usual_keepalive.interval_s},
+        {ZMQ_TCP_KEEPALIVE_CNT, usual_keepalive.probes},
+        {ZMQ_TCP_MAXRT, usual_keepalive.unconfirmed_ms},
         {ZMQ_IPV6, ipv6 ? 1 : 0},
     };
     for (const auto& option : options) {

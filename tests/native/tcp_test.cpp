@@ -141,8 +141,6 @@ void what_is_no_listener_is_an_error() {
 
 // ---- options
 
-constexpr laplace::Keepalive keepalive{60, 10, 3, 60000};
-
 int option_of(Descriptor socket, int level, int option) {
     int value = -1;
     socklen_t size = sizeof value;
@@ -155,13 +153,13 @@ void options_are_set() {
     const Listener listener("tcp://127.0.0.1:*", send_buffer);
     const Connection connection(listener);
     CHECK(laplace::set_no_delay(connection.server) == 0);
-    CHECK(laplace::set_keepalive(connection.server, keepalive) == 0);
+    CHECK(laplace::set_keepalive(connection.server, laplace::usual_keepalive) == 0);
     CHECK(option_of(connection.server, SOL_SOCKET, SO_SNDBUF) >= send_buffer);
     CHECK(option_of(connection.server, SOL_SOCKET, SO_SNDBUF) <= 2 * send_buffer);
     CHECK(option_of(connection.server, IPPROTO_TCP, TCP_NODELAY) != 0);
 #ifdef __linux__
     CHECK(option_of(connection.server, SOL_SOCKET, SO_KEEPALIVE) == 1);
-    CHECK(option_of(connection.server, IPPROTO_TCP, TCP_KEEPIDLE) == 60);
+    CHECK(option_of(connection.server, IPPROTO_TCP, TCP_KEEPIDLE) == 30);
     CHECK(option_of(connection.server, IPPROTO_TCP, TCP_KEEPINTVL) == 10);
     CHECK(option_of(connection.server, IPPROTO_TCP, TCP_KEEPCNT) == 3);
     CHECK(option_of(connection.server, IPPROTO_TCP, TCP_USER_TIMEOUT) == 60000);

@@ -53,8 +53,7 @@ def limits_of_the_code() -> dict[str, str]:
     given |= {"handshake_timeout_ms": arguments["handshake_timeout_ms"].default}
     default = checked_limits("tcp", **given)
     keepalive = re.search(
-        r"Keepalive keepalive\{(\d+), (\d+), (\d+), (\d+)\}",
-        source("transport/tcp_connections.cpp"),
+        r"Keepalive usual_keepalive\{(\d+), (\d+), (\d+), (\d+)\}", source("tcp/socket.h")
     )
     assert keepalive is not None
     idle, interval, probes, unconfirmed = map(int, keepalive.groups())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -42,6 +43,20 @@ print("ready", flush=True)
 sys.stdin.readline()
 """
 
+# One that waits for nothing, and asks again when it is told to.
+IDLE_PEER = (
+    PEERS[: PEERS.index("idle, asking")]
+    + """
+idle = RawPeer(Address)
+for _ in range(2):
+    idle.send(request("PING"))
+    idle.receive()
+    idle.socket.sendall(b"\\4\\5\\4PONG")
+    print("answered", flush=True)
+    sys.stdin.readline()
+"""
+)
+
 
 @pytest.fixture
 def network() -> Iterator[OtherNetwork]:
@@ -54,8 +69,8 @@ def network() -> Iterator[OtherNetwork]:
 
 
 class PeersElsewhere(Child):
-    def __init__(self, network: OtherNetwork, port: str) -> None:
-        super().__init__(PEERS, network.ours, port, before=network.before)
+    def __init__(self, network: OtherNetwork, port: str, script: str = PEERS) -> None:
+        super().__init__(script, network.ours, port, before=network.before)
 
 
 def test_half_open_connections_are_noticed(network: OtherNetwork) -> None:
@@ -68,9 +83,27 @@ def test_half_open_connections_are_noticed(network: OtherNetwork) -> None:
             wait_until(lambda: server.stats().waiting_bytes > 0, "one is owed bytes")
             assert server.stats().connections == 2
             network.cut_off()
-            # About 60 and 70 s.
+            # About a minute for each.
             wait_until(lambda: server.stats().connections == 0, "both are given up", within(120))
             assert server.stats().waiting_bytes == 0
             assert ask(f"tcp://{network.ours}:{server.server_port}", "PING")["error_msg"] is None
         finally:
             peers.close()
+
+
+def test_probes_that_are_lost_end_nothing_that_is_there(network: OtherNetwork) -> None:
+    """Of the three of an idle connection two are lost, and the last one is answered."""
+    with serving(f"tcp://{network.ours}:*") as server:
+        peer = PeersElsewhere(network, server.server_port, IDLE_PEER)
+        try:
+            assert peer.hear() == "answered"
+            since = time.monotonic()
+            network.cut_off()
+            time.sleep(45 - (time.monotonic() - since))  # probes go after 30 and 40 s
+            network.come_back()
+            time.sleep(65 - (time.monotonic() - since))  # without an answer it would be closed now
+            assert server.stats().connections == 1
+            peer.tell("again")
+            assert peer.hear() == "answered"
+        finally:
+            peer.close()

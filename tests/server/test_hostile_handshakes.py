@@ -157,7 +157,9 @@ def test_five_thousand_connections_that_say_nothing() -> None:
     more = f"resource.setrlimit(resource.RLIMIT_NOFILE, ({number + 500}, {hard}))"
     resource.setrlimit(resource.RLIMIT_NOFILE, (number + 500, hard))
     try:
-        with ServedApart(more, handshake_timeout_ms=int(within(15) * 1000)) as server:
+        # Less than the 30 s after which the system probes them, so many at once that it loses some.
+        handshake_s = min(within(15), 28)
+        with ServedApart(more, handshake_timeout_ms=int(handshake_s * 1000)) as server:
             answers_at_once(server)
             before, cpu = server.resident(), server.cpu_s()
             with all_connected(server, number):
@@ -167,7 +169,8 @@ def test_five_thousand_connections_that_say_nothing() -> None:
                 used = server.cpu_s()
                 begun = time.monotonic()
                 wait_until(lambda: server.count("connections") == 0, "all went", within(40))
-                assert server.count("refused.HANDSHAKE_TIMEOUT") == number
+                refused = server.run("{k.name: n for k, n in server.stats().refused.items() if n}")
+                assert refused == {"HANDSHAKE_TIMEOUT": number}
                 assert server.cpu_s() - used < 0.5 * (time.monotonic() - begun)
             answers_at_once(server)
             assert server.cpu_s() - cpu < within(10)

@@ -16,9 +16,10 @@ from laplace_server.client.asyncio.inbox import MOST_MESSAGES, Inbox, running_lo
 # As the connections of `_frames` have them: both ends notice a network that is gone.
 _OPTIONS = (
     ("SO_KEEPALIVE", socket.SOL_SOCKET, 1),
-    ("TCP_KEEPIDLE", socket.IPPROTO_TCP, 60),
+    ("TCP_KEEPIDLE", socket.IPPROTO_TCP, 30),
     ("TCP_KEEPINTVL", socket.IPPROTO_TCP, 10),
     ("TCP_KEEPCNT", socket.IPPROTO_TCP, 3),
+    ("TCP_USER_TIMEOUT", socket.IPPROTO_TCP, 60_000),
 )
 
 
