@@ -28,6 +28,7 @@ from support.parallel import (  # noqa: F401
     pytest_runtest_protocol,
     pytest_unconfigure,
     pytest_xdist_make_scheduler,
+    sort_for_processes,
 )
 from support.peers import Connect, Peer, address_of
 from support.serving import MakeServer
@@ -42,7 +43,8 @@ from laplace_server import ServerLHC
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give each test as much more time as the machine needs."""
+    """Give each test as much more time as the machine needs, and its place."""
+    sort_for_processes(config, items)
     if SLOWNESS == 1:
         return
     seconds = within(float(config.getini("timeout")))

@@ -1,8 +1,9 @@
 """What pytest-xdist needs to run these tests: ``pytest -n 3``.
 
 Tests that are marked ``alone`` measure time, or the processor's: while one of them runs, no other
-process runs any. It waits for those that run and holds up those that come. Without pytest-xdist
-there is nobody to wait for; on Windows, which has no locks that can be shared, nobody waits.
+process runs any. They come last, since each has to wait for those that run, and holds up those that
+come; slow ones come first. Without pytest-xdist there is nobody to wait for; on Windows, which has
+no locks that can be shared, nobody waits.
 
 Tests of a file in ``WHOLE_FILES`` run in one process, in their order; any others wherever there is
 room.
@@ -84,6 +85,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return file if file.endswith(WHOLE_FILES) else nodeid
 
     return Scheduling(config, log)
+
+
+def sort_for_processes(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put what holds up others last, and what takes long first."""
+    if TURNS in config.stash:
+        items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    if item.get_closest_marker("alone") is not None:
+        return 2
+    return 0 if item.get_closest_marker("slow") is not None else 1
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
