@@ -92,4 +92,4 @@ def write(rows: Sequence[Row], folder: Path, other: str = "") -> None:
     folder.mkdir(parents=True, exist_ok=True)
     told = {"machine": machine(), "other": other, "rows": [row.plain() for row in rows]}
     (folder / "chaos.json").write_text(json.dumps(told, indent=1) + "\n")
-    (folder / "chaos.md").write_text(table(rows), encoding="utf-8")
+    (folder / "chaos.md").write_text(f"# Chaos\n\n{table(rows)}", encoding="utf-8")

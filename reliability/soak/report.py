@@ -33,7 +33,8 @@ def write(soaked: Soaked, minutes: float, seed: int, folder: Path) -> None:
 
 
 def _text(soaked: Soaked, minutes: float, seed: int) -> str:
-    lines = [f"{minutes:g} minutes, seed {seed}. {late(soaked)}", "", table(soaked.rows)]
+    lines = ["# Soak", "", f"{minutes:g} minutes, seed {seed}. {late(soaked)}", ""]
+    lines.append(table(soaked.rows))
     lines += ["| process | memory, MiB: grew by | threads | descriptors |", "|---|---|---|---|"]
     lines += [_line(name, series) for name, series in soaked.series.items() if series.times]
     lines += ["", *(f"- **not flat**: {leak}" for leak in soaked.leaks), ""]
