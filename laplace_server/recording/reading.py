@@ -49,6 +49,16 @@ class Server(Mapping[str, Stream]):
         told: dict[str, Any] = json.loads(self._groups[-1]["info"][()] or b"{}")
         return told
 
+    def info_of(self, epoch: int) -> dict[str, Any]:
+        """Return what INFO told in that life of the server; else what it told last."""
+        for group in reversed(self._groups):
+            told = group.get("infos")  # files of an earlier version have none
+            for text in reversed(told[:] if isinstance(told, h5py.Dataset) else ()):
+                info: dict[str, Any] = json.loads(text)
+                if info.get("epoch") == epoch:
+                    return info
+        return self.info
+
     def __getitem__(self, stream: str) -> Stream:
         return self._streams[stream]
 

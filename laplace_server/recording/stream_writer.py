@@ -62,6 +62,10 @@ class StreamWriter:
         """The dataset that says how many rows there are."""
         return self._own["seq"].dataset
 
+    def describe(self, described: Mapping[str, KeyDescription]) -> None:
+        """Keys that come from now on are described so."""
+        self._described = described
+
     def take(self, updates: list[Update]) -> None:
         """Keep updates until the next ``write``."""
         self._waiting += updates
