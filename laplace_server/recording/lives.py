@@ -78,7 +78,9 @@ def lives_of(streams: Mapping[str, Stream]) -> list[Life]:
     waiting = {name: deque(spans_of(stream)) for name, stream in streams.items()}
     lives = []
     while heads := {name: spans[0] for name, spans in waiting.items() if spans}:
-        behind = {each.epoch for spans in waiting.values() for each in itertools.islice(spans, 1, None)}
+        behind = {
+            each.epoch for spans in waiting.values() for each in itertools.islice(spans, 1, None)
+        }
         # What comes later in another stream has to wait for what is before it there.
         free = [span for span in heads.values() if span.epoch not in behind]
         epoch = min(free or heads.values(), key=lambda span: span.noted).epoch

@@ -173,6 +173,8 @@ class Part:
         if info:
             stored = self._all_infos[address]
             stored.write(len(stored), np.array([text], stored.dtype))
+        if info.get("name"):
+            tell(group.attrs, "name", str(info["name"]))
         for name in ("device", "freedom"):
             if name in info:
                 tell(group.attrs, name, info[name])

@@ -1,4 +1,4 @@
-"""A recording served again: its servers, with the streams, numbers, times and descriptions they had."""
+"""A recording served again: its servers, with the streams, numbers and times that they had."""
 
 from __future__ import annotations
 
@@ -105,11 +105,14 @@ class Replay:
             raise ValueError(f"'speed' must be positive, not {speed!r}.")
         devices = list(self._devices.values())
         events = heapq.merge(*(_of(place, each) for place, each in enumerate(devices)))
-        begun, first, count = time.monotonic(), None, 0
+        begun = first = 0.0
+        count = 0
         for timestamp, place, event in events:
-            first = timestamp if first is None else first
+            if not count:
+                begun, first = time.monotonic(), timestamp
             due = begun + (timestamp - first) / speed
-            if self._ending.wait(max(0.0, due - time.monotonic())):
+            pause = min(max(0.0, due - time.monotonic()), threading.TIMEOUT_MAX)
+            if self._ending.wait(pause):
                 return count
             devices[place].publish(event)
             count += 1

@@ -10,8 +10,10 @@ from typing import Any
 
 import zmq
 
+from laplace_server.description import DeviceDescription
 from laplace_server.protocol import AVAILABLE_DEVICES, DEVICE_SHOT
 from laplace_server.recording.lives import Event, Life, events_of, lives_of
+from laplace_server.recording.part import described_by
 from laplace_server.recording.reading import Server
 from laplace_server.server.context import EPOCH
 from laplace_server.server.engine import engine_of
@@ -23,6 +25,7 @@ _DATA = "data"
 _REJOIN_S = 10.0  # for those who followed, once it is there again
 _BIND_S = 5.0  # somebody's outgoing connection may have got the port
 _LOOK_S = 0.02
+_NOTHING_DESCRIBED = DeviceDescription("", "", 0)
 
 
 class ReplayedServer(ServerLHC):
@@ -36,22 +39,22 @@ class ReplayedServer(ServerLHC):
 
     def __init__(self, recorded: Server, epoch: int | None, told: int, address: str) -> None:
         info = recorded.info_of(told)
-        description = info.get("description", {})
-        described: dict[Any, Any] = dict(description.get("keys", {}))
-        for stream, keys in description.get("streams", {}).items():
+        description = described_by(info, recorded.address) or _NOTHING_DESCRIBED
+        described: dict[Any, Any] = dict(description.keys)
+        for stream, keys in description.streams.items():
             described |= {(stream, key): fields for key, fields in keys.items()}
-        device = info.get("device")
+        device, freedom = info.get("device"), info.get("freedom")
         vars(self)[EPOCH] = epoch
         super().__init__(
             str(info.get("name") or recorded.name),
             address,
-            int(info.get("freedom", 0)),
+            freedom if type(freedom) is int and freedom >= 0 else 0,
             device if device in AVAILABLE_DEVICES else DEVICE_SHOT,
             name_list=info.get("name_list"),
             plottables_list=info.get("plottables_list"),
             describe=described,
-            check_limits=bool(description.get("check_limits")),
-            when_moving="busy" if description.get("when_moving") == "busy" else "follow",
+            check_limits=description.check_limits,
+            when_moving=description.when_moving,
         )
 
     @property

@@ -350,8 +350,8 @@ class Streams:
     def finish(self, name: str, lost: int, says_so: bool) -> None:
         """Let the stream end, and so many numbers behind its last update be lost.
 
-        Who follows hears of these at once. Where not ``says_so``, he is not told of the end when the
-        server stops, as if it had died. Once the server has stopped this does nothing.
+        Who follows hears of these at once. Where not ``says_so``, he is not told of the end when
+        the server stops, as if it had died. Once the server has stopped this does nothing.
 
         Raises:
             KeyError: not declared.

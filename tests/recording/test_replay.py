@@ -114,9 +114,22 @@ def test_it_is_as_quick_as_it_was(tmp_path: Path) -> None:
             with client.subscribe("s", start="oldest") as updates:
                 times = [updates.next(PATIENCE_S).timestamp for _ in range(4)]
         assert times == [6.0, 8.0, 10.0, 12.0]
-        threading.Timer(0.1, replay.end).start()
-        assert replay.play(0.001) == 1
+        assert begun_anew_and_ended(replay, "n1") == 1
         assert not replay.wait_for_subscribers(PATIENCE_S)
+
+
+def begun_anew_and_ended(replay: Replay, name: str) -> int:
+    """Play as slowly as it goes, end it behind the first update, and return how many there were."""
+
+    def end() -> None:
+        wait_until(lambda: replay.servers[name]._core.streams.range_of("s")[1] == 1, "it began")
+        replay.end()
+
+    ending = threading.Thread(target=end)
+    ending.start()
+    count = replay.play(0.001)
+    ending.join()
+    return count
 
 
 def test_wrong_arguments(tmp_path: Path) -> None:

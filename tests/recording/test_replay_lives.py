@@ -108,6 +108,7 @@ def write_lives(path: Path) -> None:
     rare = part.stream(Origin(ORIGIN.address, "rare"), {"name": "laser"})
     rare.take(updates_of([{}], first=2, epoch=8))
     rare.end(Ended(8, 2, 3, complete=False))
+    rare.end(Ended(9, 0, 0, complete=True))
     part.close()
 
 

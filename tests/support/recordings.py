@@ -70,7 +70,8 @@ def assert_equal(first_path: Path, again_path: Path) -> None:
 
 def assert_equal_streams(one: recording.Stream, other: recording.Stream) -> None:
     """Compare two streams of recordings: updates, numbers, times, ledgers, attributes."""
-    assert [row[:4] for row in one.ledger] == [row[:4] for row in other.ledger]
+    ledger, again = ([row[:4] for row in each.ledger] for each in (one, other))
+    assert ledger == again, (one.name, ledger, again)
     for row, (update, same) in enumerate(zip(one.updates(), other.updates(), strict=True)):
         assert update._replace(data={}) == same._replace(data={})
         assert is_same(update.data, same.data), row
