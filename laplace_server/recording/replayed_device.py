@@ -173,8 +173,9 @@ class ReplayedDevice:
             self.server.stop()
             self._number = number
             self._published = {}
-            self.server = self._bound_again(number, self.server)
-            self.server.start()
+            before, self.server = self.server, self._bound_again(number, self.server)
+            if before.ident is not None:  # it was started
+                self.server.start()
         if self._block and followed:
             wanted = self.streams if followed >= streams else self.streams & followed
             self.wait(lambda: self.followed >= wanted, _REJOIN_S)

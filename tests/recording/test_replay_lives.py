@@ -189,6 +189,26 @@ def test_a_second_time_it_has_other_epochs(tmp_path: Path) -> None:
     assert len({each.epoch for each in came}) == 6
 
 
+def test_at_the_speed_it_had(tmp_path: Path) -> None:
+    """Who follows has the time that he had to come again, and misses nothing."""
+    part = new_part(tmp_path / "r.h5")
+    writer = part.stream(ORIGIN, {"name": "laser"})
+    for epoch in (7, 8):
+        updates = updates_of([{"n": n} for n in range(4)], epoch=epoch)
+        writer.take([each._replace(timestamp=each.timestamp + epoch) for each in updates])
+        if epoch == 7:
+            writer.end(Ended(epoch, 4, 4, complete=True))
+    part.close()
+    with recording.open(tmp_path / "r.h5") as opened, Replay(opened) as replay:
+        with ClientLHC(replay.servers["laser"].address) as client:
+            with client.subscribe("shots", start="oldest") as shots:
+                playing = begin_to_play(replay)
+                came = [shots.next(PATIENCE_S).following for _ in range(8)]
+                assert [each[:1] + each[4:] for each in shots.ended] == [(7, 4, True)]
+                playing.join(PATIENCE_S)
+    assert came == [(epoch, seq) for epoch in (7, 8) for seq in range(1, 5)]
+
+
 RUNS = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3)), min_size=1, max_size=3)
 ENDS = st.tuples(st.integers(0, 2), st.sampled_from([True, False]))
 
