@@ -5,12 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import sys
 from pathlib import Path
-
-try:
-    import fcntl
-except ImportError:
-    fcntl = None  # type: ignore[assignment]
 
 _CLAIMED_BYTE = 1 << 62  # beyond all files: what readers lock is none of this
 
@@ -31,7 +27,8 @@ def give_name(hidden: Path, path: Path) -> None:
         os.unlink(hidden)
 
 
-if fcntl is not None:
+if sys.platform == "linux":
+    import fcntl
 
     def claim(descriptor: int) -> None:
         """Mark an open file as being written by this process, until that closes it or ends.
@@ -50,7 +47,7 @@ if fcntl is not None:
                 return error.errno in (errno.EACCES, errno.EAGAIN)
         return False
 
-else:  # Windows, whose locks keep others from reading
+else:  # where locks of any kind keep HDF5 from reading, as it locks what it opens
 
     def claim(descriptor: int) -> None:
         """Do nothing."""

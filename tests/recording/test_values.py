@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from support.recordings import ORIGIN, Origin, is_same, new_part, updates_of, write_all
 
 import laplace_server.recording as recording
+from laplace_server.recording import part_names
 
 
 def read_back(path: Path) -> list[dict[str, Any]]:
@@ -240,6 +241,25 @@ def test_limits_of_very_many_axes(tmp_path: Path) -> None:
     write_all(tmp_path / "r.h5", [{"x": [0.5] * 6000}], info=info)
     with recording.open(tmp_path / "r.h5") as opened:
         assert json.loads(opened["stage"]["shots"]["x"].attributes["limits.json"]) == limits
+
+
+def test_a_file_that_is_written_just_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it cannot be opened at that moment, nothing of the recording is left out."""
+    paths = [tmp_path / "r.h5", tmp_path / "r-0002.h5"]
+    for number, path in enumerate(paths, 1):
+        write_all(path, [{"n": number}], number=number)
+    marks_of, tried = part_names.marks_of, []
+
+    def at_times(path: Path) -> tuple[str | None, int]:
+        tried.append(path)
+        if path == paths[1] and tried.count(path) == 1:
+            raise OSError("busy")
+        return marks_of(path)
+
+    monkeypatch.setattr(part_names, "marks_of", at_times)
+    assert part_names.paths_of(paths[0]) == paths
+    (tmp_path / "r-0003.h5").write_text("none of it")
+    assert part_names.paths_of(paths[1]) == paths
 
 
 def test_to_xarray(tmp_path: Path) -> None:
