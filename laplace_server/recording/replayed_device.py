@@ -23,6 +23,7 @@ BLOCK_S = 60.0
 """How long publishing waits for those who follow."""
 _DATA = "data"
 _REJOIN_S = 10.0  # for those who followed, once it is there again
+_ASK_S = 0.5  # for those who ask INFO of a life when its first update has come
 _BIND_S = 5.0  # somebody's outgoing connection may have got the port
 _LOOK_S = 0.02
 _NOTHING_DESCRIBED = DeviceDescription("", "", 0)
@@ -167,6 +168,7 @@ class ReplayedDevice:
         self._finish("broken off" if number else "ended")
         if self._block:
             self.wait(self.all_have_it, BLOCK_S)
+            self._ending.wait(_ASK_S)
         with self._lock:
             if self._stopped:
                 return
