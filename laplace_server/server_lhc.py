@@ -17,7 +17,7 @@ from laplace_server.server.attributes import Attribute, Fixed, Known, View, engi
 from laplace_server.server.callback_attributes import CallbackAttributes
 from laplace_server.server.callbacks import checked_callback
 from laplace_server.server.clients import ClientStats, clients_by_identity
-from laplace_server.server.context import ENGINE
+from laplace_server.server.context import ENGINE, EPOCH
 from laplace_server.server.derived import hides
 from laplace_server.server.engine import Engine
 from laplace_server.server.handler_table import HandlerTable
@@ -269,6 +269,7 @@ class ServerLHC(CallbackAttributes):
             address=address,
             handlers=table,
             take_stats=ServerStats.of,
+            epoch=vars(self).pop(EPOCH, None),
             **settings,
         )
         try:

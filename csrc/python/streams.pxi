@@ -56,7 +56,7 @@ cdef class Streams:
         return self.by_name[name]
 
     def declare(self, str name, size_t history_bytes, uint64_t history_updates, patience_s,
-                bint change):
+                bint change, uint64_t first):
         """Make a stream; with `change`, one that is there already is changed."""
         cdef History history
         cdef StreamRef found = StreamRef()
@@ -67,7 +67,7 @@ cdef class Streams:
         history.block = patience_s is not None
         # From here on no other thread runs Python: of two declarations, one comes first as a whole.
         known = self.by_name.get(name)
-        found.stream = self.native().declare(encoded, quoted, history, change)
+        found.stream = self.native().declare(encoded, quoted, history, change, first)
         if known is None:
             found.name = name
             found.declared_ns = now_ns()
@@ -147,6 +147,10 @@ cdef class Streams:
             if self.on_given_up is not None:
                 self.on_given_up(found.name, each.get().who)
 
+    def finish(self, str name, uint64_t lost, bint says_so):
+        """The stream ends, and so many numbers behind its last update are lost."""
+        self.native().finish(self.of(name).stream.get()[0], lost, says_so)
+
     def range_of(self, str name):
         """(first, last) number of the updates there are. KeyError: not declared."""
         cdef Range range = self.of(name).stream.get().range()
@@ -180,7 +184,7 @@ cdef class Streams:
                 "who": each.get().who,
                 "host": each.get().host,
                 "key": each.get().key,
-                "last": stream.stream.get().range().last,
+                "last": stream.stream.get().range().newest,
                 "first": each.get().first.load(),
                 "sent": each.get().sent.load(),
                 "lost": each.get().lost.load(),

@@ -22,8 +22,14 @@ public:
     Publisher& operator=(const Publisher&) = delete;
 
     // See Streams::declare(). Throws std::bad_alloc, as what follows does.
-    std::shared_ptr<Stream> declare(const std::string& name, const std::string& json, History history, bool change) {
-        return shared_.streams.declare(name, json, history, change);
+    std::shared_ptr<Stream> declare(const std::string& name, const std::string& json, History history, bool change,
+                                    uint64_t first) {
+        return shared_.streams.declare(name, json, history, change, first);
+    }
+    // See Stream::finish(); who follows is told at once what is lost.
+    void finish(Stream& stream, uint64_t lost, bool says_so) noexcept {
+        stream.finish(lost, says_so);
+        shared_.wake();
     }
     // See Stream::append().
     uint64_t append(Stream& stream, std::string_view text, bool loose, double time, std::vector<Message>& arrays,

@@ -13,7 +13,9 @@ from transport.message cimport Message
 cdef extern from "server/publisher.h" namespace "laplace" nogil:
     cdef cppclass Publisher:
         shared_ptr[Stream] declare(
-            const string& name, const string& json, History history, bool change) except +
+            const string& name, const string& json, History history, bool change,
+            uint64_t first) except +
+        void finish(Stream& stream, uint64_t lost, bool says_so) noexcept
         uint64_t append(Stream& stream, string_view text, bool loose, double time,
                         vector[Message]& arrays, uint64_t lost_before) except +
         vector[shared_ptr[Ledger]] give_up(

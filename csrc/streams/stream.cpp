@@ -67,7 +67,8 @@ void Block::append(std::string_view text, bool loose, double time) noexcept {
     count_.store(count + 1, std::memory_order_release);
 }
 
-Stream::Stream(History history) noexcept : history_(history), small_text_(small_text_of(history)) {}
+Stream::Stream(History history, uint64_t first) noexcept
+    : history_(history), small_text_(small_text_of(history)), last_(first - 1), gone_(first - 1) {}
 
 uint64_t Stream::append(std::string_view text, bool loose, double time, std::vector<Message>& arrays,
                         uint64_t lost_before) {
@@ -135,7 +136,7 @@ void Stream::set_history(History history) noexcept {
     const std::lock_guard<std::mutex> lock(mutex_);
     history_ = history;
     small_text_ = small_text_of(history);
-    forget(cut_for(Need{}, last_));
+    forget(cut_for(Need{}, last_ - lost_behind_));
     moved_.notify_all();
 }
 
@@ -190,6 +191,21 @@ void Stream::seal() noexcept {
     moved_.notify_all();
 }
 
+void Stream::finish(uint64_t lost, bool says_so) noexcept {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (sealed_) return;
+    sealed_ = true;
+    lost_behind_ = lost;
+    last_ += lost;
+    says_its_end_ = says_so;
+    moved_.notify_all();
+}
+
+bool Stream::says_its_end() noexcept {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return says_its_end_;
+}
+
 void Stream::join(const Cursor& cursor) {
     const std::lock_guard<std::mutex> lock(mutex_);
     subscribers_.push_back(cursor);
@@ -214,7 +230,7 @@ bool Stream::blocks() noexcept {
 
 Range Stream::range() noexcept {
     const std::lock_guard<std::mutex> lock(mutex_);
-    return {gone_ + 1, last_};
+    return {gone_ + 1, last_, last_ - lost_behind_};
 }
 
 size_t Stream::bytes() noexcept {

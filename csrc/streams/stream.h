@@ -61,10 +61,11 @@ private:
 };
 
 // Sequence numbers of the updates there are; last == first - 1 where there is none. Between them those are
-// missing that were left out.
+// missing that were left out, and behind `newest` those that were lost where the stream ended.
 struct Range {
     uint64_t first = 1;
     uint64_t last = 0;
+    uint64_t newest = 0;
 };
 
 // How much of the past is kept. The last update is, whatever its size.
@@ -82,9 +83,10 @@ public:
     // JSON text of one update, at most; 32 bits count the bytes of a block.
     static constexpr size_t largest_text = size_t{1} << 30;
 
-    explicit Stream(History history) noexcept;
+    // `first`, which is not 0, is the number of the first update.
+    explicit Stream(History history, uint64_t first = 1) noexcept;
 
-    // Adds an update and returns its number, from 1 on. `text` is a JSON object of at most
+    // Adds an update and returns its number, one more than the last. `text` is a JSON object of at most
     // largest_text bytes, `loose` where that is not strict JSON. Where it is not added, nothing has
     // changed: `sealed` is returned after seal(); `would_cost` where publishers wait and somebody
     // would lose what he has not been sent: wait_for_subscribers() and try again. Throws std::bad_alloc.
@@ -100,6 +102,10 @@ public:
     std::vector<Cursor> give_up(size_t text_bytes, const std::vector<Message>& arrays, uint64_t lost_before = 0);
     // The last update is there.
     void seal() noexcept;
+    // It is, and so many numbers behind it are lost; where not `says_so`, who follows is not told of the end, as
+    // if the server had died of it. Does nothing where it was sealed before.
+    void finish(uint64_t lost, bool says_so) noexcept;
+    bool says_its_end() noexcept;
     void set_history(History history) noexcept;
     // Whether publishers wait for subscribers.
     bool blocks() noexcept;
@@ -149,9 +155,11 @@ private:
     size_t small_text_;
     std::deque<std::shared_ptr<Block>> blocks_;
     size_t bytes_ = 0;
-    uint64_t last_ = 0;
-    uint64_t gone_ = 0;  // the last one that is not there any more
+    uint64_t last_;
+    uint64_t gone_;  // the last one that is not there any more
+    uint64_t lost_behind_ = 0;  // the last update: so many numbers, up to last_
     bool sealed_ = false;
+    bool says_its_end_ = true;
 };
 
 }  // namespace laplace

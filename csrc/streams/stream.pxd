@@ -10,6 +10,7 @@ cdef extern from "streams/stream.h" namespace "laplace" nogil:
     cdef cppclass Range:
         uint64_t first
         uint64_t last
+        uint64_t newest
     cdef cppclass History:
         size_t bytes
         uint64_t updates

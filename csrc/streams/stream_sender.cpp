@@ -202,11 +202,11 @@ bool StreamSender::send_alone(Stream& stream, uint64_t now) {
     const bool allowed = ledger.messages < ledger.allowed_messages && ledger.bytes < ledger.allowed_bytes;
     if (!allowed || connection.is_encrypted() || connection.waiting() > 0 || connection.holdings.parked_peers > 0) return false;
     const uint64_t number = ledger.next;
-    const uint64_t last = stream.range().last;
-    if (number != last || send_updates(*subscriber, number, 0, last) != Sent::yes) return false;
+    const Range range = stream.range();
+    if (number != range.newest || send_updates(*subscriber, number, 0, range.last) != Sent::yes) return false;
     subscriber->told = subscriber->active = now;
     stream.ask_for_word();
-    return ledger.next > stream.range().last;
+    return ledger.next > stream.range().newest;
 }
 
 uint64_t StreamSender::due(uint64_t now) const noexcept {
@@ -245,18 +245,18 @@ Sent StreamSender::send_allowed(Subscriber& subscriber, uint64_t now) {
         if (ledger.messages >= ledger.allowed_messages || ledger.bytes >= ledger.allowed_bytes) return Sent::yes;
         const uint64_t next = ledger.next;
         Range range = grant.stream->range();
-        if (next > range.last) {
+        if (next > range.newest) {
             grant.stream->ask_for_word();
             range = grant.stream->range();
         }
-        if (next > range.last) return say_alive(subscriber, now);
-        const uint64_t number = grant.latest_only ? range.last : std::max(next, range.first);
+        if (next > range.newest) return say_alive(subscriber, now);
+        const uint64_t number = grant.latest_only ? range.newest : std::max(next, range.first);
         const Sent sent = send_updates(subscriber, number, number - next, range.last);
         if (sent == Sent::full) retry_soon(now);
         if (sent != Sent::yes) return sent;
         subscriber.told = subscriber.active = now;
         // The few that have come meanwhile leave with those that come in the rest.
-        if (ledger.next > range.last && ledger.next >= number + many) break;
+        if (ledger.next > range.newest && ledger.next >= number + many) break;
     }
     can_send_ = true;
     return Sent::yes;
@@ -264,9 +264,14 @@ Sent StreamSender::send_allowed(Subscriber& subscriber, uint64_t now) {
 
 Sent StreamSender::say_alive(Subscriber& subscriber, uint64_t now) {
     const bool silent = subscriber.unanswered >= most_unanswered;
-    if (now - subscriber.told < (silent ? rare_alive_ns : alive_ns)) return Sent::yes;
+    if (now - subscriber.told < (silent ? rare_alive_ns : alive_ns) && !has_more_to_hear(subscriber)) return Sent::yes;
     if (!silent && ++subscriber.unanswered == most_unanswered) subscriber.grant.ledger->silent.store(true);
     return tell(subscriber, StreamKind::alive, now);
+}
+
+bool StreamSender::has_more_to_hear(const Subscriber& subscriber) const noexcept {
+    const Range range = subscriber.grant.stream->range();
+    return range.newest < range.last && subscriber.last < range.last;
 }
 
 // One message: the update of that number, and those that follow it in its block.
@@ -319,6 +324,7 @@ Sent StreamSender::send_updates(Subscriber& subscriber, uint64_t number, uint64_
     tally(ledger.messages);
     tally(ledger.bytes, size);
     ledger.next.store(number + count);
+    subscriber.last = header.last;
     subscriber.grant.stream->advanced();
     return Sent::yes;
 }
@@ -331,7 +337,9 @@ Sent StreamSender::tell(Subscriber& subscriber, StreamKind kind, uint64_t now) {
     if (!head.allocate(sizeof header)) throw std::bad_alloc();
     std::memcpy(head.data(), &header, sizeof header);
     subscriber.told = now;
-    return router_.send(*subscriber.route.connection, subscriber.route.frames, head, no_arrays);
+    const Sent sent = router_.send(*subscriber.route.connection, subscriber.route.frames, head, no_arrays);
+    if (sent == Sent::yes) subscriber.last = header.last;
+    return sent;
 }
 
 StreamHeader StreamSender::header_for(const Subscriber& subscriber, StreamKind kind) const noexcept {
@@ -354,8 +362,12 @@ void StreamSender::end(bool in_time, uint64_t now) {
     for (auto each = subscribers_.begin(); each != subscribers_.end();) {
         Subscriber& subscriber = each->second;
         const Grant& grant = subscriber.grant;
-        const bool behind = grant.ledger->next <= grant.stream->range().last;
-        if ((in_time && behind) || (tell(subscriber, StreamKind::end, now) == Sent::full && in_time)) {
+        const bool says_so = grant.stream->says_its_end();
+        const bool behind = grant.ledger->next <= grant.stream->range().newest || (!says_so && has_more_to_hear(subscriber));
+        if (in_time && behind) {
+            retry_soon(now);
+            ++each;
+        } else if (says_so && tell(subscriber, StreamKind::end, now) == Sent::full && in_time) {
             retry_soon(now);
             ++each;
         } else {

@@ -63,6 +63,7 @@ private:
         std::shared_ptr<Block> block;  // where `next` was found last
         uint64_t told = 0;        // ns, last message to it
         uint64_t active = 0;      // ns, last time that it said something or was sent an update
+        uint64_t last = 0;        // number that it was told last to be the last one
         unsigned unanswered = 0;  // words without updates since it said something
         bool blocked = false;     // nothing could be sent to it, when it was last looked at
     };
@@ -79,6 +80,8 @@ private:
     Sent send_next(Subscriber& subscriber, uint64_t now);
     Sent send_allowed(Subscriber& subscriber, uint64_t now);
     Sent say_alive(Subscriber& subscriber, uint64_t now);
+    // Whether numbers are lost at the end of its stream, and it was told of none.
+    bool has_more_to_hear(const Subscriber& subscriber) const noexcept;
     Sent send_updates(Subscriber& subscriber, uint64_t number, uint64_t lost, uint64_t last);
     Sent tell(Subscriber& subscriber, StreamKind kind, uint64_t now);
     StreamHeader header_for(const Subscriber& subscriber, StreamKind kind) const noexcept;

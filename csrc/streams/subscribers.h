@@ -52,13 +52,14 @@ struct Grant {
 // The streams of a server by name, and the ledgers of their subscribers.
 class Streams {
 public:
-    // The stream of that name, made with this history where there is none; with `change`, one that is
-    // there gets it, too. `json` is the name as JSON.
-    std::shared_ptr<Stream> declare(const std::string& name, const std::string& json, History history, bool change) {
+    // The stream of that name, made with this history and first number where there is none; with `change`, one
+    // that is there gets the history, too. `json` is the name as JSON.
+    std::shared_ptr<Stream> declare(const std::string& name, const std::string& json, History history, bool change,
+                                    uint64_t first = 1) {
         const std::lock_guard<std::mutex> lock(mutex_);
         Named& named = streams_[name];
         if (named.stream == nullptr) {
-            named = {json, std::make_shared<Stream>(history)};
+            named = {json, std::make_shared<Stream>(history, first)};
             if (sealed_) named.stream->seal();
         } else if (change) {
             named.stream->set_history(history);

@@ -130,6 +130,8 @@ def record(
                 with recorder:
                     _show(recorder, _view(), ending, end)
         except FileExistsError:
+            if output.is_dir():
+                fail(f"{output} is a folder: give the name of a file in it.")
             fail(f"{output} is there already: give another name, or --resume.")
         except (ImportError, OSError) as error:
             fail(str(error))

@@ -21,6 +21,8 @@ _SINGLY_BYTES = 16 << 10  # values from here on are a chunk each, and compressed
 _MOST_ROWS = 4096
 _STACKED_BYTES = 256 << 10  # larger values are written one by one: stacking them would copy
 
+_LENGTHS = ".lengths"
+
 _BYTES_OF: dict[str, Callable[[Any], bytes]] = {
     RAGGED + TEXT: lambda value: str(value).encode(),
     RAGGED + JSON: lambda value: as_json(value).encode(),
@@ -74,7 +76,7 @@ class RaggedColumn:
         self._elements = Rows(group, name, self._dtype, together=together)
         self._lengths = Rows(
             group,
-            f"{name}.lengths",
+            name + _LENGTHS,
             "<u8",
             (self._dimensions,),
             together=max(2, storage.chunk_bytes // 64),
@@ -93,6 +95,11 @@ class RaggedColumn:
         elements = self._elements
         elements.write(len(elements), np.concatenate([array.ravel() for array in arrays]))
         self._lengths.write(begin, lengths)
+
+
+def companions(form: Form) -> tuple[str, ...]:
+    """Return what is behind the names of further datasets of a form."""
+    return (_LENGTHS,) if form.kind.startswith(RAGGED) else ()
 
 
 def make_column(

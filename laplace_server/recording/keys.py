@@ -12,7 +12,7 @@ import numpy as np
 
 from laplace_server.description import KeyDescription
 from laplace_server.recording.attributes import tell
-from laplace_server.recording.columns import Column, RaggedColumn, make_column
+from laplace_server.recording.columns import Column, RaggedColumn, companions, make_column
 from laplace_server.recording.compression import Storage
 from laplace_server.recording.rows import Rows
 from laplace_server.recording.values import (
@@ -31,6 +31,7 @@ from laplace_server.recording.values import (
 )
 
 _MOST_SHAPES = 4  # of a type; further ones share a column
+_MOST_LIMITS_BYTES = 32 << 10  # HDF5 has attributes of 64 KiB at most; texts are elsewhere
 
 
 class KeyWriter:
@@ -38,7 +39,8 @@ class KeyWriter:
 
     Args:
         group: of the stream.
-        name_for: makes a name of a dataset that nothing in the group has yet.
+        name_for: makes a name of a dataset that nothing in the group has yet, nor with one of the
+            endings that follow it.
         before: rows that the stream has without this key.
         described: what the server says of it.
         storage: how values are stored.
@@ -48,7 +50,7 @@ class KeyWriter:
         self,
         group: h5py.Group,
         path: Path,
-        name_for: Callable[[str], str],
+        name_for: Callable[..., str],
         before: int,
         described: KeyDescription | None,
         storage: Storage,
@@ -130,7 +132,7 @@ class KeyWriter:
         found = self._columns.get(form)
         if found is None:
             number = len(self._columns) + 1
-            name = self._name_for(".".join(map(str, self._path)))
+            name = self._name_for(".".join(map(str, self._path)), *companions(form))
             column = make_column(self._group, name, form, self._storage)
             attributes = column.dataset.attrs
             attributes["path"] = json.dumps(self._path)
@@ -175,5 +177,9 @@ def describe(dataset: h5py.Dataset, described: KeyDescription | None) -> None:
     if described.text:
         tell(attributes, "long_name", described.text)
     if described.limits is not None:
-        attributes["limits"] = np.array(described.limits, "<f8")
+        limits = np.array(described.limits, "<f8")
+        if limits.nbytes <= _MOST_LIMITS_BYTES:
+            attributes["limits"] = limits
+        else:
+            attributes["limits.json"] = json.dumps(limits.tolist())
     attributes["writable"] = described.writable

@@ -49,6 +49,7 @@ class OrderedFile:
             self._descriptor = os.open(self._written_at, flags, 0o666)
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(path)) from None
+        disk.claim(self._descriptor)
         self.path = path
         self.failure: OSError | None = None
         """Why nothing is written any more."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import h5py
+import numpy as np
 
 from laplace_server.client.describing import description_of
 from laplace_server.description import DeviceDescription, KeyDescription
@@ -18,11 +19,13 @@ from laplace_server.errors import LaplaceError
 from laplace_server.recording.attributes import tell
 from laplace_server.recording.compression import Storage
 from laplace_server.recording.ordered_file import OrderedFile
+from laplace_server.recording.rows import Rows
 from laplace_server.recording.stream_writer import StreamWriter, free_name
 from laplace_server.wire.version import package_version
 
 FORMAT = 1
 _DATA = "data"
+_INFOS_TOGETHER = 16
 
 
 class Origin(NamedTuple):
@@ -56,6 +59,8 @@ class Part:
         self._root = h5py.File(self._file, "w", fs_strategy="aggregate")
         self._servers: dict[str, h5py.Group] = {}
         self._infos: dict[str, Mapping[str, Any]] = {}
+        self._all_infos: dict[str, Rows] = {}
+        self._described_by: dict[Origin, Mapping[str, Any]] = {}
         self._streams: dict[Origin, StreamWriter] = {}
         attributes = self._root.attrs
         attributes["NX_class"] = "NXroot"
@@ -91,10 +96,14 @@ class Part:
             server.attrs.setdefault("default", name)
             writer = StreamWriter(group, origin.stream, described, self._storage)
             self._streams[origin] = writer
+            self._described_by[origin] = info
             # Whoever looks counts the rows by it: a live reader, or one after a kill.
             self._file.write_last(h5py.h5o.get_info(writer.counting.id).addr)
-        elif info and self._infos[origin.address] != info:
-            self._keep_info(origin.address, info)
+        elif info and self._described_by[origin] is not info:
+            self._described_by[origin] = info
+            writer.describe(_described(origin, info))
+            if self._infos[origin.address] != info:
+                self._keep_info(origin.address, info)
         return writer
 
     def commit(self) -> None:
@@ -148,7 +157,10 @@ class Part:
             group.attrs["NX_class"] = "NXentry"
             tell(group.attrs, "name", str(info.get("name") or address))
             group.attrs["address"] = address
-            group.create_dataset(free_name(group, "info"), (), h5py.string_dtype())
+            group.create_dataset("info", (), h5py.string_dtype())
+            self._all_infos[address] = Rows(
+                group, "infos", h5py.string_dtype(), together=_INFOS_TOGETHER
+            )
             self._keep_info(address, info)
             if len(self._servers) == 1:
                 self._root.attrs["default"] = name
@@ -156,7 +168,13 @@ class Part:
 
     def _keep_info(self, address: str, info: Mapping[str, Any]) -> None:
         group = self._servers[address]
-        group["info"][()] = json.dumps(info)
+        text = json.dumps(info)
+        group["info"][()] = text
+        if info:
+            stored = self._all_infos[address]
+            stored.write(len(stored), np.array([text], stored.dtype))
+        if info.get("name"):
+            tell(group.attrs, "name", str(info["name"]))
         for name in ("device", "freedom"):
             if name in info:
                 tell(group.attrs, name, info[name])

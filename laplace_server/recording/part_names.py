@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 from pathlib import Path
 
 import h5py
 
+_CHANCES, _PAUSE_S = 2, 0.02
 _NUMBERED = re.compile(r"(.*)-(\d{4,})")
 
 
@@ -27,15 +29,16 @@ def paths_of(path: str | os.PathLike[str]) -> list[Path]:
         ValueError: it is not one of a recording.
     """
     given = Path(path)
-    recording, _ = marks_of(given)
+    recording, own = marks_of(given)
     if recording is None:
         raise ValueError(f"{given} was not written by laplace-server.")
-    found = {}
+    found = {own: given}
     for each in candidates(given):
-        with contextlib.suppress(OSError):
-            named, number = marks_of(each)
-            if named == recording:
-                found[number] = each
+        if each != given:
+            with contextlib.suppress(OSError):
+                named, number = _marks_of_another(each)
+                if named == recording:
+                    found.setdefault(number, each)
     return [found[number] for number in sorted(found)]
 
 
@@ -49,6 +52,15 @@ def candidates(path: Path) -> list[Path]:
         if each.suffix == path.suffix and stem in (each.stem, other and other[1]):
             found.append(each)
     return found
+
+
+def _marks_of_another(path: Path) -> tuple[str | None, int]:
+    """Return the same as ``marks_of``; a file that is written just now is tried again."""
+    for _ in range(_CHANCES):
+        with contextlib.suppress(OSError):
+            return marks_of(path)
+        time.sleep(_PAUSE_S)
+    return marks_of(path)
 
 
 def marks_of(path: Path) -> tuple[str | None, int]:

@@ -14,10 +14,10 @@ import h5py
 
 from laplace_server.recording.attributes import text_of
 from laplace_server.recording.part_names import paths_of
-from laplace_server.recording.stream_part import StreamPart
+from laplace_server.recording.stream_part import StreamPart, members_of
 from laplace_server.recording.stream_reader import Stream
 
-_CHANCES, _PAUSE_S = 5, 0.05
+_CHANCES, _PAUSE_S = 8, 0.05
 
 
 class Server(Mapping[str, Stream]):
@@ -27,7 +27,7 @@ class Server(Mapping[str, Stream]):
         self._groups = groups
         parts: dict[str, list[StreamPart]] = {}
         for group in groups:
-            for each in group.values():
+            for _, each in members_of(group):
                 if "stream" in each.attrs:
                     part = StreamPart(each)
                     parts.setdefault(part.name, []).append(part)
@@ -48,6 +48,16 @@ class Server(Mapping[str, Stream]):
         """What INFO told of it last; {} where it was never told."""
         told: dict[str, Any] = json.loads(self._groups[-1]["info"][()] or b"{}")
         return told
+
+    def info_of(self, epoch: int) -> dict[str, Any]:
+        """Return what INFO told in that life of the server; else what it told last."""
+        for group in reversed(self._groups):
+            told = group.get("infos")  # files of an earlier version have none
+            for text in reversed(told[:] if isinstance(told, h5py.Dataset) else ()):
+                info: dict[str, Any] = json.loads(text)
+                if info.get("epoch") == epoch:
+                    return info
+        return self.info
 
     def __getitem__(self, stream: str) -> Stream:
         return self._streams[stream]
@@ -122,7 +132,7 @@ def _by_server(files: list[h5py.File]) -> dict[str, list[h5py.Group]]:
     names: dict[str, str] = {}
     found: dict[str, list[h5py.Group]] = {}
     for file in files:
-        for name, group in file.items():
+        for name, group in members_of(file):
             address = str(group.attrs["address"])
             if address not in names:
                 while name in found:  # another one's, in another file

@@ -106,7 +106,8 @@ class Recorder:
         """Begin; once only, like a thread.
 
         Raises:
-            OSError: the file cannot be made, or is there already (FileExistsError).
+            OSError: the file cannot be made, or is there already (FileExistsError); what is to be
+                resumed is still written by another recorder.
             ValueError: what is to be resumed was not written by laplace-server.
             RuntimeError: started before.
         """

@@ -20,6 +20,16 @@ _BLOCK_BYTES = 32 << 20
 _BLOCK_ROWS = 4096
 
 
+def members_of(group: h5py.Group) -> Iterator[tuple[str, Any]]:
+    """Yield what is in a group, by name.
+
+    Raises:
+        KeyError: a name leads nowhere: the file is written just now. (``items()`` gives None.)
+    """
+    for name in group:
+        yield name, group[name]
+
+
 class StreamPart:
     """Reads a stream's group; ``rows`` are those that were written whole."""
 
@@ -30,7 +40,7 @@ class StreamPart:
         whole = int(missing[0]) if len(missing) else len(numbers)
         self.rows = min([whole, *(len(group[name]) for name in _OWN)])
         self.keys: dict[Path, KeyReader] = {}
-        for dataset in group.values():
+        for _, dataset in members_of(group):
             told = dataset.attrs.get("path", dataset.attrs.get("which"))
             if told is not None:
                 path = tuple(json.loads(told))

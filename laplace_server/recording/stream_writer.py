@@ -62,6 +62,10 @@ class StreamWriter:
         """The dataset that says how many rows there are."""
         return self._own["seq"].dataset
 
+    def describe(self, described: Mapping[str, KeyDescription]) -> None:
+        """Keys that come from now on are described so."""
+        self._described = described
+
     def take(self, updates: list[Update]) -> None:
         """Keep updates until the next ``write``."""
         self._waiting += updates
@@ -112,7 +116,7 @@ class StreamWriter:
             key = self._keys[path] = KeyWriter(
                 self._group,
                 path,
-                lambda wanted: free_name(self._group, wanted),
+                lambda *wanted: free_name(self._group, *wanted),
                 self.rows,
                 self._described.get(str(path[0])),
                 self._storage,
@@ -139,8 +143,15 @@ def _chunk_bytes(keys: int) -> int:
     return max(_LEAST_CHUNK_BYTES, min(_CHUNK_BYTES, _ALL_CHUNKS_BYTES // keys))
 
 
-def free_name(group: h5py.Group, wanted: str) -> str:
-    """Return a name that nothing in a group has: what was wanted, if that can be."""
+def free_name(group: h5py.Group, wanted: str, *endings: str) -> str:
+    """Return a name that nothing in a group has: what was wanted, if that can be.
+
+    Nor has anything the same name with one of the endings.
+    """
     name = plain("".join("_" if char in "/\0" else char for char in wanted)).strip(".") or "_"
     numbered = (f"{name}#{number}" for number in itertools.count(2))
-    return next(each for each in itertools.chain([name], numbered) if each not in group)
+    return next(
+        each
+        for each in itertools.chain([name], numbered)
+        if not any(each + ending in group for ending in ("", *endings))
+    )

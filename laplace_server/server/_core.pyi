@@ -311,10 +311,12 @@ class Streams:
         history_updates: int,
         patience_s: float | None,
         change: bool,
+        first: int,
     ) -> None:
         """Make a stream; with ``change``, one that is there already is changed.
 
         ``patience_s`` is how long a publisher waits, for an update, until nobody loses by it.
+        ``first``, 1 or more, is the number of the first update.
         """
 
     def publish(
@@ -344,6 +346,16 @@ class Streams:
 
     def answering(self) -> int:
         """Subscribers that are not silent: those that MAX_SUBSCRIPTIONS bounds."""
+
+    def finish(self, name: str, lost: int, says_so: bool) -> None:
+        """Let the stream end, and so many numbers behind its last update be lost.
+
+        Who follows hears of these at once. Where not ``says_so``, he is not told of the end when
+        the server stops, as if it had died. Once the server has stopped this does nothing.
+
+        Raises:
+            KeyError: not declared.
+        """
 
     def range_of(self, name: str) -> tuple[int, int]:
         """Numbers of the first and the last update there are; last is first - 1 for none."""

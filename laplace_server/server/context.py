@@ -19,6 +19,8 @@ from laplace_server.server.transports import Transport
 
 # Where a ServerLHC keeps its engine: what ``self.__laplace_engine`` is called outside its class.
 ENGINE = "_ServerLHC__laplace_engine"
+# Where one finds, before its constructor runs, the epoch that it is to have instead of a new one.
+EPOCH = "_ServerLHC__laplace_epoch"
 
 
 class Server(Protocol):

@@ -98,6 +98,7 @@ class Engine:
         limits: of connections.
         access: whom it serves, and who may ask for what.
         described: how the device is described.
+        epoch: of its life, where it is given one; no two lives have the same.
         core_settings: further arguments of the core.
 
     Raises:
@@ -122,6 +123,7 @@ class Engine:
         limits: dict[str, int],
         access: Access,
         described: Described,
+        epoch: int | None = None,
         **core_settings: Any,
     ) -> None:
         self._server: weakref.ref[Any] = weakref.ref(server)
@@ -136,7 +138,7 @@ class Engine:
         self.limits = limits
         self.access = access
         self.described = described
-        self.epoch = secrets.randbits(63) or 1
+        self.epoch = epoch or secrets.randbits(63) or 1
         self._take_stats = take_stats
 
         # Attributes and handlers are changed by several threads and read as a whole.

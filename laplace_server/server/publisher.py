@@ -9,7 +9,7 @@ from typing import Any
 from laplace_server.protocol import LOGGER_NAME
 from laplace_server.server._core import Streams
 from laplace_server.wire.logs import Log
-from laplace_server.wire.whole_numbers import whole_number
+from laplace_server.wire.whole_numbers import INT64_MAX, whole_number
 
 log = Log(LOGGER_NAME)
 
@@ -39,8 +39,9 @@ class Publisher:
         history_count: int | None,
         policy: str,
         block_timeout_s: float,
+        first: int = 1,
     ) -> None:
-        """Make a stream, or change it.
+        """Make a stream, whose first update has the number ``first``, or change it.
 
         Raises:
             TypeError, ValueError: an argument is wrong.
@@ -57,7 +58,8 @@ class Publisher:
         if not 0 <= block_timeout_s < math.inf:
             raise ValueError(f"'block_timeout_s' must be 0 or more, not {block_timeout_s!r}")
         patience_s = block_timeout_s if policy == "block" else None
-        self._declare(name, history_bytes, history_count, patience_s)
+        first = whole_number("first", first, 1, INT64_MAX)
+        self._declare(name, history_bytes, history_count, patience_s, first=first)
 
     def publish(
         self,
@@ -87,6 +89,17 @@ class Publisher:
         _check_name(name)
         self._declare(name, self._history_bytes, _WITHOUT_LIMIT, None, change=False)
 
+    def finish(self, stream: str, lost: int, says_so: bool) -> None:
+        """Publish nothing more to a stream of which ``lost`` numbers behind the last are lost.
+
+        Args:
+            stream: one that is declared.
+            lost: whoever follows learns of them.
+            says_so: whether a server that stops tells those who follow that this was its end; not
+                where one is replayed that had been killed.
+        """
+        self._streams.finish(stream, whole_number("lost", lost, 0, _MOST_LOST), says_so)
+
     def _too_late(self, stream: str) -> int:
         if not self._was_too_late:
             self._was_too_late = True
@@ -101,13 +114,14 @@ class Publisher:
         history_count: int,
         patience_s: float | None,
         change: bool = True,
+        first: int = 1,
     ) -> None:
         # As an exact str: a StrEnum's value, not what its str() may be.
         exact = str.__str__(name)
         history_bytes, history_count = (
             min(limit, _WITHOUT_LIMIT) for limit in (history_bytes, history_count)
         )
-        self._streams.declare(exact, history_bytes, history_count, patience_s, change)
+        self._streams.declare(exact, history_bytes, history_count, patience_s, change, first)
 
 
 def _check_name(name: str) -> None:

@@ -16,6 +16,7 @@ from support.waiting import wait_until
 
 pytest.importorskip("hdf5plugin")
 
+import h5py
 from rich.console import Console
 
 import laplace_server.recording as recording
@@ -78,6 +79,26 @@ def test_progress_and_the_end(make_server: MakeServer, tmp_path: Path) -> None:
     assert "r-0002.h5" in done.stdout
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is not noticed")
+def test_what_another_one_writes_is_not_resumed(make_server: MakeServer, tmp_path: Path) -> None:
+    server = make_server()
+    server.publish("shots", {"n": 1})
+    where, path = address_of(server), tmp_path / "r.h5"
+    process = begin("record", where, "-o", str(path))
+    try:
+        wait_until(lambda: path.exists() and rows(path) == 1, "it is there", LIMIT_S)
+        with h5py.File(path) as file:  # HDF5's own lock is another one
+            assert len(file) == 1
+        said = failed("record", where, "-o", str(path), "--resume", status=1)
+        assert f"{path} is still written by another recorder" in said
+    finally:
+        process.kill()
+        process.communicate()
+    server.publish("shots", {"n": 2})
+    assert run("record", where, "-o", str(path), "--resume", "--seconds", "0.5").returncode == 0
+    assert rows(path) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "said", "status"),
     [
@@ -86,6 +107,7 @@ def test_progress_and_the_end(make_server: MakeServer, tmp_path: Path) -> None:
         (["127.0.0.1:1", "--compression", "zip"], "'compression' must be one of", 2),
         (["127.0.0.1:1", "--when-full", "stop"], "'when_full' must be", 2),
         (["127.0.0.1:1", "-o", "nowhere/r.h5"], "No such file or directory", 1),
+        (["127.0.0.1:1", "-o", "."], "is a folder", 1),
     ],
 )
 def test_wrong_arguments(arguments: list[str], said: str, status: int, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 // come again, each is sent what was published, in order and once, told what is missing, and no more than its
 // credit; the ledgers say so, and the history keeps to its limits.
 //
-// An input: a byte each for the two streams' histories, then a row of steps, each a byte of what to do and
+// An input: a byte each for the two streams' histories, one for the number that the second begins with, then a row of steps, each a byte of what to do and
 // what that needs.
 
 #include <algorithm>
@@ -44,6 +44,7 @@ enum Step : unsigned {
     withdraws,    // roles
     gives_up,     // which stream, for updates of which size
     changes,      // which stream, its history
+    finishes,     // which stream, how many are lost behind it, whether it says so
     step_count
 };
 
@@ -71,7 +72,11 @@ public:
         for (Published& each : published_) {
             const std::string name(1, static_cast<char>('s' + (&each - published_)));
             each.history = history_of(steps_.byte());
-            each.stream = bench_.declare(name, each.history);
+            if (&each != published_) {
+                each.updates.assign(steps_.byte() % 8, {"", 0, {}, false, true});
+                each.begin = each.updates.size() + 1;
+            }
+            each.stream = bench_.streams.declare(name, '"' + name + '"', each.history, false, each.begin);
         }
     }
 
@@ -130,6 +135,17 @@ private:
                 bench_.streams.give_up(published.stream->give_up(steps_.byte() * size_t{40}, {}));
                 break;
             }
+            case finishes: {
+                Published& published = some_stream();
+                const unsigned options = steps_.byte();
+                published.stream->finish(options / 2 % 4, (options & 1) != 0);
+                bench_.sender.wake();
+                if (published.is_finished) break;
+                published.is_finished = true;
+                published.says_so = (options & 1) != 0;
+                for (unsigned left_out = options / 2 % 4; left_out > 0; --left_out) published.updates.push_back({"", 0, {}, false, true});
+                break;
+            }
             default: {
                 Published& published = some_stream();
                 published.history = history_of(steps_.byte());
@@ -150,6 +166,7 @@ private:
         bench_.sender.wake();
         if (number == Stream::would_cost || number == Stream::sealed) {
             demand(number != Stream::would_cost || published.stream->blocks(), "it would cost somebody, who is not waited for");
+            demand((number == Stream::sealed) == published.is_finished, "it ends otherwise");
             return;
         }
         for (uint64_t left_out = 0; left_out < lost; ++left_out) published.updates.push_back({"", 0, {}, false, true});
@@ -165,7 +182,7 @@ private:
         const uint32_t id = steps_.byte() % 4;
         const unsigned options = steps_.byte();
         Published& published = published_[options % 2];
-        const uint64_t first = 1 + steps_.byte() % (published.updates.size() + 1);
+        const uint64_t first = published.begin + steps_.byte() % (published.updates.size() + 2 - published.begin);
         const uint64_t messages = steps_.byte();
         const Grant grant = Bench::granted(id, published.stream, first, messages, steps_.byte() * uint64_t{1024},
                                            (options & 2) != 0);
@@ -256,14 +273,18 @@ private:
         Stream& stream = *published.stream;
         const Range range = stream.range();
         demand(range.last == published.updates.size(), "a stream has another end");
-        if (range.last == 0) return;
-        demand(range.first <= range.last, "the last update is not kept");
-        const auto last = stream.block_of(range.last), first = stream.block_of(range.first);
+        demand(range.newest == published.newest() && range.newest <= range.last, "another update is the newest");
+        if (range.newest < published.begin) {
+            demand(range.first == published.begin && stream.block_of(range.first) == nullptr, "a stream begins elsewhere");
+            return;
+        }
+        demand(range.first <= range.newest, "the last update is not kept");
+        const auto last = stream.block_of(range.newest), first = stream.block_of(range.first);
         demand(last != nullptr && first != nullptr, "there is no block of what is kept");
-        demand(stream.block_of(range.last + 1) == nullptr, "there is a block of what is not there");
+        demand(stream.block_of(range.newest + 1) == nullptr, "there is a block of what is not there");
         const History& history = published.history;
         demand(stream.bytes() <= history.bytes || stream.bytes() == last->bytes(), "a history has too many bytes");
-        demand(range.last - range.first < std::max<uint64_t>(history.updates, 1), "a history has too many updates");
+        demand(range.newest - range.first < std::max<uint64_t>(history.updates, 1), "a history has too many updates");
     }
 
     // All read on, and take all there is; then the server ends.
@@ -310,7 +331,7 @@ bool check(const char* data, size_t size) {
 
 fuzz_engine::Target fuzz_engine::target() {
     using fuzz_steps::steps;
-    const std::string begin = steps({0, 0}), credit = written({false, 1, 9, 64 * 1024});
+    const std::string begin = steps({0, 0, 0}), credit = written({false, 1, 9, 64 * 1024});
     const std::string subscription = steps({subscribes, 0, 1, 0, 0, 200, 255});
     const std::string update = steps({publish_one, 0, 1, 0}), sending = steps({sends, sends});
     return {check,
@@ -319,10 +340,11 @@ fuzz_engine::Target fuzz_engine::target() {
              steps({subscribes, 17, 2, 3, 0, 5, 1}), steps({allows, 0, 1, 250, 255}), steps({says, 0, 40}) + credit,
              credit, credit.substr(0, 8), steps({leaves, 0, 1}), steps({reads, 0, 255}), steps({has_room, 0, 2}),
              steps({has_room, 0, 255}), steps({loses, 0}), steps({passes, 2}), steps({passes, 4}),
-             steps({sends_alone, 0}), steps({withdraws, 1}), steps({gives_up, 0, 30}), steps({changes, 0, 49})},
+             steps({sends_alone, 0}), steps({withdraws, 1}), steps({gives_up, 0, 30}), steps({changes, 0, 49}), steps({finishes, 0, 4}), steps({finishes, 1, 3})},
             {begin + update + subscription + sending + update + update + sending,
              begin + subscription + steps({sends_alone, 0, has_room, 0, 1}) + update + sending + steps({reads, 0, 2}),
-             steps({7, 51}) + subscription + update + update + steps({publish_one, 0, 255, 3, gives_up, 0, 255}) + update,
+             steps({7, 51, 3}) + subscription + update + update + steps({publish_one, 0, 255, 3, gives_up, 0, 255}) + update,
              begin + subscription + steps({says, 0, 40}) + credit + update + sending + steps({leaves, 0, 1}),
+             begin + update + subscription + sending + steps({finishes, 0, 4}) + sending + steps({passes, 2}),
              begin + subscription + steps({passes, 2, passes, 2, passes, 3, passes, 4, withdraws, 1, loses, 0})}};
 }

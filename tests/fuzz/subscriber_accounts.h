@@ -30,8 +30,16 @@ struct Published {
     std::shared_ptr<Stream> stream;
     History history;
     std::vector<Update> updates;  // from number 1 on
+    uint64_t begin = 1;  // number of the first, before which all are left out
+    bool is_finished = false, says_so = true;
 
     const Update& at(uint64_t number) const { return updates[static_cast<size_t>(number - 1)]; }
+    // Number of the last one that is none that was left out; one before the first where there is none.
+    uint64_t newest() const {
+        uint64_t number = updates.size();
+        while (number >= begin && at(number).is_left_out) --number;
+        return number;
+    }
     // How many there were from one number to before another.
     uint64_t between(uint64_t first, uint64_t end) const {
         uint64_t count = 0;
@@ -68,6 +76,7 @@ public:
                 demand(header.first == position_, "a word tells of another place");
                 demand(header.last == published_->updates.size(), "a word tells of another end");
                 is_ended = header.kind == StreamKind::end;
+                demand(!is_ended || published_->says_so, "an end is told that was to be none");
                 break;
             case StreamKind::unknown: break;
             default: demand(false, "a server sends what only clients do");
@@ -84,7 +93,7 @@ public:
                "the ledger counts otherwise");
         demand(position_ - first_ == sent_ + lost_, "what was sent and lost is not all");
     }
-    bool has_all() const { return position_ > published_->updates.size(); }
+    bool has_all() const { return position_ > published_->newest(); }
     const Published& published() const { return *published_; }
     // Without the numbers of no update, which are told as lost.
     uint64_t lost_updates() const { return lost_updates_; }

@@ -104,6 +104,7 @@ PROGRAMS: list[tuple[str, list[Path], int]] = [
     ("stream_test", [STREAM], 50_000),
     ("stream_sender_test", SENDER, 500),
     ("stream_alone_test", SENDER, 80),
+    ("stream_ends_test", SENDER, 150),
     ("stream_silence_test", SENDER, 3_000),
     ("stream_accounts_test", [*SENDER, FAILING_MEMORY], 200_000),
     ("in_place_test", [*{*REQUESTS, *SENDER, *LOOP}], 1_000),

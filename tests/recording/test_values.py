@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from support.recordings import ORIGIN, Origin, is_same, new_part, updates_of, write_all
 
 import laplace_server.recording as recording
+from laplace_server.recording import part_names
 
 
 def read_back(path: Path) -> list[dict[str, Any]]:
@@ -219,6 +221,45 @@ def test_a_nexus_viewer_finds_what_to_plot(tmp_path: Path) -> None:
         assert image.shape == (1, 2, 3)
         assert (image.attrs["units"], image.attrs["long_name"]) == ("count", "beam")
         assert image.attrs["limits"].tolist() == [[0, math.inf]]
+
+
+@pytest.mark.parametrize("ragged", [np.zeros(0), "text"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_names_that_others_need(tmp_path: Path, ragged: Any, turned: bool) -> None:
+    """A key may have the name that another one's lengths have."""
+    datas = [{"a.lengths": n, "a": ragged, "a.which": [n], "seq": n} for n in range(3)]
+    if turned:
+        datas = [dict(reversed(each.items())) for each in datas]
+    write_all(tmp_path / "r.h5", datas, swmr=isinstance(ragged, str))
+    assert all(map(is_same, read_back(tmp_path / "r.h5"), datas))
+
+
+def test_limits_of_very_many_axes(tmp_path: Path) -> None:
+    """HDF5 has no attributes of so many bytes."""
+    limits = [[n, n + 1] for n in range(6000)]
+    info = {"name": "stage", "description": {"streams": {"shots": {"x": {"limits": limits}}}}}
+    write_all(tmp_path / "r.h5", [{"x": [0.5] * 6000}], info=info)
+    with recording.open(tmp_path / "r.h5") as opened:
+        assert json.loads(opened["stage"]["shots"]["x"].attributes["limits.json"]) == limits
+
+
+def test_a_file_that_is_written_just_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it cannot be opened at that moment, nothing of the recording is left out."""
+    paths = [tmp_path / "r.h5", tmp_path / "r-0002.h5"]
+    for number, path in enumerate(paths, 1):
+        write_all(path, [{"n": number}], number=number)
+    marks_of, tried = part_names.marks_of, []
+
+    def at_times(path: Path) -> tuple[str | None, int]:
+        tried.append(path)
+        if path == paths[1] and tried.count(path) == 1:
+            raise OSError("busy")
+        return marks_of(path)
+
+    monkeypatch.setattr(part_names, "marks_of", at_times)
+    assert part_names.paths_of(paths[0]) == paths
+    (tmp_path / "r-0003.h5").write_text("none of it")
+    assert part_names.paths_of(paths[1]) == paths
 
 
 def test_to_xarray(tmp_path: Path) -> None:

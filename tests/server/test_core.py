@@ -77,7 +77,8 @@ def test_without_a_server_nothing_can_be_used() -> None:
     for use in (
         lambda: streams.range_of("s"),
         lambda: streams.publish("s", {}, None, True, 0),
-        lambda: streams.declare("s", 1, 1, None, False),
+        lambda: streams.declare("s", 1, 1, None, False, 1),
+        lambda: streams.finish("s", 0, True),
         streams.ledgers,
         lambda: documents.set_data({}),
         lambda: documents.set_data_copy({}),
