@@ -12,7 +12,8 @@ import zmq
 
 from laplace_server.client.ledger import EndedEpoch
 from laplace_server.client.starts import Start
-from laplace_server.client.sync.client import ClientLHC
+from laplace_server.client.stream_source import StreamSource
+from laplace_server.client.subscription import trouble_of
 from laplace_server.client.sync.subscription import Subscription
 from laplace_server.client.updates import Update, weight_of
 from laplace_server.errors import LaplaceError
@@ -34,7 +35,7 @@ log = Log(LOGGER_NAME)
 class Informant:
     """Asks one server what it is, once in each of its lives; followers share it."""
 
-    def __init__(self, client: ClientLHC) -> None:
+    def __init__(self, client: StreamSource) -> None:
         self.client = client
         self._lock = threading.Lock()
         self._epoch = 0
@@ -47,7 +48,7 @@ class Informant:
         with self._lock:
             if epoch != self._epoch and time.monotonic() >= self._ask_at:
                 try:
-                    self.known, self._epoch = self.client.info(), epoch
+                    self.known, self._epoch = self.client._info_of(epoch), epoch
                 except (LaplaceError, zmq.ZMQError) as error:
                     self._ask_at = time.monotonic() + 5 * _RETRY_S
                     log.warning("recorder: %s tells no INFO: %s", self.client.address, error)
@@ -84,9 +85,7 @@ class Follower(threading.Thread):
         subscription = self._subscription
         if self._failure is not None or subscription is None:
             return self._failure
-        return subscription.trouble or (
-            "its server has ended" if subscription.server_ended else None
-        )
+        return trouble_of(subscription)
 
     def end(self) -> None:
         """Take what there is, and end; waits for nothing."""

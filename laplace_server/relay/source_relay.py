@@ -18,8 +18,10 @@ from laplace_server.client.asyncio.subscription import AsyncPackSubscription
 from laplace_server.errors import LaplaceError
 from laplace_server.protocol import LOGGER_NAME
 from laplace_server.relay.broker import Broker
-from laplace_server.relay.connection import EngineError, NatsConnection
+from laplace_server.relay.connection import EngineError, NatsConnection, NoAnswer
+from laplace_server.relay.device_notes import DeviceNotes
 from laplace_server.relay.jetstream import Ends, JetStream, Keeping, Stored
+from laplace_server.relay.note_keeper import NoteKeeper
 from laplace_server.relay.publisher import Fenced, Publisher
 from laplace_server.relay.records import Kind
 from laplace_server.relay.sources import RelaySource
@@ -34,6 +36,7 @@ log = Log(LOGGER_NAME)
 _STEP_S = 1.0  # the longest wait for one thing
 _REST_S = 0.005
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0  # after what went wrong
+_MOST_UNANSWERED = 2  # attempts with one server of a cluster
 _STAND_BY_S = 2.0  # a rival that stores nothing for so long has ended, or has nothing to store
 
 
@@ -66,6 +69,8 @@ class SourceRelay:
         self._last = (0, 0)
         self._updates = self._lost = self._messages = self._bytes = self._rivals = 0
         self._pause_s = _FIRST_PAUSE_S
+        self._unanswered = 0  # attempts in a row
+        self._keeper = NoteKeeper(source.stream, self._title(), settings.keeping.replicas)
 
     def stats(self) -> SourceStats:
         """Return what is counted."""
@@ -91,14 +96,18 @@ class SourceRelay:
         self._client = client
         try:
             while True:
+                connection = None
                 try:
-                    await self._relay()
+                    connection = await self._broker.connection()
+                    await self._relay(connection)
                 except Fenced as error:
                     self._rivals += 1
                     self._has_rivals = True
                     self._tell(f"another relay was first ({error})")
                 except (EngineError, LaplaceError) as error:
                     self._tell(str(error))
+                    if connection is not None and isinstance(error, NoAnswer):
+                        await self._leave(connection)
                 except Exception as error:  # of this source alone, whatever it is
                     log.exception("%s: the relay begins anew.", self._title())
                     self._trouble = repr(error)
@@ -109,26 +118,27 @@ class SourceRelay:
 
     # ---- from one trouble to the next
 
-    async def _relay(self) -> None:
-        connection = await self._broker.connection()
+    async def _relay(self, connection: NatsConnection) -> None:
         jetstream = JetStream(connection, await self._named())
         settings = self._settings
         if not await jetstream.ensure(settings.keeping, self._source.owner, moved=settings.moved):
             self._tell_of_limits(jetstream.name)
+        await self._keeper.begin(DeviceNotes(connection, jetstream.subject))
         last, ends = await self._end_of(jetstream)
         stored = self._window.begin(last, ends.last_seq)
         if stored is None:
             await self._close_packs()
             self._transcript = Transcript(None if last is None else last.id)
         for link in stored or ():
-            self._stored(link)
+            self._stored(link, ends.last_seq)
+        self._keeper.stored = last
         async with Publisher(
             connection, str(jetstream.subject), self._window, self._stored
         ) as publisher:
             await self._until_failure(publisher, connection)
 
     async def _end_of(self, jetstream: JetStream) -> tuple[Stored | None, Ends]:
-        """Return the last message there, once nobody else writes any more."""
+        """Return the last message there is or was, once nobody else writes any more."""
         while True:
             ends, last = await jetstream.ends(), await jetstream.last()
             if ends is None:
@@ -138,11 +148,14 @@ class SourceRelay:
                 if await jetstream.ends() != ends:
                     continue
                 self._has_rivals = False
+            if last is None and ends.last_seq:  # all has grown too old, or was purged
+                last = await self._keeper.last(ends.last_seq)
             return last, ends
 
     async def _until_failure(self, publisher: Publisher, connection: NatsConnection) -> None:
         pump = asyncio.create_task(self._pump(publisher))
         closed = asyncio.create_task(connection.closed.wait())
+        noting = asyncio.create_task(self._keeper.run(self._client))
         try:
             ends: set[asyncio.Future[Any]] = {pump, closed, publisher.failure}
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -152,9 +165,16 @@ class SourceRelay:
                 pump.result()
             raise EngineError("the connection to NATS broke")
         finally:
-            for task in (pump, closed):
+            for task in (pump, closed, noting):
                 task.cancel()
-            await asyncio.gather(pump, closed, return_exceptions=True)
+            await asyncio.gather(pump, closed, noting, return_exceptions=True)
+
+    async def _leave(self, connection: NatsConnection) -> None:
+        """Try another server of the cluster, where this one has not answered again and again."""
+        self._unanswered += 1
+        if self._unanswered >= _MOST_UNANSWERED:
+            self._unanswered = 0
+            await self._broker.leave(connection)
 
     async def _pump(self, publisher: Publisher) -> None:
         """Move what comes from the server into the window and on to JetStream."""
@@ -169,6 +189,8 @@ class SourceRelay:
             # No await up to here from where they were taken: none is lost where this is cancelled.
             for record in self._transcript.take(taken, packs.ended):
                 self._window.add(record, publisher.most_bytes)
+            if taken:
+                await self._keeper.describe(self._client, taken[-1].epoch)
             await publisher.send()
             # What comes meanwhile shares a message: these are what costs, not updates.
             await asyncio.sleep(_REST_S)
@@ -208,8 +230,10 @@ class SourceRelay:
 
     # ---- what is known
 
-    def _stored(self, link: Link) -> None:
+    def _stored(self, link: Link, seq: int) -> None:
         identity = link.id
+        self._keeper.stored = Stored(seq, identity)
+        self._unanswered = 0
         self._messages += 1
         self._bytes += len(link.body)
         if identity.is_complete:

@@ -1,8 +1,9 @@
 """What was sent to JetStream and is not known to be stored, without any sending.
 
 JetStream stores a message only where the one before it in its stream is the one that the message
-names. So what is here is a chain: where one link is missing, nothing behind it is stored, and
-nobody else's messages come between.
+names: the first by JetStream's number of that, which it never forgets, the others by its id, which
+is known before it is stored. So what is here is a chain: where one link is missing, nothing behind
+it is stored, and nobody else's messages come between.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Window:
         self._number = 0
         self._unsent = 0
         self._bytes = 0
-        self._is_begun = False
+        self._is_begun = self._is_linked = False
 
     def __len__(self) -> int:
         return len(self._links)
@@ -61,7 +62,7 @@ class Window:
         None: nothing here goes on behind it any more, and the window is empty.
 
         Args:
-            last: the last message in JetStream.
+            last: the last message in JetStream, or that was there.
             last_seq: the last number that it has given.
         """
         identity = None if last is None else last.id
@@ -71,6 +72,7 @@ class Window:
         self._is_begun = True
         self._links.clear()
         self._bytes = self._unsent = 0
+        self._is_linked = False
         self._stored, self._begun = identity, max(last_seq, 0 if last is None else last.seq)
         if stored is None:
             return None
@@ -84,12 +86,12 @@ class Window:
             self._add(identity, body)
 
     def _add(self, identity: RecordId, body: bytes) -> None:
-        before = self.last
         headers = {ID: str(identity)}
-        if before is None:  # of what has no last message, JetStream would take anybody's
-            headers[_BEFORE_SEQ] = str(self._begun)
+        if self._is_linked:
+            headers[_BEFORE] = str(self.last)
         else:
-            headers[_BEFORE] = str(before)
+            headers[_BEFORE_SEQ] = str(self._begun)
+        self._is_linked = True
         self._number += 1
         self._links.append(Link(self._number, identity, body, headers))
         self._bytes += len(body)

