@@ -65,17 +65,24 @@ class DeviceNotes:
         if isinstance(epoch, int) and await self.info(epoch) != told:
             await self._put("info", str(epoch), told)
 
-    async def last(self, stream: str) -> Stored | None:
-        """Return which message of a stream was the last, as far as that is noted."""
+    async def last(self, stream: str, created: str) -> Stored | None:
+        """Return which message of a stream was the last, as far as that is noted.
+
+        Args:
+            stream: its name.
+            created: when JetStream's stream was made; notes on one before it do not count.
+        """
         note = await self._note("last", token(stream))
         try:
-            return Stored(int(note["seq"]), read_id(note["id"]))
+            last = Stored(int(note["seq"]), read_id(note["id"]))
+            return last if note["created"] == created else None
         except (LookupError, TypeError, ValueError):
             return None
 
-    async def put_last(self, stream: str, last: Stored) -> None:
+    async def put_last(self, stream: str, created: str, last: Stored) -> None:
         """Note which one is."""
-        await self._put("last", token(stream), {"seq": last.seq, "id": str(last.id)})
+        note = {"seq": last.seq, "id": str(last.id), "created": created}
+        await self._put("last", token(stream), note)
 
     async def _put(self, kind: str, of: str, note: dict[str, Any]) -> None:
         await self._connection.store(f"{self._subject}.{kind}.{of}", json.dumps(note).encode())

@@ -54,6 +54,8 @@ class Ends(NamedTuple):
 
     first_seq: int
     last_seq: int
+    created: str
+    """When the stream was made: another one of that name has other numbers."""
 
     @property
     def is_empty(self) -> bool:
@@ -128,7 +130,8 @@ class JetStream:
             if error.code in NOT_FOUND:
                 return None
             raise
-        return Ends(int(info["state"]["first_seq"]), int(info["state"]["last_seq"]))
+        state = info["state"]
+        return Ends(int(state["first_seq"]), int(state["last_seq"]), str(info["created"]))
 
     async def last(self) -> Stored | None:
         """Return the last message."""

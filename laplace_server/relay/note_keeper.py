@@ -12,7 +12,7 @@ from laplace_server.errors import LaplaceError
 from laplace_server.protocol import LOGGER_NAME
 from laplace_server.relay.connection import EngineError
 from laplace_server.relay.device_notes import DeviceNotes
-from laplace_server.relay.jetstream import Stored
+from laplace_server.relay.jetstream import Ends, Stored
 from laplace_server.wire.logs import Log
 
 log = Log(LOGGER_NAME)
@@ -34,6 +34,8 @@ class NoteKeeper:
     def __init__(self, stream: str, title: str, replicas: int) -> None:
         self.stored: Stored | None = None
         """The last message that is known to be stored."""
+        self.created = ""
+        """When JetStream's stream that has it was made."""
         self._stream = stream
         self._title = title
         self._replicas = replicas
@@ -50,20 +52,21 @@ class NoteKeeper:
             await notes.ensure(self._replicas)
             self._notes = notes
 
-    async def last(self, last_seq: int) -> Stored | None:
+    async def last(self, ends: Ends) -> Stored | None:
         """Return which message was the last, of a stream that has none any more; None: it is not
         known, or that was in a store which was put back in time.
 
         Args:
-            last_seq: the last number that JetStream has given.
+            ends: of the stream.
 
         Raises:
             EngineError: JetStream cannot say.
         """
         found = self.stored
-        if self._notes is not None and (found is None or found.seq != last_seq):
-            found = await self._notes.last(self._stream)
-        return None if found is None or found.seq > last_seq else found
+        if self.created != ends.created or found is None or found.seq != ends.last_seq:
+            notes = self._notes
+            found = None if notes is None else await notes.last(self._stream, ends.created)
+        return None if found is None or found.seq > ends.last_seq else found
 
     async def describe(self, client: AsyncClientLHC, epoch: int) -> None:
         """Note what INFO tells, once in each life of the server; ``epoch``: which it is."""
@@ -78,7 +81,7 @@ class NoteKeeper:
             stored = self.stored
             if stored is not None and stored != self._noted:
                 with self._told_only():
-                    await self._notes.put_last(self._stream, stored)
+                    await self._notes.put_last(self._stream, self.created, stored)
                     self._noted = stored
             if time.monotonic() >= self._ask_at:
                 await self._describe(client)

@@ -131,7 +131,7 @@ class SourceRelay:
             self._transcript = Transcript(None if last is None else last.id)
         for link in stored or ():
             self._stored(link, ends.last_seq)
-        self._keeper.stored = last
+        self._keeper.created, self._keeper.stored = ends.created, last
         async with Publisher(
             connection, str(jetstream.subject), self._window, self._stored
         ) as publisher:
@@ -149,7 +149,7 @@ class SourceRelay:
                     continue
                 self._has_rivals = False
             if last is None and ends.last_seq:  # all has grown too old, or was purged
-                last = await self._keeper.last(ends.last_seq)
+                last = await self._keeper.last(ends)
             return last, ends
 
     async def _until_failure(self, publisher: Publisher, connection: NatsConnection) -> None:

@@ -57,7 +57,8 @@ def urls_of(nats_url: Any) -> tuple[str, ...]:
         raise TypeError(f"'nats_url' must be str, not {nats_url!r}.")
     urls = tuple(each.strip() for each in nats_url.split(","))
     for url in urls:
-        if not url.startswith(("nats://", "tls://")) or len(url) < len("nats://x"):
+        scheme, _, host = url.partition("://")
+        if scheme not in ("nats", "tls") or not host or "/" in host.removesuffix("/"):
             raise ValueError(
                 f"'nats_url' must be nats://HOST:PORT or tls://HOST:PORT, several of a cluster "
                 f"with commas between, not {nats_url!r}."

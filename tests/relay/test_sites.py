@@ -17,7 +17,7 @@ from support.updates import adds_up, publish
 from support.waiting import wait_until
 
 from laplace_server import ServerLHC
-from laplace_server.relay import follow
+from laplace_server.relay import NatsDevice, follow
 
 pytestmark = needs_nats
 
@@ -84,6 +84,39 @@ def test_another_site_has_the_same(
     assert totals(ledger_of(ids)) == (300, 0)
 
 
+def test_a_domain_is_read_through_a_leaf(
+    server: ServerLHC, make_broker: MakeBroker, make_relay: MakeRelay
+) -> None:
+    """A program at a leaf relays to the hub's, and follows out of it."""
+    leaf_port = port()
+    make_broker("hub", jetstream={"domain": "hub"}, leafnodes={"listen": f"127.0.0.1:{leaf_port}"})
+    leaf = make_broker(
+        "leaf",
+        jetstream={"domain": "leaf"},
+        leafnodes={"remotes": [{"url": f"nats://127.0.0.1:{leaf_port}"}], "reconnect": 1},
+    )
+    publish(server, 1, 100)
+    relay = make_relay(leaf.url, [(address_of(server), "s")], domain="hub")
+    wait_until(lambda: relay.stats().sources[0].updates == 100, "all is stored", within(10))
+    with follow(leaf.url, "camera", "s", start="oldest", domain="hub") as updates:
+        assert adds_up([updates.next(PATIENCE_S) for _ in range(100)], 1, 100)
+        publish(server, 101, 200)
+        assert adds_up([updates.next(PATIENCE_S) for _ in range(100)], 101, 200)
+    assert NatsDevice(leaf.url, "camera", domain="hub").info()["epoch"] == server.epoch
+    assert NatsDevice(leaf.url, "camera").info() == {"name": "camera", "streams": {}}
+
+
+def _is_whole(url: str) -> bool:
+    try:
+        info = asyncio.run(ask(url.split(",")[0], f"STREAM.INFO.{STREAM}"))
+    except (AssertionError, OSError, nats.errors.Error):  # it has just begun
+        return False
+    replicas = info["cluster"].get("replicas", [])
+    return len(replicas) == 2 and all(
+        each["current"] and not each.get("offline") for each in replicas
+    )
+
+
 def test_a_cluster_of_which_one_is_killed(
     server: ServerLHC, make_broker: MakeBroker, make_relay: MakeRelay
 ) -> None:
@@ -112,6 +145,8 @@ def test_a_cluster_of_which_one_is_killed(
             within(20),
         )
         broker.start()
+        # Two must not be away at once.
+        wait_until(lambda: _is_whole(url), "all have all", within(20))
     with follow(url, "camera", "s", start="oldest") as updates:
         assert adds_up([updates.next(PATIENCE_S) for _ in range(400)], 1, 400)
     assert totals(ledger_of(stored_ids(brokers[0].url, "camera", "s"))) == (400, 0)
