@@ -101,7 +101,7 @@ class StreamSource(BaseSource):
         raise NotImplementedError
 
     def _for_asyncio(self) -> AsyncStreamSource:
-        """Return one like it for asyncio."""
+        """Return one like it for asyncio; of a ClientLHC, ``asyncio.twins`` knows it."""
         raise NotImplementedError
 
     def _subscribe_while(self, check: Callable[[], None], stream: str, **how: Any) -> Subscription:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from operator import itemgetter
 from types import TracebackType
 
+from laplace_server.client.asyncio.twins import twin_of
 from laplace_server.client.stream_source import StreamSource
 from laplace_server.client.subscription import deadline_of
 from laplace_server.client.sync.opening import LONGEST_WAIT_S
@@ -76,7 +77,7 @@ class _GatherThread(threading.Thread):
         self._loop = asyncio.get_running_loop()
         if self._ending:  # and whoever said so has seen no loop
             return
-        clients = {name: each._for_asyncio() for name, each in self._clients.items()}
+        clients = {name: twin_of(each) for name, each in self._clients.items()}
         try:
             try:
                 await self.gatherer.begin(clients)

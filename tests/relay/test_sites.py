@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import nats
+import pytest
 from relay.conftest import MakeBroker, MakeRelay
 from support import ports
 from support.machine import within
@@ -28,14 +29,14 @@ def port() -> str:
     return ports.own_address().rpartition(":")[2]
 
 
-async def mirror(url: str, domain: str) -> None:
+async def mirror(url: str, domain: str, name: str) -> None:
     """As docs/relay.md has it."""
     config = {
-        "name": STREAM,
+        "name": name,
         "storage": "file",
-        "mirror": {"name": STREAM, "external": {"api": f"$JS.{domain}.API"}},
+        "mirror": {"name": name, "external": {"api": f"$JS.{domain}.API"}},
     }
-    await ask(url, f"STREAM.CREATE.{STREAM}", config)
+    await ask(url, f"STREAM.CREATE.{name}", config)
 
 
 async def ask(url: str, api: str, payload: Any = None) -> Any:
@@ -68,7 +69,8 @@ def test_another_site_has_the_same(
     publish(server, 1, 100)
     relay = make_relay(hub.url, [(address_of(server), "s")])
     wait_until(lambda: relay.stats().sources[0].updates == 100, "all is stored", within(10))
-    asyncio.run(mirror(leaf.url, "hub"))
+    for name in (STREAM, "lhc+lab+camera+@device"):
+        asyncio.run(mirror(leaf.url, "hub", name))
     with follow(leaf.url, "camera", "s", start="oldest") as updates:
         found = [updates.next(PATIENCE_S) for _ in range(100)]
         for turn in range(2):
@@ -79,6 +81,8 @@ def test_another_site_has_the_same(
         assert adds_up(found, 1, 300)
         assert updates.lost == 0
     wait_until(lambda: last_seq(leaf) == last_seq(hub), "the mirror has all", within(10))
+    info = NatsDevice(leaf.url, "camera").info()
+    assert (info["epoch"], info["streams"]) == (server.epoch, {"s": {}})
     ids = stored_ids(leaf.url, "camera", "s")
     assert ids == stored_ids(hub.url, "camera", "s")
     assert totals(ledger_of(ids)) == (300, 0)
@@ -117,6 +121,7 @@ def _is_whole(url: str) -> bool:
     )
 
 
+@pytest.mark.slow  # elections take seconds each
 def test_a_cluster_of_which_one_is_killed(
     server: ServerLHC, make_broker: MakeBroker, make_relay: MakeRelay
 ) -> None:

@@ -36,7 +36,6 @@ from laplace_server.errors import NotPermitted, RequestTimeout
 from laplace_server.wire import commands
 
 if TYPE_CHECKING:
-    from laplace_server.client.asyncio.client import AsyncClientLHC
     from laplace_server.client.sync.subscription import PackSubscription, Subscription
     from laplace_server.security import ClientSecurity
 
@@ -384,11 +383,6 @@ class ClientLHC(Client, StreamSource):
 
     def _again(self) -> ClientLHC:
         return ClientLHC(self.address, self.name, self.timeout_s, security=self.security)
-
-    def _for_asyncio(self) -> AsyncClientLHC:
-        from laplace_server.client.asyncio.client import AsyncClientLHC
-
-        return AsyncClientLHC(self.address, self.name, self.timeout_s, security=self.security)
 
     def _subscribe_while(self, check: Callable[[], None], stream: str, **how: Any) -> Subscription:
         from laplace_server.client.sync.subscription import Subscription
