@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 from collections.abc import Coroutine
 from typing import Any, NamedTuple
 
@@ -50,15 +51,15 @@ class DeviceInfo(NamedTuple):
         """Return the names of the device's streams in JetStream."""
         prefix, device = self.subject.prefix, self.subject.device_subject
         begin = name_of(device) + "+"
-        found = await _names(connection, subject=f"{device}.*")
         # Mirrors have no subjects, but the names of what they mirror.
-        found = found or [each for each in await _names(connection) if each.startswith(begin)]
-        told = [name.removeprefix(begin) for name in found]
-        return [
-            read_subject(f"{device}.{each}", prefix).stream
-            for each in told
-            if each != NOTES and "+" not in each
-        ]
+        names = await _names(connection, subject=f"{device}.*") or await _names(connection)
+        found = []
+        for name in names:
+            if name.startswith(begin) and name != begin + NOTES:
+                with contextlib.suppress(ValueError):  # somebody else's
+                    stream = name.removeprefix(begin)
+                    found.append(read_subject(f"{device}.{stream}", prefix).stream)
+        return found
 
 
 async def _names(connection: NatsConnection, **which: Any) -> list[str]:

@@ -146,12 +146,15 @@ class EngineReader:
         if record is None:
             return
         self._last = record.id.epoch, record.id.last
-        if self._newest_only and record.id.kind is Kind.UPDATES:
+        if record.id.kind is not Kind.UPDATES:
+            await self._send_newest()
+            for each in messages_for(record, self._number):
+                self._deliver(each)  # a word takes no credit
+        elif self._newest_only:
             self._newest = record
-            return
-        await self._send_newest()
-        for each in messages_for(record, self._number):
-            await self._send(each)
+        else:
+            for each in messages_for(record, self._number):
+                await self._send(each)
 
     async def _send(self, message: Message) -> None:
         if not self._has_room:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import nats
 import numpy as np
 import pytest
 from relay.conftest import MakeBroker, MakeRelay
@@ -123,6 +124,21 @@ def test_notes_that_cannot_be_made_stop_nothing(
     wait_until(lambda: relay.stats().sources[0].updates == 3, "all is stored", within(10))
     assert "nothing is noted in NATS of its device: JetStream says: maximum number" in caplog.text
     assert NatsDevice(url, "camera").info() == {"name": "camera", "streams": {"s": {}}}
+
+
+def test_streams_of_somebody_else_are_none_of_its(broker: Broker) -> None:
+    async def make() -> None:
+        client = await nats.connect(broker.url)
+        jetstream = client.jetstream()
+        subjects = ["lhc.lab.camera.other", "lhc.lab.camera.a+b", "lhc.lab.camera.a%20b"]
+        for name, subject in zip(
+            ["other", "lhc+lab+camera+a+b", "lhc+lab+camera+a%20b"], subjects, strict=True
+        ):
+            await jetstream.add_stream(name=name, subjects=[subject])
+        await client.close()
+
+    asyncio.run(make())
+    assert NatsDevice(broker.url, "camera").info()["streams"] == {"a b": {}}
 
 
 # ---- who takes it
