@@ -28,6 +28,7 @@ _ROUND_S = 0.02  # what comes meanwhile comes together: a batch costs more than 
 _RETRY_S = 1.0
 _END_S = 0.5  # at the most, for what was published and has not come
 _CREDIT_BYTES = 32 << 20
+_MOST_LIVES = 20
 
 log = Log(LOGGER_NAME)
 
@@ -38,7 +39,7 @@ class Informant:
     def __init__(self, client: StreamSource) -> None:
         self.client = client
         self._lock = threading.Lock()
-        self._epoch = 0
+        self._of: dict[int, Mapping[str, Any]] = {}  # by epoch, the last few
         self.known: Mapping[str, Any] = {}
         """What INFO told last."""
         self._ask_at = 0.0
@@ -46,13 +47,18 @@ class Informant:
     def info(self, epoch: int) -> Mapping[str, Any]:
         """Return what INFO told in this life of the server, or last; {}: nothing yet."""
         with self._lock:
-            if epoch != self._epoch and time.monotonic() >= self._ask_at:
+            if epoch not in self._of and time.monotonic() >= self._ask_at:
                 try:
-                    self.known, self._epoch = self.client._info_of(epoch), epoch
+                    self.known = self.client._info_of(epoch)
                 except (LaplaceError, zmq.ZMQError) as error:
-                    self._ask_at = time.monotonic() + 5 * _RETRY_S
                     log.warning("recorder: %s tells no INFO: %s", self.client.address, error)
-            return self.known
+                if self.known.get("epoch") == epoch:
+                    self._of[epoch] = self.known
+                    if len(self._of) > _MOST_LIVES:
+                        del self._of[next(iter(self._of))]
+                else:  # of another life, or none: it may come
+                    self._ask_at = time.monotonic() + 5 * _RETRY_S
+            return self._of.get(epoch, self.known)
 
 
 class Follower(threading.Thread):

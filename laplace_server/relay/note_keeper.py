@@ -7,6 +7,8 @@ import contextlib
 import time
 from collections.abc import Iterator
 
+import zmq
+
 from laplace_server.client import AsyncClientLHC
 from laplace_server.errors import LaplaceError
 from laplace_server.protocol import LOGGER_NAME
@@ -90,7 +92,8 @@ class NoteKeeper:
         self._ask_at = time.monotonic() + _INFO_S
         if self._notes is None:
             return
-        with self._told_only(), contextlib.suppress(LaplaceError):  # others say that it is away
+        with self._told_only(), contextlib.suppress(LaplaceError, OSError, zmq.ZMQError):
+            # (That the server is away, others say.)
             info = await client.info(timeout_s=_LONGEST_S)
             await asyncio.wait_for(self._notes.put_info(info), _LONGEST_S)
 
