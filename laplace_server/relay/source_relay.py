@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 from laplace_server.client import AsyncClientLHC
 from laplace_server.client.asyncio.subscription import AsyncPackSubscription
 from laplace_server.errors import LaplaceError
-from laplace_server.protocol import LOGGER_NAME
 from laplace_server.relay.broker import Broker
 from laplace_server.relay.connection import EngineError, NatsConnection, NoAnswer
 from laplace_server.relay.device_notes import DeviceNotes
@@ -28,10 +27,8 @@ from laplace_server.relay.sources import RelaySource
 from laplace_server.relay.stats import SourceStats
 from laplace_server.relay.subjects import Subject, subject_of
 from laplace_server.relay.transcript import Transcript
+from laplace_server.relay.troubles import Troubles
 from laplace_server.relay.window import Link, Window
-from laplace_server.wire.logs import Log
-
-log = Log(LOGGER_NAME)
 
 _STEP_S = 1.0  # the longest wait for one thing
 _REST_S = 0.005
@@ -62,15 +59,13 @@ class SourceRelay:
         self._window = Window()
         self._transcript = Transcript(None)
         self._packs: AsyncPackSubscription | None = None
-        self._trouble: str | None = None
-        self._told: set[str] = set()  # of troubles, since something was stored
-        self._limits_told = False
+        self._troubles = Troubles(f"stream {source.stream!r} of {source.address}")
         self._has_rivals = False
         self._last = (0, 0)
         self._updates = self._lost = self._messages = self._bytes = self._rivals = 0
         self._pause_s = _FIRST_PAUSE_S
         self._unanswered = 0  # attempts in a row
-        self._keeper = NoteKeeper(source.stream, self._title(), settings.keeping.replicas)
+        self._keeper = NoteKeeper(source.stream, self._troubles.title, settings.keeping.replicas)
 
     def stats(self) -> SourceStats:
         """Return what is counted."""
@@ -88,7 +83,7 @@ class SourceRelay:
             last=self._last[1],
             waiting=len(self._window),
             rivals=self._rivals,
-            trouble=self._trouble or (None if packs is None else packs.trouble),
+            trouble=self._troubles.present or (None if packs is None else packs.trouble),
         )
 
     async def run(self, client: AsyncClientLHC) -> None:
@@ -103,14 +98,13 @@ class SourceRelay:
                 except Fenced as error:
                     self._rivals += 1
                     self._has_rivals = True
-                    self._tell(f"another relay was first ({error})")
+                    self._troubles.tell(f"another relay was first ({error})")
                 except (EngineError, LaplaceError) as error:
-                    self._tell(str(error))
+                    self._troubles.tell(str(error))
                     if connection is not None and isinstance(error, NoAnswer):
                         await self._leave(connection)
                 except Exception as error:  # of this source alone, whatever it is
-                    log.exception("%s: the relay begins anew.", self._title())
-                    self._trouble = repr(error)
+                    self._troubles.tell_fault(error)
                 await asyncio.sleep(self._pause_s * random.uniform(0.5, 1.0))
                 self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
         finally:
@@ -122,7 +116,7 @@ class SourceRelay:
         jetstream = JetStream(connection, await self._named())
         settings = self._settings
         if not await jetstream.ensure(settings.keeping, self._source.owner, moved=settings.moved):
-            self._tell_of_limits(jetstream.name)
+            self._troubles.tell_of_limits(jetstream.name)
         await self._keeper.begin(DeviceNotes(connection, jetstream.subject))
         last, ends = await self._end_of(jetstream)
         stored = self._window.begin(last, ends.last_seq)
@@ -243,28 +237,5 @@ class SourceRelay:
             else:
                 self._lost += count
             self._last = identity.epoch, identity.last
-        if self._trouble is not None:
-            log.info("%s is relayed again.", self._title())
-        self._trouble = None
-        self._told.clear()
+        self._troubles.are_over()
         self._pause_s = _FIRST_PAUSE_S
-
-    def _tell(self, why: str) -> None:
-        """Note why nothing is relayed."""
-        self._trouble = why = why.rstrip(".")
-        if why not in self._told:  # each reason once until something is
-            self._told.add(why)
-            log.warning("%s is not relayed at the moment: %s.", self._title(), why)
-
-    def _tell_of_limits(self, name: str) -> None:
-        if not self._limits_told:
-            self._limits_told = True
-            log.warning(
-                "%s: the JetStream stream %s was there before, and keeps what it did, which is "
-                "not what was asked for. `nats stream edit` changes it.",
-                self._title(),
-                name,
-            )
-
-    def _title(self) -> str:
-        return f"stream {self._source.stream!r} of {self._source.address}"

@@ -81,7 +81,9 @@ def test_another_site_has_the_same(
         assert adds_up(found, 1, 300)
         assert updates.lost == 0
     wait_until(lambda: last_seq(leaf) == last_seq(hub), "the mirror has all", within(10))
-    info = NatsDevice(leaf.url, "camera").info()
+    device = NatsDevice(leaf.url, "camera")
+    wait_until(lambda: "epoch" in device.info(), "the mirror has the notes", within(10))
+    info = device.info()
     assert (info["epoch"], info["streams"]) == (server.epoch, {"s": {}})
     ids = stored_ids(leaf.url, "camera", "s")
     assert ids == stored_ids(hub.url, "camera", "s")
