@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Callable, Set
-from typing import Any, TypeVar
+from typing import Any
 
 from laplace_server.client.program_name import program_name
 from laplace_server.client.requests import checked_name, seconds_of
@@ -25,7 +25,6 @@ from laplace_server.relay.way import way_of, without_secrets
 __all__ = ["AsyncNatsDevice", "NatsDevice"]
 
 _ANY = "any"  # in the place of a stream
-Own = TypeVar("Own", bound="_Device")
 
 
 class _Device(BaseSource):
@@ -44,6 +43,14 @@ class _Device(BaseSource):
         tls: ssl.SSLContext | None = None,
         domain: str | None = None,
     ) -> None:
+        self._given = nats_url, device, name, timeout_s
+        self._options: dict[str, Any] = {
+            "site": site,
+            "prefix": prefix,
+            "credentials": credentials,
+            "tls": tls,
+            "domain": domain,
+        }
         self._subject = subject_of(prefix, site, device, _ANY)
         self._way = way_of(nats_url, credentials, tls, domain)
         self._url = without_secrets(nats_url)
@@ -80,12 +87,6 @@ class _Device(BaseSource):
     def _info(self) -> DeviceInfo:
         self._check_open()
         return DeviceInfo(self._way, self._subject, self._name)
-
-    def _like_this(self, kind: type[Own]) -> Own:
-        made = kind.__new__(kind)
-        made._subject, made._way, made._url = self._subject, self._way, self._url
-        made._name, made._timeout_s, made._closed = self._name, self._timeout_s, False
-        return made
 
     def _following(
         self, stream: str, name: str | None, timeout_s: float | None, **options: Any
@@ -167,10 +168,10 @@ class NatsDevice(_Device, StreamSource):
     # ---- for who follows on a program's behalf
 
     def _again(self) -> NatsDevice:
-        return self._like_this(NatsDevice)
+        return NatsDevice(*self._given, **self._options)
 
     def _for_asyncio(self) -> AsyncNatsDevice:
-        return self._like_this(AsyncNatsDevice)
+        return AsyncNatsDevice(*self._given, **self._options)
 
     def _subscribe_while(
         self, check: Callable[[], None], stream: str, **how: Any
