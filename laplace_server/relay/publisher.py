@@ -25,7 +25,7 @@ from laplace_server.relay.connection import (
 )
 from laplace_server.relay.window import Link, Window
 
-# Wrong last message: an id, or where there was none, a number.
+# Wrong last message: an id, a number.
 _WRONG_LAST = {10070, 10071, 10164}
 _HEADERS_BYTES = 1024  # more than they ever take
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any
 
 import nats
+import numpy as np
 import pytest
 from relay.conftest import MakeBroker, MakeRelay
 from support import ports
-from support.machine import within
+from support.machine import WINDOWS, within
 from support.nats import Broker, needs_nats
 from support.nats_store import ledger_of, stored_ids, totals
 from support.peers import PATIENCE_S, address_of
@@ -123,12 +125,9 @@ def _is_whole(url: str) -> bool:
     )
 
 
-@pytest.mark.slow  # elections take seconds each
-def test_a_cluster_of_which_one_is_killed(
-    server: ServerLHC, make_broker: MakeBroker, make_relay: MakeRelay
-) -> None:
+def make_cluster(make_broker: MakeBroker) -> list[Broker]:
     routes = [port() for _ in range(3)]
-    brokers = [
+    return [
         make_broker(
             f"n{n}",
             cluster={
@@ -139,6 +138,13 @@ def test_a_cluster_of_which_one_is_killed(
         )
         for n, own in enumerate(routes)
     ]
+
+
+@pytest.mark.slow  # elections take seconds each
+def test_a_cluster_of_which_one_is_killed(
+    server: ServerLHC, make_broker: MakeBroker, make_relay: MakeRelay
+) -> None:
+    brokers = make_cluster(make_broker)
     url = ",".join(broker.url for broker in brokers)
     publish(server, 1, 100)
     relay = make_relay(url, [(address_of(server), "s")], replicas=3)
@@ -157,3 +163,64 @@ def test_a_cluster_of_which_one_is_killed(
     with follow(url, "camera", "s", start="oldest") as updates:
         assert adds_up([updates.next(PATIENCE_S) for _ in range(400)], 1, 400)
     assert totals(ledger_of(stored_ids(brokers[0].url, "camera", "s"))) == (400, 0)
+
+
+@pytest.mark.slow
+def test_rivals_at_a_cluster(
+    server: ServerLHC,
+    make_broker: MakeBroker,
+    make_relay: MakeRelay,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What one has sent too late is refused, and not found wrong when all have it."""
+    monkeypatch.setattr("laplace_server.relay.source_relay._STAND_BY_S", 0.05)
+    brokers = make_cluster(make_broker)
+    url = ",".join(broker.url for broker in brokers)
+    relays = [make_relay(url, [(address_of(server), "s")], replicas=3) for _ in range(2)]
+
+    def last() -> int:
+        return max(relay.stats().sources[0].last for relay in relays)
+
+    image = np.zeros(10_000, np.uint8)
+    for n in range(1, 1001):
+        server.publish("s", {"n": n, "image": image})  # each in a message of its own
+        if n % 100 == 0:
+            wait_until(lambda n=n: last() == n, "all is stored", within(20))  # type: ignore[misc]
+    assert totals(ledger_of(stored_ids(url.split(",")[0], "camera", "s"))) == (1000, 0)
+    assert not [broker.folder.name for broker in brokers if "critical" in broker.log()]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(WINDOWS, reason="no process can be made to stand still there")
+def test_a_cluster_of_which_two_stand_still(
+    server: ServerLHC,
+    make_broker: MakeBroker,
+    make_relay: MakeRelay,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is sent again meanwhile is refused: both are in the leader's hands when all go on."""
+    for module in ("publisher", "connection"):
+        monkeypatch.setattr(f"laplace_server.relay.{module}.ANSWER_S", 1.5)
+    brokers = make_cluster(make_broker)
+    url = ",".join(broker.url for broker in brokers)
+    publish(server, 1, 100)
+    relay = make_relay(url, [(address_of(server), "s")], replicas=3)
+    wait_until(lambda: relay.stats().sources[0].last == 100, "all is stored", within(20))
+    info = asyncio.run(ask(brokers[0].url, f"STREAM.INFO.{STREAM}"))
+    followers = [each for each in brokers if each.folder.name != info["cluster"]["leader"]]
+    for broker in followers:
+        broker.freeze(True)
+    try:
+        image = np.zeros(10_000, np.uint8)
+        for n in range(101, 201):
+            server.publish("s", {"n": n, "image": image})
+        before = relay.stats().sources[0].messages
+        wait_until(lambda: relay.stats().sources[0].trouble is not None, "it fails", within(20))
+        time.sleep(3)  # in which it is sent again
+        assert relay.stats().sources[0].messages == before
+    finally:
+        for broker in followers:
+            broker.freeze(False)
+    wait_until(lambda: relay.stats().sources[0].last == 200, "all is stored", within(20))
+    assert totals(ledger_of(stored_ids(brokers[0].url, "camera", "s"))) == (200, 0)
+    assert not [broker.folder.name for broker in brokers if "critical" in broker.log()]
