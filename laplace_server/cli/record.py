@@ -16,6 +16,18 @@ import typer
 
 from laplace_server.cli.failures import ENDING_SIGNALS, fail, failures_told
 from laplace_server.cli.key_option import KeyOption, client_of
+from laplace_server.cli.nats_options import (
+    Authority,
+    Certificate,
+    CertificateKey,
+    Creds,
+    Domain,
+    Prefix,
+    Site,
+    is_nats,
+    nats_device,
+    nats_options,
+)
 from laplace_server.cli.requests import Timeout
 from laplace_server.cli.values import check_seconds, full_address
 
@@ -24,6 +36,7 @@ if TYPE_CHECKING:
     from laplace_server.client import ClientLHC
     from laplace_server.recording import Recorder
     from laplace_server.recording.saving import SavingRecorder
+    from laplace_server.relay import NatsDevice
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kMGT]?)B?")
 _UNITS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
@@ -35,7 +48,8 @@ def record(
         list[str],
         typer.Argument(
             metavar="ADDRESS[/STREAM]...",
-            help="A stream, or all that the server has and will have.",
+            help="A stream, or all that the server has and will have; or one of those in NATS, "
+            "nats://HOST:PORT/DEVICE[/STREAM].",
         ),
     ],
     output: Annotated[
@@ -88,6 +102,13 @@ def record(
     ] = None,
     timeout: Timeout = 2.0,
     key: KeyOption = None,
+    site: Site = "lab",
+    prefix: Prefix = "lhc",
+    domain: Domain = None,
+    creds: Creds = None,
+    ca: Authority = None,
+    cert: Certificate = None,
+    cert_key: CertificateKey = None,
 ) -> None:
     """Record streams into an HDF5 file, which says what is missing.
 
@@ -112,7 +133,13 @@ def record(
             "max_held_bytes": int(_bytes_of("--memory", memory)),
             "swmr": swmr,
         }
-        wanted = [_source(each, timeout, key, stack) for each in sources]
+        in_nats = nats_options(site, prefix, domain, creds, ca, cert, cert_key)
+        wanted = [
+            _in_nats(each, timeout, in_nats)
+            if is_nats(each)
+            else _source(each, timeout, key, stack)
+            for each in sources
+        ]
         end = math.inf if seconds is None else time.monotonic() + seconds
         try:
             if follow_saving:
@@ -197,6 +224,13 @@ def _source(
     if slash and not stream:
         raise ValueError(f"{text!r} has no name of a stream behind its last '/'.")
     return (client, stream) if stream else client
+
+
+def _in_nats(
+    text: str, timeout: float, options: dict[str, Any]
+) -> NatsDevice | tuple[NatsDevice, str]:
+    device, stream = nats_device(text, timeout, options)
+    return device if stream is None else (device, stream)
 
 
 def _bytes_of(option: str, text: str) -> float:

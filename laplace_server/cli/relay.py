@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-import ssl
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +12,16 @@ import typer
 from laplace_server.cli.failures import ENDING_SIGNALS, fail, failures_told
 from laplace_server.cli.key_option import KeyOption
 from laplace_server.cli.log_option import LogLevel, log_from
+from laplace_server.cli.nats_options import (
+    Authority,
+    Certificate,
+    CertificateKey,
+    Creds,
+    Domain,
+    Prefix,
+    Site,
+    nats_options,
+)
 from laplace_server.cli.quantities import read_duration, read_size
 from laplace_server.cli.shown import printable
 
@@ -37,10 +45,9 @@ def relay(
             help="What to relay. DEVICE=ADDRESS/STREAM: under this name, not the server's own.",
         ),
     ],
-    site: Annotated[str, typer.Option(help="Which site this is, in the subjects.")] = "lab",
-    prefix: Annotated[
-        str, typer.Option(help="What subjects begin with: PREFIX.SITE.DEVICE.STREAM.")
-    ] = "lhc",
+    site: Site = "lab",
+    prefix: Prefix = "lhc",
+    domain: Domain = None,
     keep: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="How long NATS keeps updates: 90s, 15m, 12h, 7d."),
@@ -56,18 +63,10 @@ def relay(
         bool,
         typer.Option("--moved", help="A device with another address than before is the same one."),
     ] = False,
-    creds: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Credentials for NATS (.creds).")
-    ] = None,
-    ca: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Who signs NATS's certificates (TLS).")
-    ] = None,
-    cert: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Your own certificate for NATS (TLS).")
-    ] = None,
-    cert_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The key of that certificate.")
-    ] = None,
+    creds: Creds = None,
+    ca: Authority = None,
+    cert: Certificate = None,
+    cert_key: CertificateKey = None,
     key: KeyOption = None,
     log_level: Annotated[
         LogLevel,
@@ -97,15 +96,12 @@ def relay(
             made = NatsRelay(
                 nats_url,
                 sources,
-                site=site,
-                prefix=prefix,
                 max_age_s=None if keep is None else read_duration("--keep", keep),
                 max_bytes=None if keep_bytes is None else read_size("--keep-bytes", keep_bytes),
                 replicas=replicas,
                 moved=moved,
-                credentials=creds,
-                tls=_tls(ca, cert, cert_key),
                 security=lambda address: ClientSecurity.find(address, key),
+                **nats_options(site, prefix, domain, creds, ca, cert, cert_key),
             )
         except ImportError as error:
             fail(str(error))
@@ -117,25 +113,6 @@ def relay(
                 if as_json:
                     typer.echo(json.dumps(made.stats().as_json()))
         _tell_end(made, as_json)
-
-
-def _tls(ca: Path | None, cert: Path | None, cert_key: Path | None) -> ssl.SSLContext | None:
-    """Return what the files say.
-
-    Raises:
-        ValueError: they cannot be read, or one is missing.
-    """
-    if ca is None and cert is None and cert_key is None:
-        return None
-    if (cert is None) is not (cert_key is None):
-        raise ValueError("--cert and --cert-key belong together.")
-    try:
-        context = ssl.create_default_context(cafile=ca)
-        if cert is not None:
-            context.load_cert_chain(cert, cert_key)
-    except OSError as error:  # ssl.SSLError is one
-        raise ValueError(f"The files of --ca, --cert and --cert-key: {error}") from None
-    return context
 
 
 def _tell_end(made: NatsRelay, as_json: bool) -> None:

@@ -8,13 +8,26 @@ import signal
 import sys
 import threading
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from laplace_server.cli.failures import ENDING_SIGNALS, fail, failures_told
 from laplace_server.cli.key_option import KeyOption, client_of
-from laplace_server.cli.requests import Address, Timeout
+from laplace_server.cli.nats_options import (
+    Authority,
+    Certificate,
+    CertificateKey,
+    Creds,
+    Domain,
+    Prefix,
+    Site,
+    is_nats,
+    nats_device,
+    nats_options,
+)
+from laplace_server.cli.requests import Timeout
 from laplace_server.cli.shown import printable
 from laplace_server.cli.values import check_seconds
 
@@ -22,11 +35,18 @@ if TYPE_CHECKING:
     from laplace_server.cli.progress import Progress
     from laplace_server.cli.views import View
     from laplace_server.cli.watch import Watch
-    from laplace_server.client import ClientLHC
+    from laplace_server.client.stream_source import StreamSource
 
 
 def stream(
-    address: Address,
+    address: Annotated[
+        str,
+        typer.Argument(
+            metavar="ADDRESS",
+            help="The server's tcp://host:port, or host:port; or nats://HOST:PORT/DEVICE[/NAME], "
+            "what a relay has brought there.",
+        ),
+    ],
     name: Annotated[
         str | None,
         typer.Argument(
@@ -52,6 +72,13 @@ def stream(
     ] = False,
     timeout: Timeout = 2.0,
     key: KeyOption = None,
+    site: Site = "lab",
+    prefix: Prefix = "lhc",
+    domain: Domain = None,
+    creds: Creds = None,
+    ca: Authority = None,
+    cert: Certificate = None,
+    cert_key: CertificateKey = None,
 ) -> None:
     """Follow a stream: rate, losses, lag, latency, last values.
 
@@ -63,7 +90,14 @@ def stream(
         begin = _begin(start)
         if seconds is not None:
             check_seconds("--seconds", seconds)
-        with client_of(address, timeout, key) as client:
+        source: StreamSource
+        if is_nats(address):
+            in_nats = nats_options(site, prefix, domain, creds, ca, cert, cert_key)
+            source, named = nats_device(address, timeout, in_nats)
+            name = name or named
+        else:
+            source = client_of(address, timeout, key)
+        with closing(source) as client:
             where = client.address
             wanted = _chosen(client) if name is None else name
             # With a time-out of its own: who types a name wants to know if nobody has it.
@@ -72,13 +106,14 @@ def stream(
             ) as subscription:
                 from laplace_server.cli.progress import Progress
                 from laplace_server.cli.watch import Watch
+                from laplace_server.client import ClientLHC
 
                 ending = threading.Event()
                 for number in ENDING_SIGNALS:
                     signal.signal(number, lambda *_: ending.set())
                 progress = Progress(subscription, latest_only)
                 view = _view(as_json, where, wanted)
-                watch = Watch(client)
+                watch = Watch(client if isinstance(client, ClientLHC) else None)
                 watch.start()
                 try:
                     _follow(progress, view, watch, ending, count, seconds)
@@ -108,15 +143,19 @@ def _begin(start: str) -> str | int:
     return int(start[:20])
 
 
-def _chosen(client: ClientLHC) -> str:
+def _chosen(client: StreamSource) -> str:
     """Return the stream to follow where none is named, or exit and say which there are."""
+    from laplace_server.client import ClientLHC
+
     info = client.info()
     streams: dict[str, Any] = info.get("streams") or {}
-    if "SUBSCRIBE" not in info.get("capabilities", ()):
+    if isinstance(client, ClientLHC) and "SUBSCRIBE" not in info.get("capabilities", ()):
         fail(f"{client.address} has no streams: it is a laplace-server before 1.0.")
     if len(streams) > 1 and "data" not in streams:
         width = max(map(len, map(printable, streams)))
-        lines = [f"  {printable(name):{width}}  {_range(streams[name])}" for name in streams]
+        lines = [
+            f"  {printable(name):{width}}  {_range(streams[name])}".rstrip() for name in streams
+        ]
         text = f"{client.address} has several streams. Name one after the address:"
         fail("\n".join([text, *lines]))
     # A server that has no streams yet makes this one, of what it sets as its data.
@@ -124,6 +163,8 @@ def _chosen(client: ClientLHC) -> str:
 
 
 def _range(described: dict[str, int]) -> str:
+    if not described:
+        return ""  # NATS does not say
     first, last = described["first"], described["last"]
     if last < first:
         return "no updates yet" if last == 0 else f"updates up to {last:,}, none of them kept"

@@ -197,7 +197,7 @@ class TerminalView:
                 gone += f" ({now - watch.heard:,.0f} s ago)"
             status = f"{_with_reason(gone, why)}; waiting for it"
         elif now - self._last_at > _QUIET_S:
-            status = f"no update for {now - self._last_at:,.0f} s; the server answers"
+            status = f"no update for {now - self._last_at:,.0f} s; {watch.who} answers"
         self._live.update(self._drawn(progress, status), refresh=True)
 
     def close(self, progress: Progress) -> None:

@@ -17,9 +17,14 @@ _GONE_S = 3.5
 
 
 class Watch(threading.Thread):
-    """Pings the server, once a second, while nothing else is heard of it."""
+    """Pings the server, once a second, while nothing else is heard of it.
 
-    def __init__(self, client: ClientLHC) -> None:
+    Args:
+        client: of the server; None where the stream comes out of NATS, which nobody has to ask: the
+            subscription hears of it.
+    """
+
+    def __init__(self, client: ClientLHC | None) -> None:
         super().__init__(name="watch")
         self._client = client
         self._ending = threading.Event()
@@ -28,13 +33,18 @@ class Watch(threading.Thread):
 
     def is_gone(self, now: float) -> bool:
         """Say whether the server does not answer; ``now`` is of ``time.monotonic()``."""
-        return now - self.heard > _GONE_S
+        return self._client is not None and now - self.heard > _GONE_S
+
+    @property
+    def who(self) -> str:
+        """Whom the stream comes from."""
+        return "NATS" if self._client is None else "the server"
 
     def run(self) -> None:
         """Ask until closed."""
         from laplace_server.errors import RemoteError, RequestTimeout
 
-        while not self._ending.wait(_PERIOD_S):
+        while self._client is not None and not self._ending.wait(_PERIOD_S):
             if time.monotonic() - self.heard < _QUIET_S:
                 continue
             try:
@@ -52,5 +62,6 @@ class Watch(threading.Thread):
     def close(self) -> None:
         """End the thread, and the client with it: a ping under way would take its time."""
         self._ending.set()
-        self._client.close()
+        if self._client is not None:
+            self._client.close()
         self.join()

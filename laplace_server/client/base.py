@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from laplace_server.client.keys import client_keys
-from laplace_server.client.not_copied import NotCopied
 from laplace_server.client.program_name import program_name
 from laplace_server.client.requests import Requests, checked_name, seconds_of
-from laplace_server.errors import ClientClosed
+from laplace_server.client.stream_source import BaseSource
 
 if TYPE_CHECKING:
     from laplace_server.security import ClientSecurity
 
 
-class Client(NotCopied):
+class Client(BaseSource):
     """One server's client; how it waits is the derived class's affair."""
 
     def __init__(
@@ -49,15 +48,6 @@ class Client(NotCopied):
         """The keys by which the client and the server know each other, if they do."""
         return self._security
 
-    @property
-    def closed(self) -> bool:
-        """True once ``close()`` has been called."""
-        raise NotImplementedError
-
-    def __repr__(self) -> str:
-        state = " closed" if self.closed else ""
-        return f"<{type(self).__name__} {self.name!r} of {self.address}{state}>"
-
     def _seconds(self, timeout_s: float | None) -> float:
         return self._timeout_s if timeout_s is None else seconds_of(timeout_s)
 
@@ -81,7 +71,3 @@ class Client(NotCopied):
             "keys": self._keys,
             **options,
         }
-
-    def _check_open(self) -> None:
-        if self.closed:
-            raise ClientClosed(f"The client of {self.address} is closed.")

@@ -18,10 +18,11 @@ from typing import NamedTuple
 import zmq
 
 from laplace_server.client.starts import Start
-from laplace_server.client.sync.client import ClientLHC
+from laplace_server.client.stream_source import StreamSource
+from laplace_server.client.subscription import trouble_of
 from laplace_server.client.sync.subscription import Subscription
 from laplace_server.client.updates import Update, weight_of
-from laplace_server.errors import ClientClosed, LaplaceError, NotPermitted, RemoteError
+from laplace_server.errors import ClientClosed, LaplaceError, RemoteError
 from laplace_server.protocol import LOGGER_NAME
 from laplace_server.wire.logs import Log
 from laplace_server.wire.stacks import large_stacks
@@ -62,7 +63,7 @@ class Relay(threading.Thread):
 
     def __init__(
         self,
-        client: ClientLHC,
+        client: StreamSource,
         stream: str,
         *,
         own_client: bool,
@@ -159,17 +160,12 @@ class Relay(threading.Thread):
     def _subscribe(self) -> Subscription | None:
         """Try once; None after a pause where it was in vain."""
         try:
-            subscription = Subscription(
-                self._client.address,
-                self._client.name,
+            subscription = self._client._subscribe_while(
+                self._check_wanted,
                 self._stream,
                 start=self._begin_at,
                 latest_only=self._latest_only,
                 credit_bytes=self._credit_bytes,
-                timeout_s=self._client.timeout_s,
-                must=False,
-                check=self._check_wanted,
-                keys=self._client._keys,
             )
         except ClientClosed:
             raise
@@ -201,7 +197,7 @@ class Relay(threading.Thread):
             try:
                 update = subscription.next(_LONGEST_WAIT_S)
             except TimeoutError:
-                before, trouble = trouble, subscription.trouble
+                before, trouble = trouble, trouble_of(subscription)
                 if not begun:
                     begun = subscription.epoch > 0
                     heard = time.monotonic()
@@ -268,20 +264,16 @@ class Relay(threading.Thread):
         ``trouble``: why the subscription does not go on.
         """
         before, self._trouble = self._trouble, None
-        streams = None
         try:
-            timeout_s = min(_ANSWER_S, self._client.timeout_s)
-            streams = self._client.info(timeout_s=timeout_s).get("streams")
+            lacks = self._client._lacks(self._stream, min(_ANSWER_S, self._client.timeout_s))
         except ClientClosed:
             if not self._ending:
                 raise
             return
-        except NotPermitted:
-            pass  # to know that it is there, that will do
         except (LaplaceError, zmq.ZMQError, OSError) as error:
             self._tell_state(False, _text(error))
             return
-        if isinstance(streams, dict) and self._stream not in streams:
+        if lacks:
             self._tell_state(False, f"{self._client.address} has no stream {self._stream!r}.")
         elif trouble is None:
             self._tell_state(True)

@@ -37,6 +37,11 @@ def deadline_of(timeout: float | None) -> float:
     return deadline
 
 
+def trouble_of(subscription: BaseSubscription) -> str | None:
+    """Return why nothing comes of it, also where its server has stopped; None: it may."""
+    return subscription.trouble or ("its server has ended" if subscription.server_ended else None)
+
+
 class BaseSubscription(NotCopied):
     """A subscription's properties; any thread may look at them."""
 

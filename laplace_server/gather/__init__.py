@@ -17,9 +17,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, overload
 
-from laplace_server.client.asyncio.client import AsyncClientLHC
 from laplace_server.client.starts import Start
-from laplace_server.client.sync.client import ClientLHC
+from laplace_server.client.stream_source import AsyncStreamSource, StreamSource
 from laplace_server.gather.async_gathering import AsyncGathering
 from laplace_server.gather.gathering import Gathering
 from laplace_server.gather.plan import plan_of
@@ -30,7 +29,7 @@ __all__ = ["AsyncGathering", "Gathering", "Reason", "Record", "SourceStats", "ga
 
 @overload
 def gather(
-    sources: Mapping[str, tuple[ClientLHC, str]],
+    sources: Mapping[str, tuple[StreamSource, str]],
     key: str | Mapping[str, str],
     *,
     wait_s: float = 1.0,
@@ -41,7 +40,7 @@ def gather(
 
 @overload
 def gather(
-    sources: Mapping[str, tuple[AsyncClientLHC, str]],
+    sources: Mapping[str, tuple[AsyncStreamSource, str]],
     key: str | Mapping[str, str],
     *,
     wait_s: float = 1.0,
@@ -61,8 +60,9 @@ def gather(
     """Put the updates of several streams together by a key, such as the number of the shot.
 
     Of ClientLHC sources, it is a ``Gathering``, an iterator of records; of AsyncClientLHC sources
-    an ``AsyncGathering``, an asynchronous one. Both are context managers, and have ``next``,
-    ``take``, ``stats`` and ``close``. Each source has a connection of its own, with the name and
+    an ``AsyncGathering``, an asynchronous one; NatsDevice and AsyncNatsDevice of
+    laplace_server.relay count as these. Both are context managers, and have ``next``, ``take``,
+    ``stats`` and ``close``. Each source has a connection of its own, with the name and
     the keys of its client; closing that later leaves it alone. A source that is not there yet is
     waited for up to its client's time-out at the beginning; then the others go on without it.
 
@@ -83,8 +83,8 @@ def gather(
     """
     plan = plan_of(sources, key, wait_s, start, max_held_bytes)
     clients = [each.client for each in plan.sources.values()]
-    if all(isinstance(client, ClientLHC) for client in clients):
+    if all(isinstance(client, StreamSource) for client in clients):
         return Gathering(plan)
-    if all(isinstance(client, AsyncClientLHC) for client in clients):
+    if all(isinstance(client, AsyncStreamSource) for client in clients):
         return AsyncGathering(plan)
     raise TypeError("the clients of a gathering must all be ClientLHC, or all AsyncClientLHC.")

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from laplace_server.client.asyncio.bell import Alarm, Bell
-from laplace_server.client.asyncio.client import AsyncClientLHC
+from laplace_server.client.stream_source import AsyncStreamSource
 from laplace_server.client.subscription import deadline_of
 from laplace_server.errors import ClientClosed
 from laplace_server.gather.base import BaseGathering, Taken
@@ -44,7 +44,7 @@ class _Bells:
 
 
 class AsyncGathering(BaseGathering):
-    """An asynchronous iterator over records; made by ``gather`` of sources of AsyncClientLHC.
+    """An asynchronous iterator over records; made by ``gather`` of sources for it.
 
     ``async with`` or ``await`` begins it, in the event loop that it then belongs to. It goes on
     whatever happens to its sources, and ends when it is closed, and not before. Tasks may share it:
@@ -79,7 +79,7 @@ class AsyncGathering(BaseGathering):
         self._loop = asyncio.get_running_loop()
         clients = {}
         for name, each in self._plan.sources.items():
-            assert isinstance(each.client, AsyncClientLHC)
+            assert isinstance(each.client, AsyncStreamSource)
             clients[name] = each.client
         try:
             await self._gatherer.begin(clients)

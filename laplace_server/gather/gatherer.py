@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 
 import zmq
 
-from laplace_server.client.asyncio.client import AsyncClientLHC
 from laplace_server.client.asyncio.subscription import AsyncSubscription
 from laplace_server.client.starts import Start
+from laplace_server.client.stream_source import AsyncStreamSource
+from laplace_server.client.subscription import trouble_of
 from laplace_server.client.subscription_reader import LOGGER_NAME
 from laplace_server.errors import ClientClosed, LaplaceError
 from laplace_server.gather.assembly import Assembly
@@ -61,7 +62,7 @@ class Gatherer:
         self._ended = False
         self._end: asyncio.Future[None] | None = None
 
-    async def begin(self, clients: Mapping[str, AsyncClientLHC]) -> None:
+    async def begin(self, clients: Mapping[str, AsyncStreamSource]) -> None:
         """Subscribe to all sources at once, and follow them.
 
         Raises:
@@ -124,9 +125,7 @@ class Gatherer:
         failure = self._failures.get(name)
         if failure is not None or subscription is None:
             return failure
-        if subscription.server_ended:
-            return subscription.trouble or "its server has ended"
-        return subscription.trouble
+        return trouble_of(subscription)
 
     @property
     def troubles(self) -> str:
@@ -247,5 +246,5 @@ class Gatherer:
         )
 
 
-async def _subscribe(client: AsyncClientLHC, stream: str, start: Start) -> AsyncSubscription:
+async def _subscribe(client: AsyncStreamSource, stream: str, start: Start) -> AsyncSubscription:
     return await client.subscribe(stream, start=start)

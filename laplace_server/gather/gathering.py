@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator
 from operator import itemgetter
 from types import TracebackType
 
-from laplace_server.client.asyncio.client import AsyncClientLHC
+from laplace_server.client.asyncio.twins import twin_of
+from laplace_server.client.stream_source import StreamSource
 from laplace_server.client.subscription import deadline_of
 from laplace_server.client.sync.opening import LONGEST_WAIT_S
 from laplace_server.errors import ClientClosed
@@ -47,7 +48,7 @@ class _Bell:
 class _GatherThread(threading.Thread):
     """Gathers from ``start()`` to ``end()``; it refers to nobody who takes."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, clients: dict[str, StreamSource]) -> None:
         # A daemon, so that a program that forgets it can end; _end_all() waits for it then.
         super().__init__(name="gather", daemon=True)
         self.bell = _Bell()
@@ -55,7 +56,7 @@ class _GatherThread(threading.Thread):
         self.has_begun = False
         self.failure: BaseException | None = None
         """Why it could not begin, or has ended."""
-        self._plan = plan
+        self._clients = clients
         self._loop: asyncio.AbstractEventLoop | None = None
         self._work: asyncio.Task[None] | None = None
         self._ending = False
@@ -76,15 +77,7 @@ class _GatherThread(threading.Thread):
         self._loop = asyncio.get_running_loop()
         if self._ending:  # and whoever said so has seen no loop
             return
-        clients = {
-            name: AsyncClientLHC(
-                each.client.address,
-                each.client.name,
-                each.client.timeout_s,
-                security=each.client.security,
-            )
-            for name, each in self._plan.sources.items()
-        }
+        clients = {name: twin_of(each) for name, each in self._clients.items()}
         try:
             try:
                 await self.gatherer.begin(clients)
@@ -121,7 +114,7 @@ class _GatherThread(threading.Thread):
 
 
 class Gathering(BaseGathering):
-    """An iterator over records; made by ``gather`` of sources of ClientLHC.
+    """An iterator over records; made by ``gather`` of sources for threads.
 
     It goes on whatever happens to its sources, and ends when it is closed, and not before. Threads
     may share it: each record goes to one of them. An exception out of a signal handler, such as
@@ -129,7 +122,11 @@ class Gathering(BaseGathering):
     """
 
     def __init__(self, plan: Plan) -> None:
-        thread = _GatherThread(plan)
+        clients = {}
+        for name, each in plan.sources.items():
+            assert isinstance(each.client, StreamSource)
+            clients[name] = each.client
+        thread = _GatherThread(plan, clients)
         super().__init__(plan, thread.gatherer)
         self._thread = thread
         _everyone.add(thread)

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from laplace_server.client.base import Client
 from laplace_server.client.starts import Start, begin_of
+from laplace_server.client.stream_source import BaseSource
 from laplace_server.errors import ClientClosed
 from laplace_server.wire.whole_numbers import INT64_MAX, whole_number
 
@@ -15,7 +15,7 @@ from laplace_server.wire.whole_numbers import INT64_MAX, whole_number
 class Followed(NamedTuple):
     """A source as it is asked for."""
 
-    client: Client
+    client: BaseSource
     stream: str
     key: str
     start: Start
@@ -70,8 +70,9 @@ def _named(argument: str, given: Any) -> dict[str, Any]:
     return dict(given)
 
 
-def _pair(name: str, given: Any) -> tuple[Client, str]:
-    if not isinstance(given, (tuple, list)) or len(given) != 2 or not isinstance(given[0], Client):
+def _pair(name: str, given: Any) -> tuple[BaseSource, str]:
+    is_pair = isinstance(given, (tuple, list)) and len(given) == 2
+    if not is_pair or not isinstance(given[0], BaseSource):
         raise TypeError(f"the source {name!r} must be (client, stream), not {given!r}.")
     client, stream = given
     _check_text(f"stream of {name!r}", stream)

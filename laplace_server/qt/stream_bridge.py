@@ -20,6 +20,7 @@ from PyQt6.QtCore import QObject, pyqtSignal, pyqtSlot
 from laplace_server.client import ClientLHC
 from laplace_server.client.starts import Start, begin_of
 from laplace_server.client.stream_relay import Delivery, Relay
+from laplace_server.client.stream_source import StreamSource
 from laplace_server.qt.bell import Bell
 from laplace_server.qt.bridge import Bridge
 from laplace_server.wire.whole_numbers import INT64_MAX, INT_MAX, whole_number
@@ -45,8 +46,9 @@ class StreamBridge(Bridge):
     deliveries until that returns.
 
     Args:
-        source: whom to follow: the address, ``tcp://host:port``, or a ClientLHC, which stays yours.
-            When that is closed, the bridge ends with ``failed``.
+        source: whom to follow: the address, ``tcp://host:port``; or a ClientLHC, or NatsDevice of
+            laplace_server.relay, which stays yours. When that is closed, the bridge ends with
+            ``failed``.
         stream, start, credit_bytes: as for ``ClientLHC.subscribe``.
         latest_only: True, for displays: the newest update each time, by ``update_received``; its
             ``lost_before`` counts the skipped ones. False: every update, by ``updates_received``.
@@ -72,7 +74,7 @@ class StreamBridge(Bridge):
 
     def __init__(
         self,
-        source: str | ClientLHC,
+        source: str | StreamSource,
         stream: str = "data",
         *,
         latest_only: bool = True,
@@ -85,7 +87,7 @@ class StreamBridge(Bridge):
         parent: QObject | None = None,
     ) -> None:
         _check(stream, start, credit_bytes, interval_ms)
-        if not isinstance(source, ClientLHC):
+        if not isinstance(source, StreamSource):
             ClientLHC(source, name, timeout_s, security=security).close()  # it checks them
         elif security is not None:
             raise TypeError("'security' is for an address; a client has that of its own.")
@@ -114,7 +116,7 @@ class StreamBridge(Bridge):
     @property
     def address(self) -> str:
         """The server's address."""
-        return self._source.address if isinstance(self._source, ClientLHC) else self._source
+        return self._source.address if isinstance(self._source, StreamSource) else self._source
 
     @property
     def running(self) -> bool:
@@ -164,7 +166,7 @@ class StreamBridge(Bridge):
         relay = Relay(
             self._client(),
             self._stream,
-            own_client=not isinstance(self._source, ClientLHC),
+            own_client=not isinstance(self._source, StreamSource),
             start=self._start_at,
             latest_only=self._latest_only,
             credit_bytes=self._credit_bytes,
@@ -185,8 +187,8 @@ class StreamBridge(Bridge):
         self._life.end()
         self._set_connected(False)
 
-    def _client(self) -> ClientLHC:
-        if isinstance(self._source, ClientLHC):
+    def _client(self) -> StreamSource:
+        if isinstance(self._source, StreamSource):
             return self._source
         return ClientLHC(self._source, self._name, self._timeout_s, security=self._security)
 

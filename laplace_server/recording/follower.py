@@ -12,7 +12,8 @@ import zmq
 
 from laplace_server.client.ledger import EndedEpoch
 from laplace_server.client.starts import Start
-from laplace_server.client.sync.client import ClientLHC
+from laplace_server.client.stream_source import StreamSource
+from laplace_server.client.subscription import trouble_of
 from laplace_server.client.sync.subscription import Subscription
 from laplace_server.client.updates import Update, weight_of
 from laplace_server.errors import LaplaceError
@@ -27,6 +28,7 @@ _ROUND_S = 0.02  # what comes meanwhile comes together: a batch costs more than 
 _RETRY_S = 1.0
 _END_S = 0.5  # at the most, for what was published and has not come
 _CREDIT_BYTES = 32 << 20
+_MOST_LIVES = 20
 
 log = Log(LOGGER_NAME)
 
@@ -34,10 +36,10 @@ log = Log(LOGGER_NAME)
 class Informant:
     """Asks one server what it is, once in each of its lives; followers share it."""
 
-    def __init__(self, client: ClientLHC) -> None:
+    def __init__(self, client: StreamSource) -> None:
         self.client = client
         self._lock = threading.Lock()
-        self._epoch = 0
+        self._of: dict[int, Mapping[str, Any]] = {}  # by epoch, the last few
         self.known: Mapping[str, Any] = {}
         """What INFO told last."""
         self._ask_at = 0.0
@@ -45,13 +47,18 @@ class Informant:
     def info(self, epoch: int) -> Mapping[str, Any]:
         """Return what INFO told in this life of the server, or last; {}: nothing yet."""
         with self._lock:
-            if epoch != self._epoch and time.monotonic() >= self._ask_at:
+            if epoch not in self._of and time.monotonic() >= self._ask_at:
                 try:
-                    self.known, self._epoch = self.client.info(), epoch
+                    self.known = self.client._info_of(epoch)
                 except (LaplaceError, zmq.ZMQError) as error:
-                    self._ask_at = time.monotonic() + 5 * _RETRY_S
                     log.warning("recorder: %s tells no INFO: %s", self.client.address, error)
-            return self.known
+                if self.known.get("epoch") == epoch:
+                    self._of[epoch] = self.known
+                    if len(self._of) > _MOST_LIVES:
+                        del self._of[next(iter(self._of))]
+                else:  # of another life, or none: it may come
+                    self._ask_at = time.monotonic() + 5 * _RETRY_S
+            return self._of.get(epoch, self.known)
 
 
 class Follower(threading.Thread):
@@ -84,9 +91,7 @@ class Follower(threading.Thread):
         subscription = self._subscription
         if self._failure is not None or subscription is None:
             return self._failure
-        return subscription.trouble or (
-            "its server has ended" if subscription.server_ended else None
-        )
+        return trouble_of(subscription)
 
     def end(self) -> None:
         """Take what there is, and end; waits for nothing."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from laplace_server.client.starts import Start
-from laplace_server.client.sync.client import ClientLHC
+from laplace_server.client.stream_source import StreamSource
 from laplace_server.recording.follower import Follower, Informant
 from laplace_server.recording.intake import Intake
 from laplace_server.recording.part import Origin
@@ -26,7 +26,7 @@ class Following:
     """
 
     def __init__(
-        self, sources: Sequence[tuple[ClientLHC, str | None]], start: Start, intake: Intake
+        self, sources: Sequence[tuple[StreamSource, str | None]], start: Start, intake: Intake
     ) -> None:
         self._sources = sources
         self._start_at = start
@@ -34,7 +34,7 @@ class Following:
         self._lock = threading.Lock()  # of the followers
         self._followers: dict[Origin, Follower] = {}
         self._positions: Mapping[Origin, tuple[int, int]] = {}
-        self._clients: dict[str, ClientLHC] = {}
+        self._clients: dict[str, StreamSource] = {}
         self._watches: list[ServerWatch] = []
 
     @property
@@ -55,8 +55,7 @@ class Following:
         for client, stream in self._sources:
             address = client.address
             if address not in informants:
-                own = ClientLHC(address, client.name, client.timeout_s, security=client.security)
-                self._clients[address] = own
+                own = self._clients[address] = client._again()
                 informants[address] = Informant(own)
             if stream is not None:
                 self._follow(informants[address], stream, self._start_at)

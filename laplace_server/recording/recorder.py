@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from laplace_server.client.starts import Start, begin_of
-from laplace_server.client.sync.client import ClientLHC
+from laplace_server.client.stream_source import StreamSource
 from laplace_server.protocol import LOGGER_NAME
 from laplace_server.recording.compression import Compression, Storage, dataset_options
 from laplace_server.recording.following import Following
@@ -43,7 +43,8 @@ class Recorder:
     Args:
         path: of the file, which must not be there; further ones are run-0002.h5 and so on.
         sources: pairs of client and stream; or clients, for all streams that their servers have.
-            Each has connections of its own, with the keys of its client.
+            Each has connections of its own, with the keys of its client. What a relay has brought
+            to NATS is recorded from there with a NatsDevice of laplace_server.relay for a client.
         start: where streams begin, as for ``ClientLHC.subscribe``; with "oldest", what the servers'
             histories hold is recorded, too.
         compression: of arrays from 16 KiB on: "lz4" (with bitshuffle; readers need hdf5plugin),
@@ -66,7 +67,7 @@ class Recorder:
     def __init__(
         self,
         path: str | os.PathLike[str],
-        sources: Iterable[ClientLHC | tuple[ClientLHC, str]],
+        sources: Iterable[StreamSource | tuple[StreamSource, str]],
         *,
         start: Start = "oldest",
         compression: Compression = "lz4",
@@ -87,7 +88,7 @@ class Recorder:
         if not wanted:
             raise ValueError("'sources' must have a client, or a pair of client and stream.")
         for client, _ in wanted:
-            if not isinstance(client, ClientLHC):
+            if not isinstance(client, StreamSource):
                 raise TypeError(f"'sources' has clients, or (client, stream), not {client!r}.")
         self._storage = Storage(dataset_options(compression), swmr=swmr)
         self._limits = Limits(part_bytes, part_s, free_bytes, when_full)

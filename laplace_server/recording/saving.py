@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from laplace_server.client.sync.client import ClientLHC
+from laplace_server.client.stream_source import StreamSource
 from laplace_server.protocol import DEVICE_CAMERA
 from laplace_server.recording.recorder import Recorder
 from laplace_server.security.server import ServerSecurity
@@ -49,7 +49,7 @@ class SavingRecorder:
         name: str,
         address: str,
         path: Path,
-        sources: Iterable[ClientLHC | tuple[ClientLHC, str]],
+        sources: Iterable[StreamSource | tuple[StreamSource, str]],
         *,
         security: ServerSecurity | None = None,
         **options: Any,

@@ -12,7 +12,6 @@ from laplace_server.errors import LaplaceError
 from laplace_server.recording.follower import Informant
 
 _PERIOD_S = 2.0
-_DATA = "data"
 
 
 class ServerWatch(threading.Thread):
@@ -51,8 +50,7 @@ class ServerWatch(threading.Thread):
         ending = False
         while not ending or self.trouble is None:
             try:
-                # A server without streams makes this one, of what it sets as its data.
-                names = set(self._informant.client.info().get("streams") or {_DATA})
+                names = self._informant.client._stream_names()
             except (LaplaceError, zmq.ZMQError) as error:
                 self.trouble = str(error)
             else:

@@ -7,12 +7,25 @@
         for update in images:
             print(update.seq, update.data)
 
+``NatsDevice`` stands where a client of the device's server would, for recorders, gatherings and Qt
+bridges.
+
 It needs the extra ``nats`` (nats-py), and a NATS server with JetStream: docs/relay.md.
 """
 
 from laplace_server.relay.following import async_follow, follow
+from laplace_server.relay.nats_device import AsyncNatsDevice, NatsDevice
 from laplace_server.relay.nats_relay import NatsRelay
 from laplace_server.relay.sources import RelaySource
 from laplace_server.relay.stats import RelayStats, SourceStats
 
-__all__ = ["NatsRelay", "RelaySource", "RelayStats", "SourceStats", "async_follow", "follow"]
+__all__ = [
+    "AsyncNatsDevice",
+    "NatsDevice",
+    "NatsRelay",
+    "RelaySource",
+    "RelayStats",
+    "SourceStats",
+    "async_follow",
+    "follow",
+]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-from laplace_server.relay.connection import NatsConnection, Way, connect
+from laplace_server.relay.connection import NatsConnection, connect
+from laplace_server.relay.way import Way
 
 
 class Broker:
     """Connects when somebody wants to, and again after a break. For one event loop."""
 
     def __init__(self, way: Way, name: str) -> None:
-        self._way = way
+        self._way = way.in_any_order()
         self._name = name
         self._connection: NatsConnection | None = None
         self._connecting: asyncio.Task[NatsConnection] | None = None
@@ -40,6 +41,13 @@ class Broker:
             return self._connection
         finally:
             self._connecting = None
+
+    async def leave(self, connection: NatsConnection) -> None:
+        """Have done with a server that is of no use now: the next connection is to another one."""
+        if len(self._way.urls) > 1 and connection is self._connection:
+            self._way = self._way.after(connection.url)
+            self._connection = None
+            await connection.close()
 
     async def close(self) -> None:
         """Close it."""

@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import ssl
-from typing import Any, NamedTuple
+from typing import Any
 
+from laplace_server.relay.way import Way, checked_credentials
 from laplace_server.wire.extras import how_to_install
 
 try:
@@ -32,8 +31,9 @@ CLOSE_S = 0.5  # nothing is waited for; but nats-py waits where a handshake has 
 # A broker that stands still counts as gone after two of these and one more.
 PING_S = 5.0
 
-_IN_CREDENTIALS = (b"BEGIN NATS USER JWT", b"BEGIN USER NKEY SEED")
 NOT_FOUND = {10037, 10059}  # no message, no stream
+_NOT_AVAILABLE = 10008  # as of a server that finds no leader
+_NO_JETSTREAM = "JetStream is not enabled there, or not for this account"
 
 
 class EngineError(Exception):
@@ -45,77 +45,22 @@ class EngineError(Exception):
         """JetStream's ``err_code``; 0 for what is none of its errors."""
 
 
-class Way(NamedTuple):
-    """How to get to NATS."""
-
-    urls: tuple[str, ...]
-    credentials: str | None = None
-    """A file that ``nsc`` or ``nk`` made."""
-    tls: ssl.SSLContext | None = None
-
-
-def urls_of(nats_url: Any) -> tuple[str, ...]:
-    """Return the URLs in a text, with commas between several of one cluster.
-
-    Raises:
-        TypeError, ValueError: it is none.
-    """
-    if not isinstance(nats_url, str):
-        raise TypeError(f"'nats_url' must be str, not {nats_url!r}.")
-    urls = tuple(each.strip() for each in nats_url.split(","))
-    for url in urls:
-        if not url.startswith(("nats://", "tls://")) or len(url) < len("nats://x"):
-            raise ValueError(
-                f"'nats_url' must be nats://HOST:PORT or tls://HOST:PORT, several of a cluster "
-                f"with commas between, not {nats_url!r}."
-            )
-    return urls
-
-
-def checked_credentials(path: str | os.PathLike[str] | None) -> str | None:
-    """Return the path of a file with credentials; None: none is given.
-
-    Raises:
-        ValueError: it cannot be read, or holds no credentials.
-        ImportError: what reads it is not installed.
-    """
-    if path is None:
-        return None
-    try:
-        import nkeys  # type: ignore[import-untyped]  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            f"Credentials for NATS take nkeys, which cannot be imported ({error}). "
-            f"{how_to_install('nats')}",
-            name=error.name,
-        ) from None
-    try:
-        with open(path, "rb") as file:
-            text = file.read()
-    except OSError as error:
-        raise ValueError(f"the credentials for NATS cannot be read: {error}") from None
-    # nats-py would look for these lines for ever.
-    if not all(each in text for each in _IN_CREDENTIALS):
-        raise ValueError(f"{os.fspath(path)!r} has no credentials for NATS (.creds) in it.")
-    return os.fspath(path)
-
-
-def without_secrets(nats_url: str) -> str:
-    """Return a URL for people and logs, without user, password or token."""
-    shown = []
-    for url in urls_of(nats_url):
-        scheme, _, rest = url.partition("://")
-        shown.append(f"{scheme}://{rest.rpartition('@')[2]}")
-    return ",".join(shown)
+class NoAnswer(EngineError):
+    """This NATS server does not do it; another one of its cluster may."""
 
 
 class NatsConnection:
     """A connection that is open, until it breaks or is closed. For one event loop."""
 
-    def __init__(self, client: NatsClient, closed: asyncio.Event) -> None:
+    def __init__(
+        self, client: NatsClient, url: str, closed: asyncio.Event, domain: str | None
+    ) -> None:
         self.client = client
+        self.url = url
         self.closed = closed
         """Set once it has broken."""
+        self.api = "$JS.API" if domain is None else f"$JS.{domain}.API"
+        """What the subjects of JetStream's API begin with."""
 
     @property
     def most_bytes(self) -> int:
@@ -129,13 +74,23 @@ class NatsConnection:
             EngineError: it answers with an error, or not.
         """
         body = json.dumps(arguments).encode() if arguments else b""
+        return await self._answer(f"{self.api}.{api}", body, _NO_JETSTREAM)
+
+    async def store(self, subject: str, body: bytes) -> None:
+        """Have a message stored in the stream that has this subject.
+
+        Raises:
+            EngineError: it is not.
+        """
+        await self._answer(subject, body, "there is no such stream in JetStream")
+
+    async def _answer(self, subject: str, body: bytes, nobody: str) -> dict[str, Any]:
         try:
-            message = await self.client.request(f"$JS.API.{api}", body, timeout=ANSWER_S)
+            message = await self.client.request(subject, body, timeout=ANSWER_S)
         except nats.errors.NoRespondersError:
-            text = "JetStream is not enabled there, or not for this account"
-            raise EngineError(text) from None
+            raise NoAnswer(nobody) from None
         except (nats.errors.Error, asyncio.TimeoutError, OSError) as error:
-            raise EngineError(f"JetStream does not answer ({_words(error)})") from None
+            raise NoAnswer(f"JetStream does not answer ({_words(error)})") from None
         answer: dict[str, Any] = json.loads(message.data)
         if "error" in answer:
             raise error_of(answer["error"])
@@ -164,7 +119,7 @@ class NatsConnection:
 
 
 async def connect(way: Way, name: str) -> NatsConnection:
-    """Connect to the first of the URLs that answers.
+    """Connect to the first of the URLs that answers, in their order.
 
     Args:
         name: what NATS shows of the connection.
@@ -172,7 +127,19 @@ async def connect(way: Way, name: str) -> NatsConnection:
     Raises:
         EngineError: none does.
     """
+    problem = None
+    for url in way.urls:
+        try:
+            return await _connect_to(url, way, name)
+        except EngineError as error:
+            problem = error
+    assert problem is not None
+    raise problem
+
+
+async def _connect_to(url: str, way: Way, name: str) -> NatsConnection:
     client, closed = NatsClient(), asyncio.Event()
+    connection = NatsConnection(client, url, closed, way.domain)
     problems: list[Exception] = []
 
     async def note(error: Exception) -> None:
@@ -185,7 +152,7 @@ async def connect(way: Way, name: str) -> NatsConnection:
     try:
         credentials = checked_credentials(way.credentials)  # the file may have changed
         await client.connect(
-            list(way.urls),
+            [url],
             name=name,
             error_cb=note,
             closed_cb=note_end,
@@ -198,15 +165,17 @@ async def connect(way: Way, name: str) -> NatsConnection:
             tls=way.tls,
         )
     except (nats.errors.Error, asyncio.TimeoutError, OSError, ValueError) as error:
-        await NatsConnection(client, closed).close()
+        await connection.close()
         why = problems[-1] if problems else error
         raise EngineError(f"no connection to NATS ({_words(why)})") from None
-    return NatsConnection(client, closed)
+    return connection
 
 
 def error_of(error: dict[str, Any]) -> EngineError:
     """Return the error that JetStream tells of."""
-    return EngineError(f"JetStream says: {error.get('description')}", int(error.get("err_code", 0)))
+    code = int(error.get("err_code", 0))
+    kind = NoAnswer if code == _NOT_AVAILABLE else EngineError
+    return kind(f"JetStream says: {error.get('description')}", code)
 
 
 def _words(error: BaseException) -> str:

@@ -13,7 +13,9 @@ from laplace_server.relay.subjects import Subject
 ID = "Nats-Msg-Id"
 SOURCE = "laplace-source"  # in the metadata of a stream: which device it is of
 _SECOND = 10**9  # ns
-_DUPLICATES_S = 120.0  # what JetStream takes unless told
+# How long JetStream remembers ids: the chain alone sees to it that nothing is stored twice. Where a
+# leader of a cluster was killed with a message in its hands, JetStream refuses that for so long.
+_DUPLICATES_S = 1.0
 
 
 class Keeping(NamedTuple):
@@ -52,6 +54,8 @@ class Ends(NamedTuple):
 
     first_seq: int
     last_seq: int
+    created: str
+    """When the stream was made: another one of that name has other numbers."""
 
     @property
     def is_empty(self) -> bool:
@@ -126,7 +130,8 @@ class JetStream:
             if error.code in NOT_FOUND:
                 return None
             raise
-        return Ends(int(info["state"]["first_seq"]), int(info["state"]["last_seq"]))
+        state = info["state"]
+        return Ends(int(state["first_seq"]), int(state["last_seq"]), str(info["created"]))
 
     async def last(self) -> Stored | None:
         """Return the last message."""
@@ -137,15 +142,37 @@ class JetStream:
         return await self._get(seq=seq, next_by_subj=str(self.subject))
 
     async def _get(self, **which: Any) -> Stored | None:
-        try:
-            answer = await self.connection.ask(f"STREAM.MSG.GET.{self.name}", **which)
-        except EngineError as error:
-            if error.code in NOT_FOUND:
-                return None
-            raise
-        message = answer["message"]
-        headers = headers_of(base64.b64decode(message.get("hdrs") or ""))
-        return Stored(int(message["seq"]), identity_of(headers))
+        message = await message_of(self.connection, self.name, **which)
+        return message and Stored(message.seq, identity_of(message.headers))
+
+
+class Message(NamedTuple):
+    """A message as JetStream gives it."""
+
+    seq: int
+    headers: dict[str, str]
+    base64: str
+
+    @property
+    def body(self) -> bytes:
+        return base64.b64decode(self.base64)
+
+
+async def message_of(connection: NatsConnection, name: str, **which: Any) -> Message | None:
+    """Return a message of a stream of JetStream; None: it is not there, nor the stream.
+
+    Raises:
+        EngineError: JetStream cannot say.
+    """
+    try:
+        answer = await connection.ask(f"STREAM.MSG.GET.{name}", **which)
+    except EngineError as error:
+        if error.code in NOT_FOUND:
+            return None
+        raise
+    message = answer["message"]
+    headers = headers_of(base64.b64decode(message.get("hdrs") or ""))
+    return Message(int(message["seq"]), headers, message.get("data") or "")
 
 
 def identity_of(headers: Mapping[str, str] | None) -> RecordId:

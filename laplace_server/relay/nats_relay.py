@@ -17,12 +17,12 @@ from laplace_server.client.not_copied import NotCopied
 from laplace_server.errors import ClientClosed
 from laplace_server.protocol import LOGGER_NAME
 from laplace_server.relay.broker import Broker
-from laplace_server.relay.connection import Way, checked_credentials, urls_of, without_secrets
 from laplace_server.relay.jetstream import Keeping
 from laplace_server.relay.source_relay import Settings, SourceRelay
 from laplace_server.relay.sources import RelaySource, sources_of
 from laplace_server.relay.stats import RelayStats
 from laplace_server.relay.subjects import DEFAULT_PREFIX, DEFAULT_SITE, subject_of
+from laplace_server.relay.way import way_of, without_secrets
 from laplace_server.wire.logs import Log
 from laplace_server.wire.stacks import large_stacks
 from laplace_server.wire.whole_numbers import INT64_MAX, whole_number
@@ -61,6 +61,7 @@ class NatsRelay(NotCopied):
             same. Else its stream is left alone: there may be two of that name.
         credentials: a file with the credentials for NATS (.creds).
         tls: for NATS, where it is not what the system trusts.
+        domain: of JetStream, where it is not that of the NATS server that is connected to.
         security: gives the keys for a server's address, or None; ``ClientSecurity.find`` does.
 
     Raises:
@@ -83,6 +84,7 @@ class NatsRelay(NotCopied):
         moved: bool = False,
         credentials: str | os.PathLike[str] | None = None,
         tls: ssl.SSLContext | None = None,
+        domain: str | None = None,
         security: Callable[[str], ClientSecurity | None] | None = None,
     ) -> None:
         found = sources_of(sources)
@@ -90,7 +92,7 @@ class NatsRelay(NotCopied):
             subject_of(prefix, site, each.device or "any", each.stream)
         keeping = Keeping(_seconds(max_age_s), _bytes(max_bytes), _replicas(replicas))
         self._url = without_secrets(nats_url)
-        self._broker = Broker(Way(urls_of(nats_url), checked_credentials(credentials), tls), _NAME)
+        self._broker = Broker(way_of(nats_url, credentials, tls, domain), _NAME)
         self._keys = {each.address: security and security(each.address) for each in found}
         settings = Settings(prefix, site, keeping, bool(moved))
         self._relays = tuple(SourceRelay(each, self._broker, settings) for each in found)

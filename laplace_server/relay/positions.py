@@ -47,7 +47,7 @@ async def find(jetstream: JetStream, start: str | int, epoch: int | None) -> Beg
     if start == "latest":
         return _behind(last)
     if start == "newest":
-        return await _newest(jetstream, last)
+        return await newest(jetstream, last)
     if start == "oldest":
         return _at(first)
     assert isinstance(start, int)
@@ -76,7 +76,8 @@ def _at(stored: Stored) -> Beginning:
     return Beginning(stored.seq, identity.epoch, number, identity.last)
 
 
-async def _newest(jetstream: JetStream, last: Stored) -> Beginning:
+async def newest(jetstream: JetStream, last: Stored) -> Beginning:
+    """Return where the newest update is; ``last``: the last message there is."""
     found: Stored | None = last
     for _ in range(_MOST_STEPS):
         if found is None or found.id.epoch != last.id.epoch:

@@ -16,11 +16,17 @@ from typing import Any
 import nats.errors
 from nats.aio.msg import Msg
 
-from laplace_server.relay.connection import ANSWER_S, EngineError, NatsConnection, error_of
+from laplace_server.relay.connection import (
+    ANSWER_S,
+    EngineError,
+    NatsConnection,
+    NoAnswer,
+    error_of,
+)
 from laplace_server.relay.window import Link, Window
 
-# Wrong last message: an id, or where there was none, a number.
-_WRONG_LAST = {10070, 10071}
+# Wrong last message: an id, a number.
+_WRONG_LAST = {10070, 10071, 10164}
 _HEADERS_BYTES = 1024  # more than they ever take
 
 
@@ -35,7 +41,7 @@ class Publisher:
         connection: by which to send.
         subject: where to.
         window: what to send.
-        on_stored: told of each message that is stored.
+        on_stored: told of each message that is stored, and of JetStream's number of it.
     """
 
     def __init__(
@@ -43,7 +49,7 @@ class Publisher:
         connection: NatsConnection,
         subject: str,
         window: Window,
-        on_stored: Callable[[Link], object],
+        on_stored: Callable[[Link, int], object],
     ) -> None:
         self._connection = connection
         self._subject = subject
@@ -99,7 +105,7 @@ class Publisher:
         if not len(window):
             self._heard_at = time.monotonic()
         elif time.monotonic() > self._heard_at + ANSWER_S:
-            raise EngineError(f"JetStream has not said for {ANSWER_S:g} s that it has stored")
+            raise NoAnswer(f"JetStream has not said for {ANSWER_S:g} s that it has stored")
         if not window.has_room:
             self._answered.clear()
             with contextlib.suppress(asyncio.TimeoutError):
@@ -118,7 +124,7 @@ class Publisher:
 
     def _take(self, number: int, message: Msg) -> None:
         if message.headers and message.headers.get("Status") == "503":
-            raise EngineError("nobody stores it: the stream is gone, or JetStream does not run")
+            raise NoAnswer("nobody stores it: the stream is gone, or JetStream does not run")
         answer = json.loads(message.data)
         if "error" in answer:
             error = error_of(answer["error"])
@@ -132,7 +138,7 @@ class Publisher:
         if link is None:
             raise EngineError("JetStream has not answered one message, but a later one")
         self._heard_at = time.monotonic()
-        self._on_stored(link)
+        self._on_stored(link, int(answer["seq"]))
 
 
 @contextlib.contextmanager

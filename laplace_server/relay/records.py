@@ -157,6 +157,12 @@ class Assembler:
         self._id: RecordId | None = None
         self._parts: list[bytes] = []
 
+    @property
+    def missing(self) -> int:
+        """Pieces of the record that is begun."""
+        piece = None if self._id is None else self._id.piece
+        return 0 if piece is None else piece.pieces - len(self._parts)
+
     def put(self, identity: RecordId, body: bytes) -> Record | None:
         """Return the record that is complete with this message, if one is.
 

@@ -16,24 +16,24 @@ from typing import Any, NamedTuple
 from laplace_server.client import AsyncClientLHC
 from laplace_server.client.asyncio.subscription import AsyncPackSubscription
 from laplace_server.errors import LaplaceError
-from laplace_server.protocol import LOGGER_NAME
 from laplace_server.relay.broker import Broker
-from laplace_server.relay.connection import EngineError, NatsConnection
+from laplace_server.relay.connection import EngineError, NatsConnection, NoAnswer
+from laplace_server.relay.device_notes import DeviceNotes
 from laplace_server.relay.jetstream import Ends, JetStream, Keeping, Stored
+from laplace_server.relay.note_keeper import NoteKeeper
 from laplace_server.relay.publisher import Fenced, Publisher
 from laplace_server.relay.records import Kind
 from laplace_server.relay.sources import RelaySource
 from laplace_server.relay.stats import SourceStats
 from laplace_server.relay.subjects import Subject, subject_of
 from laplace_server.relay.transcript import Transcript
+from laplace_server.relay.troubles import Troubles
 from laplace_server.relay.window import Link, Window
-from laplace_server.wire.logs import Log
-
-log = Log(LOGGER_NAME)
 
 _STEP_S = 1.0  # the longest wait for one thing
 _REST_S = 0.005
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0  # after what went wrong
+_MOST_UNANSWERED = 2  # attempts with one server of a cluster
 _STAND_BY_S = 2.0  # a rival that stores nothing for so long has ended, or has nothing to store
 
 
@@ -59,13 +59,13 @@ class SourceRelay:
         self._window = Window()
         self._transcript = Transcript(None)
         self._packs: AsyncPackSubscription | None = None
-        self._trouble: str | None = None
-        self._told: set[str] = set()  # of troubles, since something was stored
-        self._limits_told = False
+        self._troubles = Troubles(f"stream {source.stream!r} of {source.address}")
         self._has_rivals = False
         self._last = (0, 0)
         self._updates = self._lost = self._messages = self._bytes = self._rivals = 0
         self._pause_s = _FIRST_PAUSE_S
+        self._unanswered = 0  # attempts in a row
+        self._keeper = NoteKeeper(source.stream, self._troubles.title, settings.keeping.replicas)
 
     def stats(self) -> SourceStats:
         """Return what is counted."""
@@ -83,7 +83,7 @@ class SourceRelay:
             last=self._last[1],
             waiting=len(self._window),
             rivals=self._rivals,
-            trouble=self._trouble or (None if packs is None else packs.trouble),
+            trouble=self._troubles.present or (None if packs is None else packs.trouble),
         )
 
     async def run(self, client: AsyncClientLHC) -> None:
@@ -91,17 +91,20 @@ class SourceRelay:
         self._client = client
         try:
             while True:
+                connection = None
                 try:
-                    await self._relay()
+                    connection = await self._broker.connection()
+                    await self._relay(connection)
                 except Fenced as error:
                     self._rivals += 1
                     self._has_rivals = True
-                    self._tell(f"another relay was first ({error})")
+                    self._troubles.tell(f"another relay was first ({error})")
                 except (EngineError, LaplaceError) as error:
-                    self._tell(str(error))
+                    self._troubles.tell(str(error))
+                    if connection is not None and isinstance(error, NoAnswer):
+                        await self._leave(connection)
                 except Exception as error:  # of this source alone, whatever it is
-                    log.exception("%s: the relay begins anew.", self._title())
-                    self._trouble = repr(error)
+                    self._troubles.tell_fault(error)
                 await asyncio.sleep(self._pause_s * random.uniform(0.5, 1.0))
                 self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
         finally:
@@ -109,26 +112,27 @@ class SourceRelay:
 
     # ---- from one trouble to the next
 
-    async def _relay(self) -> None:
-        connection = await self._broker.connection()
+    async def _relay(self, connection: NatsConnection) -> None:
         jetstream = JetStream(connection, await self._named())
         settings = self._settings
         if not await jetstream.ensure(settings.keeping, self._source.owner, moved=settings.moved):
-            self._tell_of_limits(jetstream.name)
+            self._troubles.tell_of_limits(jetstream.name)
+        await self._keeper.begin(DeviceNotes(connection, jetstream.subject))
         last, ends = await self._end_of(jetstream)
         stored = self._window.begin(last, ends.last_seq)
         if stored is None:
             await self._close_packs()
             self._transcript = Transcript(None if last is None else last.id)
         for link in stored or ():
-            self._stored(link)
+            self._stored(link, ends.last_seq)
+        self._keeper.created, self._keeper.stored = ends.created, last
         async with Publisher(
             connection, str(jetstream.subject), self._window, self._stored
         ) as publisher:
             await self._until_failure(publisher, connection)
 
     async def _end_of(self, jetstream: JetStream) -> tuple[Stored | None, Ends]:
-        """Return the last message there, once nobody else writes any more."""
+        """Return the last message there is or was, once nobody else writes any more."""
         while True:
             ends, last = await jetstream.ends(), await jetstream.last()
             if ends is None:
@@ -138,11 +142,14 @@ class SourceRelay:
                 if await jetstream.ends() != ends:
                     continue
                 self._has_rivals = False
+            if last is None and ends.last_seq:  # all has grown too old, or was purged
+                last = await self._keeper.last(ends)
             return last, ends
 
     async def _until_failure(self, publisher: Publisher, connection: NatsConnection) -> None:
         pump = asyncio.create_task(self._pump(publisher))
         closed = asyncio.create_task(connection.closed.wait())
+        noting = asyncio.create_task(self._keeper.run(self._client))
         try:
             ends: set[asyncio.Future[Any]] = {pump, closed, publisher.failure}
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -152,9 +159,16 @@ class SourceRelay:
                 pump.result()
             raise EngineError("the connection to NATS broke")
         finally:
-            for task in (pump, closed):
+            for task in (pump, closed, noting):
                 task.cancel()
-            await asyncio.gather(pump, closed, return_exceptions=True)
+            await asyncio.gather(pump, closed, noting, return_exceptions=True)
+
+    async def _leave(self, connection: NatsConnection) -> None:
+        """Try another server of the cluster, where this one has not answered again and again."""
+        self._unanswered += 1
+        if self._unanswered >= _MOST_UNANSWERED:
+            self._unanswered = 0
+            await self._broker.leave(connection)
 
     async def _pump(self, publisher: Publisher) -> None:
         """Move what comes from the server into the window and on to JetStream."""
@@ -169,6 +183,8 @@ class SourceRelay:
             # No await up to here from where they were taken: none is lost where this is cancelled.
             for record in self._transcript.take(taken, packs.ended):
                 self._window.add(record, publisher.most_bytes)
+            if taken:
+                await self._keeper.describe(self._client, taken[-1].epoch)
             await publisher.send()
             # What comes meanwhile shares a message: these are what costs, not updates.
             await asyncio.sleep(_REST_S)
@@ -208,8 +224,10 @@ class SourceRelay:
 
     # ---- what is known
 
-    def _stored(self, link: Link) -> None:
+    def _stored(self, link: Link, seq: int) -> None:
         identity = link.id
+        self._keeper.stored = Stored(seq, identity)
+        self._unanswered = 0
         self._messages += 1
         self._bytes += len(link.body)
         if identity.is_complete:
@@ -219,28 +237,5 @@ class SourceRelay:
             else:
                 self._lost += count
             self._last = identity.epoch, identity.last
-        if self._trouble is not None:
-            log.info("%s is relayed again.", self._title())
-        self._trouble = None
-        self._told.clear()
+        self._troubles.are_over()
         self._pause_s = _FIRST_PAUSE_S
-
-    def _tell(self, why: str) -> None:
-        """Note why nothing is relayed."""
-        self._trouble = why = why.rstrip(".")
-        if why not in self._told:  # each reason once until something is
-            self._told.add(why)
-            log.warning("%s is not relayed at the moment: %s.", self._title(), why)
-
-    def _tell_of_limits(self, name: str) -> None:
-        if not self._limits_told:
-            self._limits_told = True
-            log.warning(
-                "%s: the JetStream stream %s was there before, and keeps what it did, which is "
-                "not what was asked for. `nats stream edit` changes it.",
-                self._title(),
-                name,
-            )
-
-    def _title(self) -> str:
-        return f"stream {self._source.stream!r} of {self._source.address}"

@@ -13,6 +13,9 @@ from urllib.parse import quote, unquote
 DEFAULT_PREFIX = "lhc"
 DEFAULT_SITE = "lab"
 
+NOTES = "@device"
+"""In the place of a stream: what is noted of the device. No name is written so."""
+
 MOST_BYTES = 255  # of a JetStream stream's name, which is a folder's, too
 
 
@@ -27,12 +30,22 @@ class Subject(NamedTuple):
 
     def __str__(self) -> str:
         """The subject: ``lhc.lab.camera.images``."""
-        return ".".join([self.prefix, token(self.site), token(self.device), token(self.stream)])
+        return f"{self.device_subject}.{token(self.stream)}"
+
+    @property
+    def device_subject(self) -> str:
+        """What the subjects of all streams of the device begin with."""
+        return ".".join([self.prefix, token(self.site), token(self.device)])
 
     @property
     def stream_name(self) -> str:
         """The name of the JetStream stream that has this subject and no other."""
-        return str(self).replace(".", "+")
+        return name_of(str(self))
+
+
+def name_of(subject: str) -> str:
+    """Return the name of the JetStream stream of a subject."""
+    return subject.replace(".", "+")
 
 
 def subject_of(prefix: str, site: str, device: str, stream: str) -> Subject:

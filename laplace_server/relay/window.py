@@ -1,8 +1,9 @@
 """What was sent to JetStream and is not known to be stored, without any sending.
 
 JetStream stores a message only where the one before it in its stream is the one that the message
-names. So what is here is a chain: where one link is missing, nothing behind it is stored, and
-nobody else's messages come between.
+names, by JetStream's number of it: these follow one another, so they are known before. So what is
+here is a chain: where one link is missing, nothing behind it is stored, and nobody else's messages
+come between. (At ids a cluster looks only when it is too late to refuse: its stream stands still.)
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from typing import NamedTuple
 from laplace_server.relay.jetstream import ID, Stored
 from laplace_server.relay.records import Record, RecordId
 
-_BEFORE = "Nats-Expected-Last-Msg-Id"
 _BEFORE_SEQ = "Nats-Expected-Last-Sequence"
 
 MOST_MESSAGES = 256
@@ -38,6 +38,7 @@ class Window:
         self._links: deque[Link] = deque()
         self._stored: RecordId | None = None  # the last that is known to be
         self._begun = 0  # JetStream's number of what was last when this chain began
+        self._last_seq = 0  # the number that it will have given to the last link
         self._number = 0
         self._unsent = 0
         self._bytes = 0
@@ -61,7 +62,7 @@ class Window:
         None: nothing here goes on behind it any more, and the window is empty.
 
         Args:
-            last: the last message in JetStream.
+            last: the last message in JetStream, or that was there.
             last_seq: the last number that it has given.
         """
         identity = None if last is None else last.id
@@ -72,6 +73,7 @@ class Window:
         self._links.clear()
         self._bytes = self._unsent = 0
         self._stored, self._begun = identity, max(last_seq, 0 if last is None else last.seq)
+        self._last_seq = self._begun
         if stored is None:
             return None
         for link in links[stored:]:
@@ -84,12 +86,8 @@ class Window:
             self._add(identity, body)
 
     def _add(self, identity: RecordId, body: bytes) -> None:
-        before = self.last
-        headers = {ID: str(identity)}
-        if before is None:  # of what has no last message, JetStream would take anybody's
-            headers[_BEFORE_SEQ] = str(self._begun)
-        else:
-            headers[_BEFORE] = str(before)
+        headers = {ID: str(identity), _BEFORE_SEQ: str(self._last_seq)}
+        self._last_seq += 1
         self._number += 1
         self._links.append(Link(self._number, identity, body, headers))
         self._bytes += len(body)

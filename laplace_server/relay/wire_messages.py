@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from typing import Any
 
@@ -11,6 +12,8 @@ from laplace_server.relay.records import Kind, Record, messages_of
 # docs/streams.md: magic, version, kind, arrays, subscription, updates, epoch, first, last, and
 # three counts.
 _HEADER = struct.Struct("<4sBBHIIQQQQQQ")
+_COUNT_AT, _FIRST_AT = 5, 7
+_TIME = struct.Struct("<d")
 _SUBSCRIPTION = struct.Struct("<I")
 _SUBSCRIPTION_AT = 8
 _CONTROL = struct.Struct("<4sBBHIIQQQ")  # magic, version, kind, -, subscription, -, credit, next
@@ -38,6 +41,19 @@ def messages_for(record: Record, subscription: int) -> list[Message]:
         for part in record.parts
         for head, *arrays in messages_of(part)
     ]
+
+
+def last_update(message: Message) -> Message:
+    """Return a message with the last of its updates alone."""
+    body: bytes = message[1]
+    count = _HEADER.unpack_from(body)[_COUNT_AT]
+    if count == 1:
+        return message
+    fields = list(_HEADER.unpack_from(body))
+    fields[_COUNT_AT], fields[_FIRST_AT] = 1, fields[_FIRST_AT] + count - 1
+    end = _HEADER.size + count * _TIME.size
+    text = json.dumps(json.loads(_frames.stream_text(body, count))[-1:], separators=(",", ":"))
+    return [b"", _HEADER.pack(*fields) + body[end - _TIME.size : end] + text.encode()]
 
 
 def word(kind: int, subscription: int, epoch: int, last: int) -> Message:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import nats
 import numpy as np
 import pytest
 from relay.conftest import MakeBroker, MakeRelay
@@ -260,6 +262,45 @@ def test_a_slow_reader_holds_little(
         time.sleep(0.3)  # in which it might take more
         assert sum(len(message[1][2]) for message in updates._protocol.incoming) <= 4_000_000
         assert [each.seq for each in taken(updates, 99)] == list(range(2, 101))
+
+
+@pytest.mark.parametrize("latest_only", [False, True])
+def test_a_reader_that_pauses_for_long(
+    server: ServerLHC,
+    broker: Broker,
+    make_relay: MakeRelay,
+    latest_only: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """JetStream forgets its consumer meanwhile."""
+    monkeypatch.setattr("laplace_server.relay.engine_consumer._FORGOTTEN_S", 0.2)
+    server.declare_stream("s", history_bytes=128 << 20)
+    for n in range(1, 101):
+        server.publish("s", {"n": n, "image": np.zeros(200_000, np.uint8)})
+    relay = make_relay(broker.url, [(address_of(server), "s")])
+    wait_until(lambda: relay.stats().sources[0].updates == 100, "all is stored", within(20))
+    with follow(
+        broker.url, "camera", "s", start="oldest", credit_bytes=300_000, latest_only=latest_only
+    ) as updates:
+        found = [updates.next(PATIENCE_S)]
+        wait_until(lambda: _consumers(broker) == 0, "it is forgotten", within(10))
+        server.publish("s", {"n": 101})
+        while found[-1].seq < 101:
+            found.append(updates.next(PATIENCE_S))
+        assert adds_up(found, 1, 101)
+        assert latest_only or updates.lost == 0
+
+
+def _consumers(broker: Broker) -> int:
+    async def ask() -> int:
+        client = await nats.connect(broker.url)
+        try:
+            info = await client.jetstream().stream_info("lhc+lab+camera+s")
+            return info.state.consumer_count
+        finally:
+            await client.close()
+
+    return asyncio.run(ask())
 
 
 def test_readers_do_not_disturb_each_other(

@@ -358,6 +358,33 @@ def test_a_broker_that_stands_still(
     assert ledger(broker) == (30, 0)
 
 
+@pytest.mark.skipif(WINDOWS, reason="no process can be made to stand still there")
+def test_a_server_that_does_not_answer_is_left_for_another(
+    server: ServerLHC,
+    make_broker: MakeBroker,
+    make_relay: MakeRelay,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a cluster; these two are none, so the other one begins from the history."""
+    for module in ("publisher", "connection"):
+        monkeypatch.setattr(f"laplace_server.relay.{module}.ANSWER_S", 0.3)
+    brokers = {each.url: each for each in (make_broker("n1"), make_broker("n2"))}
+    relay = make_relay(",".join(brokers), [(address_of(server), "s")])
+    publish(server, 1, 10)
+    stored(relay, 10)
+    connection = relay._broker._connection
+    assert connection is not None
+    used = brokers.pop(connection.url)
+    other = next(iter(brokers.values()))
+    used.freeze(True)
+    try:
+        publish(server, 11, 20)
+        stored(relay, 30)
+        assert ledger(other) == (20, 0)
+    finally:
+        used.freeze(False)
+
+
 def test_somebody_else_has_written(
     server: ServerLHC, broker: Broker, make_relay: MakeRelay
 ) -> None:

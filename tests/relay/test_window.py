@@ -28,10 +28,10 @@ def test_each_names_the_one_before_it() -> None:
     window = Window()
     assert window.begin(None, 3) is None
     filled(window, 1, 2)
-    assert sent(window) == [("7.updates.1-1", "3"), ("7.updates.2-2", "7.updates.1-1")]
+    assert sent(window) == [("7.updates.1-1", "3"), ("7.updates.2-2", "4")]
     assert sent(window) == []
     filled(window, 3, 3)
-    assert sent(window) == [("7.updates.3-3", "7.updates.2-2")]
+    assert sent(window) == [("7.updates.3-3", "5")]
 
 
 def test_answers_come_in_order() -> None:
@@ -56,8 +56,8 @@ def test_after_a_break_the_rest_is_sent_again() -> None:
     assert found is not None
     assert [link.id for link in found] == [identity(1), identity(2)]
     assert sent(window) == [
-        ("7.updates.3-3", "7.updates.2-2"),
-        ("7.updates.4-4", "7.updates.3-3"),
+        ("7.updates.3-3", "2"),
+        ("7.updates.4-4", "3"),
     ]
     assert not any(map(window.holds, old))  # answers of the former connection
     assert window.begin(Stored(2, identity(2)), 2) == []

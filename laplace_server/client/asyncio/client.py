@@ -31,6 +31,7 @@ from laplace_server.client.moves import Arrival
 from laplace_server.client.no_answer import ConnectionBroke, NoAnswer
 from laplace_server.client.requests import Answer, Request
 from laplace_server.client.starts import Start
+from laplace_server.client.stream_source import AsyncStreamSource
 from laplace_server.description import DeviceDescription
 from laplace_server.errors import NotPermitted, RequestTimeout
 from laplace_server.wire import commands
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncClientLHC"]
 
 
-class AsyncClientLHC(Client):
+class AsyncClientLHC(Client, AsyncStreamSource):
     """A client of one server for asyncio; tasks may share it and ask at the same time.
 
     Arguments, methods and errors are those of ``ClientLHC``. At most 16 connections are open;

@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from laplace_server.client.moves import Arrival
 from laplace_server.client.no_answer import ConnectionBroke, NoAnswer
 from laplace_server.client.requests import Answer, Request, seconds_of
 from laplace_server.client.starts import Start
+from laplace_server.client.stream_source import StreamSource
 from laplace_server.client.sync.connections import Pool
 from laplace_server.description import DeviceDescription
 from laplace_server.errors import NotPermitted, RequestTimeout
@@ -40,8 +41,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ClientLHC"]
 
+_DATA = "data"
 
-class ClientLHC(Client):
+
+class ClientLHC(Client, StreamSource):
     """A client of one server; threads may share it and ask at the same time.
 
     It connects at the first request and again by itself when the server was restarted on its
@@ -375,6 +378,30 @@ class ClientLHC(Client):
             # Nobody can be waiting for an answer here: a request holds a reference.
             warnings.warn(f"{self!r} was not closed.", ResourceWarning, stacklevel=2, source=self)
             pool.close()
+
+    # -- for who follows on a program's behalf
+
+    def _again(self) -> ClientLHC:
+        return ClientLHC(self.address, self.name, self.timeout_s, security=self.security)
+
+    def _subscribe_while(self, check: Callable[[], None], stream: str, **how: Any) -> Subscription:
+        from laplace_server.client.sync.subscription import Subscription
+
+        return Subscription(**self._following(stream, None, None, **how, check=check))
+
+    def _stream_names(self) -> Set[str]:
+        # A server without streams makes this one, of what it sets as its data.
+        return set(self.info().get("streams") or {_DATA})
+
+    def _info_of(self, epoch: int) -> dict[str, Any]:
+        return self.info()  # of its present life
+
+    def _lacks(self, stream: str, timeout_s: float) -> bool:
+        try:
+            streams = self.info(timeout_s=timeout_s).get("streams")
+        except NotPermitted:
+            return False  # to know that it is there, that will do
+        return isinstance(streams, dict) and stream not in streams
 
     # -- inside
 
