@@ -41,7 +41,7 @@ def test_names_arguments_and_docs_are_those_of_the_client() -> None:
         assert list(inspect.signature(ours).parameters) == list(
             inspect.signature(theirs).parameters
         )
-        assert inspect.iscoroutinefunction(ours) == (not name.startswith("subscribe"))
+        assert inspect.iscoroutinefunction(ours) != name.startswith("subscribe")
         if name not in ("subscribe", "close"):
             assert ours.__doc__ == theirs.__doc__
 

@@ -49,10 +49,10 @@ def methods(kind: type) -> dict[str, inspect.Signature]:
 
 
 def test_it_has_every_method_of_a_client() -> None:
-    wanted_methods = methods(ClientLHC)
-    del wanted_methods["subscribe_packs"]  # for programs that hand updates on, not for windows
-    bridge = {name: inspect.signature(getattr(ClientBridge, name)) for name in wanted_methods}
-    for name, signature in wanted_methods.items():
+    theirs = methods(ClientLHC)
+    del theirs["subscribe_packs"]  # for programs that hand messages on, which no window does
+    bridge = {name: inspect.signature(getattr(ClientBridge, name)) for name in theirs}
+    for name, signature in theirs.items():
         wanted = {each: p for each, p in signature.parameters.items() if each != "progress"}
         if name != "subscribe":
             assert dict(bridge[name].parameters) == wanted, name
