@@ -72,7 +72,7 @@ def test_a_terminal_shows_all_of_a_long_reason() -> None:
     following: Any = SimpleNamespace(
         trouble=CLOSED_AT_HELLO, server_ended=False, epoch=1, lost=0, lag=0
     )
-    watch = Watch(cast(ClientLHC, None))
+    watch = Watch(cast(ClientLHC, object()))
     watch.heard = time.monotonic() - 60
     progress = Progress(following, latest_only=False)
     progress.last = update
