@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 
-from PyQt6.QtCore import QCoreApplication, QObject, Qt, QTimer
+from PyQt6.QtCore import QCoreApplication, QObject, QTimer
 
 from laplace_server.client.not_copied import NotCopied
 
@@ -27,15 +27,21 @@ class Bridge(QObject):
     def __init__(self, end: Callable[[], None], parent: QObject | None) -> None:
         super().__init__(parent)
         self._quits_with_application = False
+        self._end_work = end
         weakref.finalize(self, end)
-        # A bound method: PyQt holds a function's slot so that a collection can empty it before
-        # another thread's `destroyed` calls it. Direct: what waits for this thread is lost where
-        # the bridge was moved to another one and is deleted there.
-        direct = Qt.ConnectionType.DirectConnection
-        self.destroyed.connect(end, direct)  # type: ignore[call-arg]  # PyQt's stubs lack it
         # A timer lets the event loop come round; an event posted from a slot would be next.
         self._pace = QTimer(self)
         self._pace.setSingleShot(True)
+
+    def __dtor__(self) -> None:
+        """End where it is deleted; sip calls this first, in whatever thread deletes it.
+
+        Not ``destroyed``: PyQt has that forgotten by the thread that connected to it, as soon as
+        that comes to its events, which may be before the thread that deletes it has called a slot.
+        """
+        end = self.__dict__.get("_end_work")
+        if end is not None:  # else it is half collected, and has ended
+            end()
 
     def _end_with_application(self, slot: Callable[[], None]) -> None:
         """Have a slot of this object called when the application is about to quit."""
