@@ -31,7 +31,12 @@ CLOSE_S = 0.5  # nothing is waited for; but nats-py waits where a handshake has 
 # A broker that stands still counts as gone after two of these and one more.
 PING_S = 5.0
 
+BROKEN = "the connection to NATS broke"
+
+_HEADERS_BYTES = 1024  # more than they ever take
+
 NOT_FOUND = {10037, 10059}  # no message, no stream
+_IN_USE = 10058  # that name, by a stream that is not the same in all
 _NOT_AVAILABLE = 10008  # as of a server that finds no leader
 _NO_JETSTREAM = "JetStream is not enabled there, or not for this account"
 
@@ -67,6 +72,11 @@ class NatsConnection:
         """Of a message, its headers included."""
         return int(self.client.max_payload)
 
+    @property
+    def most_body_bytes(self) -> int:
+        """Of a message of a relay, without its headers."""
+        return self.most_bytes - _HEADERS_BYTES
+
     async def ask(self, api: str, **arguments: Any) -> dict[str, Any]:
         """Ask JetStream's API, such as ``STREAM.INFO.name``.
 
@@ -75,6 +85,18 @@ class NatsConnection:
         """
         body = json.dumps(arguments).encode() if arguments else b""
         return await self._answer(f"{self.api}.{api}", body, _NO_JETSTREAM)
+
+    async def make_stream(self, name: str, **config: Any) -> None:
+        """Have JetStream make a stream, unless somebody else does just now.
+
+        Raises:
+            EngineError: it does not.
+        """
+        try:
+            await self.ask(f"STREAM.CREATE.{name}", name=name, **config)
+        except EngineError as error:
+            if error.code != _IN_USE:
+                raise
 
     async def store(self, subject: str, body: bytes) -> None:
         """Have a message stored in the stream that has this subject.

@@ -113,16 +113,22 @@ def test_wrong_arguments(changed: Mapping[str, Any], error: type[Exception], mat
 
 
 def test_notes_that_cannot_be_made_stop_nothing(
-    server: ServerLHC, make_broker: MakeBroker, make_relay: MakeRelay, caplog: Any
+    server: ServerLHC,
+    make_broker: MakeBroker,
+    make_relay: MakeRelay,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As where an account may have no more JetStream streams."""
-    account = {"jetstream": {"max_streams": 1, "max_file": 10**9}, "users": [{"user": "u"}]}
-    broker = make_broker(accounts={"A": {**account, "users": [{"user": "u", "password": "p"}]}})
+    """As where a relay may not make more than the streams."""
+    monkeypatch.setattr("laplace_server.relay.connection.ANSWER_S", within(0.3))
+    denied = {"publish": {"deny": "$JS.API.STREAM.CREATE.lhc+lab+camera+@device"}}
+    users = [{"user": "u", "password": "p", "permissions": denied}]
+    broker = make_broker(accounts={"A": {"jetstream": "enabled", "users": users}})
     publish(server, 1, 3)
     url = broker.url.replace("//", "//u:p@")
     relay = make_relay(url, [(address_of(server), "s")])
     wait_until(lambda: relay.stats().sources[0].updates == 3, "all is stored", within(10))
-    assert "nothing is noted in NATS of its device: JetStream says: maximum number" in caplog.text
+    assert "nothing is noted in NATS of its device: JetStream does not answer" in caplog.text
     assert NatsDevice(url, "camera").info() == {"name": "camera", "streams": {"s": {}}}
 
 

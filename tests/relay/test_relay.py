@@ -25,7 +25,7 @@ from support.waiting import wait_until
 
 from laplace_server import ServerLHC
 from laplace_server.errors import ClientClosed
-from laplace_server.relay import NatsRelay, RelaySource, follow
+from laplace_server.relay import NatsDevice, NatsRelay, RelaySource, follow
 from laplace_server.relay.records import Kind
 
 pytestmark = needs_nats
@@ -191,12 +191,41 @@ def test_another_device_of_the_same_name_is_refused(
     relay = make_relay(broker.url, [(address_of(one), "s"), (address_of(other), "s")])
     wait_until(lambda: any(each.updates for each in relay.stats().sources), "one is relayed")
     refused = next(n for n, each in enumerate(relay.stats().sources) if not each.updates)
-    trouble(relay, "has the updates of another device, tcp://127.0.0.1:", refused)
+    trouble(relay, "NATS has 'camera' of another device, tcp://127.0.0.1:", refused)
     relay.stop()
     assert len(ledger_of(stored_ids(broker.url, "camera", "s"))) == 1
     # By another name it is told apart.
     address = relay.stats().sources[refused].address
     stored(make_relay(broker.url, [RelaySource(address, "s", "camera 2")]), 7 if refused else 5)
+
+
+def test_one_of_the_same_name_with_another_stream_is_refused_too(
+    make_server: MakeServer, broker: Broker, make_relay: MakeRelay
+) -> None:
+    camera, motor = make_server(name="camera"), make_server(name="motor")
+    publish(camera, 1, 5)
+    publish(motor, 1, 7, "data")
+    stored(make_relay(broker.url, [(address_of(camera), "s")]), 5)
+    source = (address_of(motor), "data", "camera")
+    relay = make_relay(broker.url, [source])
+    trouble(relay, "NATS has 'camera' of another device, tcp://127.0.0.1:")
+    relay.stop()
+    assert relay.stats().sources[0].updates == 0
+    assert not _is_there(broker, "data")  # no trace of it
+    stored(make_relay(broker.url, [source], moved=True), 7)
+
+
+def test_a_stream_that_does_not_come_leaves_no_trace(
+    server: ServerLHC, broker: Broker, make_relay: MakeRelay
+) -> None:
+    relay = make_relay(broker.url, [(address_of(server), "nosuch", "camera")])
+    trouble(relay, "No such stream")
+    assert not _is_there(broker, "nosuch")
+    publish(server, 1, 3, "nosuch")
+    stored(relay, 3)
+    assert _is_there(broker, "nosuch")
+    with NatsDevice(broker.url, "camera") as device:
+        assert device.info()["epoch"] == server.epoch
 
 
 def test_a_device_that_has_moved(
@@ -281,9 +310,9 @@ def test_a_stream_that_is_there_keeps_what_it_does(
     assert stream_config(broker.url, "lhc+lab+camera+s").max_bytes == 1 << 20
 
 
-def _is_there(broker: Broker) -> bool:
+def _is_there(broker: Broker, stream: str = "s") -> bool:
     try:
-        stream_config(broker.url, "lhc+lab+camera+s")
+        stream_config(broker.url, f"lhc+lab+camera+{stream}")
     except nats.js.errors.NotFoundError:
         return False
     return True
