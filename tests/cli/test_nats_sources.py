@@ -69,6 +69,16 @@ def test_it_is_recorded(laser: str, home: Path, tmp_path: Path) -> None:
         }
 
 
+def test_what_is_not_there(laser: str, home: Path, tmp_path: Path) -> None:
+    pytest.importorskip("laplace_server.recording")
+    text = "NATS has no stream of a device 'Laser 3' yet; there are: Laser 2"
+    wrong = laser.replace("Laser%202", "Laser%203")
+    options = ("--timeout", "2", *SITE)
+    assert failed("stream", f"{wrong}/s", *options, status=1) == f"laplace-server: {text}.\n"
+    done = run("record", wrong, "-o", str(tmp_path / "r.h5"), "--seconds", "1", *SITE)
+    assert text in done.stderr
+
+
 @pytest.mark.parametrize(
     ("where", "options", "status", "text"),
     [

@@ -198,7 +198,7 @@ def test_whoever_follows_may_be_there_first(
         assert "no connection to NATS" in (updates.trouble or "")
         broker.start()
         wait_until(
-            lambda: _reads_nothing(updates) and "No such stream" in (updates.trouble or ""),
+            lambda: _reads_nothing(updates) and "NATS has no stream" in (updates.trouble or ""),
             "it is told that there is no stream",
             within(10),
         )

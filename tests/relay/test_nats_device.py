@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +22,7 @@ from support.waiting import wait_until
 
 from laplace_server import ServerLHC
 from laplace_server.client import ClientLHC
-from laplace_server.errors import ClientClosed, RequestTimeout
+from laplace_server.errors import ClientClosed, RemoteError, RequestTimeout
 from laplace_server.gather import gather
 from laplace_server.relay import AsyncNatsDevice, NatsDevice
 
@@ -96,6 +97,23 @@ def test_what_is_not_there(make_broker: MakeBroker) -> None:
     for refused in (device.info, device.subscribe, device.__enter__):
         with pytest.raises(ClientClosed):
             refused()
+
+
+def test_it_is_told_what_there_is(server: ServerLHC, broker: Broker, make_relay: MakeRelay) -> None:
+    publish(server, 1, 3)
+    with pytest.raises(RemoteError, match="no stream of any device yet under lhc.lab"):
+        NatsDevice(broker.url, "camrea")._stream_names()
+    relay_all(make_relay, broker, server)
+    assert NatsDevice(broker.url, "camera")._stream_names() == {"s"}
+    with pytest.raises(RemoteError, match="device 'camrea' yet; there are: camera$"):
+        NatsDevice(broker.url, "camrea")._stream_names()
+    for device, stream, match in (
+        ("camrea", "s", "NATS has no stream of a device 'camrea' yet; there are: camera$"),
+        ("camera", "t", "NATS has no stream 't' of the device 'camera' yet; there are: s$"),
+    ):
+        with pytest.raises(RequestTimeout) as raised:
+            NatsDevice(broker.url, device).subscribe(stream, timeout_s=within(2))
+        assert re.match(match, str(raised.value.__cause__))
 
 
 @pytest.mark.parametrize(
