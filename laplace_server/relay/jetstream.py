@@ -7,34 +7,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from laplace_server.relay.connection import NOT_FOUND, EngineError, NatsConnection
+from laplace_server.relay.keeping import Keeping
 from laplace_server.relay.owners import Owner
 from laplace_server.relay.records import RecordId, read_id
 from laplace_server.relay.subjects import Subject
 
 ID = "Nats-Msg-Id"
-_SECOND = 10**9  # ns
-# How long JetStream remembers ids: the chain alone sees to it that nothing is stored twice. Where a
-# leader of a cluster was killed with a message in its hands, JetStream refuses that for so long.
-_DUPLICATES_S = 1.0
-
-
-class Keeping(NamedTuple):
-    """What JetStream keeps of each stream. What is None is not limited."""
-
-    max_age_s: float | None = None
-    max_bytes: int | None = None
-    replicas: int = 1
-
-    def as_config(self) -> dict[str, Any]:
-        """As JetStream has it; times in ns."""
-        age_s = self.max_age_s or 0.0
-        return {
-            "max_age": int(age_s * _SECOND),
-            "max_bytes": self.max_bytes or -1,
-            "num_replicas": self.replicas,
-            # No longer than anything is kept.
-            "duplicate_window": int(min(age_s or _DUPLICATES_S, _DUPLICATES_S) * _SECOND),
-        }
 
 
 class Stored(NamedTuple):
@@ -69,8 +47,8 @@ class JetStream:
         self.subject = subject
         self.name = subject.stream_name
 
-    async def ensure(self, keeping: Keeping, owner: Owner) -> bool:
-        """Have the stream be there; say whether it is kept as wanted.
+    async def ensure(self, keeping: Keeping, owner: Owner) -> str:
+        """Have the stream be there; say what of it is kept in another way than is wanted, or "".
 
         Args:
             keeping: of a new one. What is there stays as it is.
@@ -84,13 +62,11 @@ class JetStream:
         except EngineError as error:
             if error.code not in NOT_FOUND:
                 raise
+            keeping.check(self.connection.most_bytes)
             await self._create(keeping, owner)
             config = await self._config()  # of whoever has made it
         await owner.claim(self.connection, f"{self.subject} has the updates", config)
-        wanted = keeping.as_config()
-        return all(
-            config.get(key) == wanted[key] for key in ("max_age", "max_bytes", "num_replicas")
-        )
+        return keeping.unlike(config)
 
     async def _create(self, keeping: Keeping, owner: Owner) -> None:
         await self.connection.make_stream(

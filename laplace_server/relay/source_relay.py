@@ -20,7 +20,8 @@ from laplace_server.errors import LaplaceError
 from laplace_server.relay.broker import Broker
 from laplace_server.relay.connection import BROKEN, EngineError, NatsConnection, NoAnswer
 from laplace_server.relay.device_notes import DeviceNotes
-from laplace_server.relay.jetstream import Ends, JetStream, Keeping, Stored
+from laplace_server.relay.jetstream import Ends, JetStream, Stored
+from laplace_server.relay.keeping import Keeping
 from laplace_server.relay.note_keeper import NoteKeeper
 from laplace_server.relay.owners import Owner
 from laplace_server.relay.publisher import Fenced, Publisher
@@ -124,8 +125,9 @@ class SourceRelay:
         await self._keeper.begin(DeviceNotes(connection, jetstream.subject))
         if await jetstream.ends() is None:
             await self._await_first(connection)
-        if not await jetstream.ensure(self._settings.keeping, self._owner):
-            self._troubles.tell_of_limits(jetstream.name)
+        unlike = await jetstream.ensure(self._settings.keeping, self._owner)
+        if unlike:
+            self._troubles.tell_of_limits(jetstream.name, unlike)
         last, ends = await self._end_of(jetstream)
         stored = self._window.begin(last, ends.last_seq)
         if stored is None:

@@ -285,18 +285,21 @@ async def _delete(url: str, name: str) -> None:
     await client.close()
 
 
-def test_what_jetstream_keeps(server: ServerLHC, broker: Broker, make_relay: MakeRelay) -> None:
+def test_what_jetstream_keeps(
+    server: ServerLHC, make_broker: MakeBroker, make_relay: MakeRelay
+) -> None:
+    broker = make_broker(max_payload=1 << 17)
     relay = make_relay(
-        broker.url, [(address_of(server), "s")], max_age_s=3600, max_bytes=100_000, site="hall 1"
+        broker.url, [(address_of(server), "s")], max_age_s=3600, max_bytes=200_000, site="hall 1"
     )
     for n in range(1, 1001):
         assert server.publish("s", {"n": n, "pad": "x" * 1000}) == n
     stored(relay, 1000)
     config = stream_config(broker.url, "lhc+hall%201+camera+s")
-    assert (config.max_age, config.max_bytes, config.num_replicas) == (3600, 100_000, 1)
+    assert (config.max_age, config.max_bytes, config.num_replicas) == (3600, 200_000, 1)
     kept = ledger_of(stored_ids(broker.url, "camera", "s", "hall 1"))[0]
     assert (kept.lost, kept.next) == (0, 1001)
-    assert 900 < kept.first < 1000
+    assert 800 < kept.first < 1000
 
 
 def test_a_stream_that_is_there_keeps_what_it_does(
@@ -306,8 +309,42 @@ def test_a_stream_that_is_there_keeps_what_it_does(
     make_relay(broker.url, [(address_of(server), "s")], max_bytes=1 << 20)
     wait_until(lambda: _is_there(broker), "the stream is there")
     make_relay(broker.url, [(address_of(server), "s")], max_bytes=2 << 20)
-    wait_until(lambda: "`nats stream edit` changes it" in caplog.text, "it is told")
+    text = "keeps 1,048,576 bytes (asked: 2,097,152 bytes). `nats stream edit` changes it"
+    wait_until(lambda: text in caplog.text, "it is told")
+    caplog.clear()
+    make_relay(broker.url, [(address_of(server), "s")])
+    make_relay(broker.url, [(address_of(server), "s")], max_age_s=86400 * 7, replicas=3)
+    text = "keeps updates for ever (asked: updates for 7 days), and one copy (asked: 3 copies)"
+    wait_until(lambda: text in caplog.text, "it is told")
+    assert caplog.text.count("nats stream edit") == 1  # of what was not asked for, nothing
     assert stream_config(broker.url, "lhc+lab+camera+s").max_bytes == 1 << 20
+
+
+def test_a_limit_that_keeps_nothing_is_refused(
+    server: ServerLHC, broker: Broker, make_relay: MakeRelay
+) -> None:
+    publish(server, 1, 1)
+    relay = make_relay(broker.url, [(address_of(server), "s")], max_bytes=1)
+    trouble(relay, "with a limit of 1 bytes (--keep-bytes, max_bytes) JetStream may keep nothing")
+    assert not _is_there(broker)
+
+
+def test_when_a_trouble_is_over_it_is_told(
+    server: ServerLHC,
+    make_broker: MakeBroker,
+    make_relay: MakeRelay,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broker = make_broker(start=False)
+    relay = make_relay(broker.url, [(address_of(server), "s")])
+    trouble(relay, "no connection to NATS")
+    broker.start()
+    publish(server, 1, 3)
+    stored(relay, 3)
+    publish(server, 4, 6)
+    stored(relay, 6)
+    told = [each for each in caplog.records if "is relayed again" in each.getMessage()]
+    assert [each.levelname for each in told] == ["WARNING"]
 
 
 def _is_there(broker: Broker, stream: str = "s") -> bool:
