@@ -42,6 +42,7 @@ _NO_JETSTREAM = "JetStream is not enabled there, or not for this account"
 _NO_DOMAIN = (
     "nobody answers for JetStream's domain {!r}: no server has it, or the line to it is down"
 )
+SILENT = "NATS has not answered, or nothing there speaks NATS"
 _NO_NATS = "nothing there that speaks NATS has answered"
 
 

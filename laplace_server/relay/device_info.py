@@ -10,7 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from laplace_server import protocol
 from laplace_server.client.loop_thread import LoopThread
 from laplace_server.errors import RemoteError, RequestTimeout
-from laplace_server.relay.connection import EngineError, connect
+from laplace_server.relay.connection import SILENT, EngineError, connect
 from laplace_server.relay.device_notes import DeviceNotes
 from laplace_server.relay.directory import nothing_of, streams_of
 from laplace_server.relay.subjects import Subject
@@ -69,7 +69,7 @@ async def ask_in_time(
     Raises:
         RequestTimeout: there is none in time, or NATS cannot say.
     """
-    why = "NATS has not answered"
+    why = SILENT
     try:
         return await asyncio.wait_for(question, seconds)
     except asyncio.TimeoutError:

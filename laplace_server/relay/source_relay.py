@@ -62,6 +62,7 @@ class SourceRelay:
         self._window = Window()
         self._transcript = Transcript(None)
         self._packs: AsyncPackSubscription | None = None
+        self._unfollowed: str | None = None  # the last trouble of a subscription that is closed
         self._troubles = Troubles(f"stream {source.stream!r} of {source.address}")
         self._has_rivals = False
         self._last = (0, 0)
@@ -76,6 +77,7 @@ class SourceRelay:
     def stats(self) -> SourceStats:
         """Return what is counted."""
         subject, packs = self._subject, self._packs
+        unfollowed = self._unfollowed if packs is None else packs.trouble
         return SourceStats(
             address=self._source.address,
             stream=self._source.stream,
@@ -89,7 +91,7 @@ class SourceRelay:
             last=self._last[1],
             waiting=len(self._window),
             rivals=self._rivals,
-            trouble=self._troubles.present or (None if packs is None else packs.trouble),
+            trouble=self._troubles.present or unfollowed,
         )
 
     async def run(self, client: AsyncClientLHC) -> None:
@@ -249,6 +251,7 @@ class SourceRelay:
     async def _close_packs(self) -> None:
         packs, self._packs = self._packs, None
         if packs is not None:
+            self._unfollowed = packs.trouble
             await packs.close()
 
     # ---- what is known

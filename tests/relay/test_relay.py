@@ -220,7 +220,11 @@ def test_a_stream_that_does_not_come_leaves_no_trace(
 ) -> None:
     relay = make_relay(broker.url, [(address_of(server), "nosuch", "camera")])
     trouble(relay, "No such stream")
+    relay.stop()
     assert not _is_there(broker, "nosuch")
+    trouble(relay, "No such stream")  # for whoever has stopped it
+    relay = make_relay(broker.url, [(address_of(server), "nosuch", "camera")])
+    trouble(relay, "No such stream")
     publish(server, 1, 3, "nosuch")
     stored(relay, 3)
     assert _is_there(broker, "nosuch")
