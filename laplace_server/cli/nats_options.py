@@ -9,14 +9,13 @@ from urllib.parse import unquote
 
 import typer
 
-from laplace_server.cli.failures import fail
+from laplace_server.cli.failures import NATS_SCHEMES, fail
 from laplace_server.cli.option_names import options_named
 from laplace_server.cli.values import check_seconds
 
 if TYPE_CHECKING:
     from laplace_server.relay import NatsDevice
 
-_SCHEMES = ("nats://", "tls://")
 _FORM = "nats://HOST:PORT/DEVICE/STREAM"
 NAMES = {"site": "--site", "prefix": "--prefix", "domain": "--domain"}
 """Options of the arguments that relays and devices in NATS have in common."""
@@ -43,7 +42,7 @@ CertificateKey = Annotated[
 
 def is_nats(text: str) -> bool:
     """Say whether an address is one of NATS."""
-    return text.startswith(_SCHEMES)
+    return text.startswith(NATS_SCHEMES)
 
 
 def nats_options(
