@@ -258,17 +258,39 @@ def following(options: argparse.Namespace, start: Any) -> Iterator[Subscription]
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--address", default="tcp://127.0.0.1:5555")
+    parser.add_argument(
+        "--address",
+        type=full_address,
+        default="tcp://127.0.0.1:5555",
+        help="of the server: tcp://host:port, or host:port (default: %(default)s)",
+    )
     parser.add_argument("--nats", help="record what a relay has brought there: nats://host:port")
     parser.add_argument("--device", default="camera", help="what it is called in NATS")
-    parser.add_argument("--stream", default="images")
-    parser.add_argument("--folder", type=Path, default=Path("recording"))
+    parser.add_argument("--stream", default="images", help="which one (default: %(default)s)")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=Path("recording"),
+        help="where the two files are, or will be (default: %(default)s)",
+    )
     parser.add_argument("--seconds", type=float, help="end after this time (default: never)")
     parser.add_argument("--check", action="store_true", help="read what was recorded, and end")
     options = parser.parse_args()
-    if options.check:
-        return check(options.folder, options.stream)
+    try:
+        if options.check:
+            return check(options.folder, options.stream)
+        return record_until_told(options)
+    except (OSError, ValueError, ImportError) as error:  # a wrong argument, folder or file
+        say(str(error))
+        return 1
 
+
+def full_address(text: str) -> str:
+    return text if "://" in text else f"tcp://{text}"
+
+
+def record_until_told(options: argparse.Namespace) -> int:
+    """Record until a signal, or for a time; 1 where it could not to the end."""
     ending = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ending.set())

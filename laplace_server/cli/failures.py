@@ -18,6 +18,8 @@ FAILED = 1
 USAGE = 2
 INTERRUPTED = 130
 
+NATS_SCHEMES = ("nats://", "tls://")  # of an address there: it answers for no device
+
 # What asks a command to end. On Windows, SIGBREAK is Ctrl-Break and a console that is closed.
 ENDING_SIGNALS = [signal.SIGINT, signal.SIGTERM]
 if sys.platform == "win32":
@@ -41,10 +43,14 @@ def failures_told() -> Iterator[None]:
         yield
     except RequestTimeout as error:
         if isinstance(error.__cause__, RemoteError):  # there is no such stream
+            if error.address.startswith(NATS_SCHEMES):
+                fail(f"{error.__cause__}.")
             fail(f"{error.address} answered {error.cmd} with an error: {error.__cause__}")
         why = "" if error.reason is None else f": {error.reason}"
         fail(f"no answer from {error.address} within {error.timeout_s:g} s{why}.")
     except RemoteError as error:
+        if error.address.startswith(NATS_SCHEMES):
+            fail(str(error))
         fail(f"{error.address} answered {error.cmd} with an error: {error}")
     except (LaplaceError, zmq.ZMQError) as error:
         fail(str(error))

@@ -9,14 +9,16 @@ from urllib.parse import unquote
 
 import typer
 
-from laplace_server.cli.failures import fail
+from laplace_server.cli.failures import NATS_SCHEMES, fail
+from laplace_server.cli.option_names import options_named
 from laplace_server.cli.values import check_seconds
 
 if TYPE_CHECKING:
     from laplace_server.relay import NatsDevice
 
-_SCHEMES = ("nats://", "tls://")
 _FORM = "nats://HOST:PORT/DEVICE/STREAM"
+NAMES = {"site": "--site", "prefix": "--prefix", "domain": "--domain"}
+"""Options of the arguments that relays and devices in NATS have in common."""
 
 Site = Annotated[str, typer.Option(help="Which site this is, in NATS's subjects.")]
 Prefix = Annotated[
@@ -40,7 +42,7 @@ CertificateKey = Annotated[
 
 def is_nats(text: str) -> bool:
     """Say whether an address is one of NATS."""
-    return text.startswith(_SCHEMES)
+    return text.startswith(NATS_SCHEMES)
 
 
 def nats_options(
@@ -87,7 +89,8 @@ def nats_device(
     try:
         from laplace_server.relay import NatsDevice
 
-        made = NatsDevice(url, device, "laplace-server", timeout_s, **options)
+        with options_named(nats_url=_FORM, **NAMES):
+            made = NatsDevice(url, device, "laplace-server", timeout_s, **options)
     except ImportError as error:
         fail(str(error))
     return made, streams[0] if streams else None

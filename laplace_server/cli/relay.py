@@ -13,6 +13,7 @@ from laplace_server.cli.failures import ENDING_SIGNALS, fail, failures_told
 from laplace_server.cli.key_option import KeyOption
 from laplace_server.cli.log_option import LogLevel, log_from
 from laplace_server.cli.nats_options import (
+    NAMES,
     Authority,
     Certificate,
     CertificateKey,
@@ -22,6 +23,7 @@ from laplace_server.cli.nats_options import (
     Site,
     nats_options,
 )
+from laplace_server.cli.option_names import options_named
 from laplace_server.cli.quantities import read_duration, read_size
 from laplace_server.cli.shown import printable
 
@@ -93,16 +95,23 @@ def relay(
             from laplace_server.relay import NatsRelay
             from laplace_server.security import ClientSecurity
 
-            made = NatsRelay(
-                nats_url,
-                sources,
-                max_age_s=None if keep is None else read_duration("--keep", keep),
-                max_bytes=None if keep_bytes is None else read_size("--keep-bytes", keep_bytes),
-                replicas=replicas,
-                moved=moved,
-                security=lambda address: ClientSecurity.find(address, key),
-                **nats_options(site, prefix, domain, creds, ca, cert, cert_key),
-            )
+            with options_named(
+                nats_url="NATS",
+                max_age_s="--keep",
+                max_bytes="--keep-bytes",
+                replicas="--replicas",
+                **NAMES,
+            ):
+                made = NatsRelay(
+                    nats_url,
+                    sources,
+                    max_age_s=None if keep is None else read_duration("--keep", keep),
+                    max_bytes=None if keep_bytes is None else read_size("--keep-bytes", keep_bytes),
+                    replicas=replicas,
+                    moved=moved,
+                    security=lambda address: ClientSecurity.find(address, key),
+                    **nats_options(site, prefix, domain, creds, ca, cert, cert_key),
+                )
         except ImportError as error:
             fail(str(error))
         with made:

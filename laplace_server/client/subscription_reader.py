@@ -282,14 +282,17 @@ class SubscriptionReader:
         if self._ledger.life.epoch:
             self._ask_later(text, now)
             return True
-        absent = type(error) is RemoteError and text.startswith(_NO_SUCH_STREAM)
-        if not absent or not _is_name(self.stream):
+        if not self._is_absence(error) or not _is_name(self.stream):
             return False
         self._tell_why(text, known=self.missing)
         self._refusal, self.missing = text, True
         self.place.worked()
         self._nobody(now)
         return True
+
+    def _is_absence(self, error: RemoteError) -> bool:
+        """Say whether an answer means that there is no such stream yet."""
+        return type(error) is RemoteError and str(error).startswith(_NO_SUCH_STREAM)
 
     def _tell_why(self, why: str, how: str = NO_MORE, *, known: bool = False) -> None:
         """Note why it is not followed, and log each reason once until it is.

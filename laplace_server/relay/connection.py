@@ -31,9 +31,19 @@ CLOSE_S = 0.5  # nothing is waited for; but nats-py waits where a handshake has 
 # A broker that stands still counts as gone after two of these and one more.
 PING_S = 5.0
 
+BROKEN = "the connection to NATS broke"
+
+_HEADERS_BYTES = 1024  # more than they ever take
+
 NOT_FOUND = {10037, 10059}  # no message, no stream
+_IN_USE = 10058  # that name, by a stream that is not the same in all
 _NOT_AVAILABLE = 10008  # as of a server that finds no leader
 _NO_JETSTREAM = "JetStream is not enabled there, or not for this account"
+_NO_DOMAIN = (
+    "nobody answers for JetStream's domain {!r}: no server has it, or the line to it is down"
+)
+SILENT = "NATS has not answered, or nothing there speaks NATS"
+_NO_NATS = "nothing there that speaks NATS has answered"
 
 
 class EngineError(Exception):
@@ -59,6 +69,7 @@ class NatsConnection:
         self.url = url
         self.closed = closed
         """Set once it has broken."""
+        self._nobody = _NO_JETSTREAM if domain is None else _NO_DOMAIN.format(domain)
         self.api = "$JS.API" if domain is None else f"$JS.{domain}.API"
         """What the subjects of JetStream's API begin with."""
 
@@ -67,6 +78,11 @@ class NatsConnection:
         """Of a message, its headers included."""
         return int(self.client.max_payload)
 
+    @property
+    def most_body_bytes(self) -> int:
+        """Of a message of a relay, without its headers."""
+        return self.most_bytes - _HEADERS_BYTES
+
     async def ask(self, api: str, **arguments: Any) -> dict[str, Any]:
         """Ask JetStream's API, such as ``STREAM.INFO.name``.
 
@@ -74,7 +90,19 @@ class NatsConnection:
             EngineError: it answers with an error, or not.
         """
         body = json.dumps(arguments).encode() if arguments else b""
-        return await self._answer(f"{self.api}.{api}", body, _NO_JETSTREAM)
+        return await self._answer(f"{self.api}.{api}", body, self._nobody)
+
+    async def make_stream(self, name: str, **config: Any) -> None:
+        """Have JetStream make a stream, unless somebody else does just now.
+
+        Raises:
+            EngineError: it does not.
+        """
+        try:
+            await self.ask(f"STREAM.CREATE.{name}", name=name, **config)
+        except EngineError as error:
+            if error.code != _IN_USE:
+                raise
 
     async def store(self, subject: str, body: bytes) -> None:
         """Have a message stored in the stream that has this subject.
@@ -167,7 +195,9 @@ async def _connect_to(url: str, way: Way, name: str) -> NatsConnection:
     except (nats.errors.Error, asyncio.TimeoutError, OSError, ValueError) as error:
         await connection.close()
         why = problems[-1] if problems else error
-        raise EngineError(f"no connection to NATS ({_words(why)})") from None
+        silent = isinstance(why, (nats.errors.TimeoutError, asyncio.TimeoutError))
+        words = _NO_NATS if silent else _words(why)
+        raise EngineError(f"no connection to NATS ({words})") from None
     return connection
 
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
 from collections.abc import Coroutine
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from laplace_server import protocol
 from laplace_server.client.loop_thread import LoopThread
-from laplace_server.errors import RequestTimeout
-from laplace_server.relay.connection import EngineError, NatsConnection, connect
+from laplace_server.errors import RemoteError, RequestTimeout
+from laplace_server.relay.connection import SILENT, EngineError, connect
 from laplace_server.relay.device_notes import DeviceNotes
-from laplace_server.relay.subjects import NOTES, Subject, name_of, read_subject
+from laplace_server.relay.directory import nothing_of, streams_of
+from laplace_server.relay.subjects import Subject
 from laplace_server.relay.way import Way
 
 Info = dict[str, Any]
+Answer = TypeVar("Answer")
 
 
 class DeviceInfo(NamedTuple):
@@ -32,10 +33,22 @@ class DeviceInfo(NamedTuple):
         connection = await connect(self.way.in_any_order(), self.name)
         try:
             info = await DeviceNotes(connection, self.subject).info() or {}
-            streams: Info = {name: {} for name in await self._streams(connection)}
+            streams: Info = {name: {} for name in await streams_of(connection, self.subject)}
         finally:
             await connection.close()
         return {**info, "name": self.subject.device, "streams": streams}
+
+    async def stream_names(self) -> list[str]:
+        """Return the names of its streams; raise RemoteError where NATS has none."""
+        connection = await connect(self.way.in_any_order(), self.name)
+        try:
+            names = await streams_of(connection, self.subject)
+            if not names:
+                why = await nothing_of(connection, self.subject)
+                raise RemoteError(why, protocol.CMD_INFO, self.subject.device_subject)
+        finally:
+            await connection.close()
+        return names
 
     async def of(self, epoch: int) -> Info:
         """Return what INFO told in a life of the server, or else last."""
@@ -47,41 +60,16 @@ class DeviceInfo(NamedTuple):
             await connection.close()
         return {**info, "name": self.subject.device}
 
-    async def _streams(self, connection: NatsConnection) -> list[str]:
-        """Return the names of the device's streams in JetStream."""
-        prefix, device = self.subject.prefix, self.subject.device_subject
-        begin = name_of(device) + "+"
-        # Mirrors have no subjects, but the names of what they mirror.
-        names = await _names(connection, subject=f"{device}.*") or await _names(connection)
-        found = []
-        for name in names:
-            if name.startswith(begin) and name != begin + NOTES:
-                with contextlib.suppress(ValueError):  # somebody else's
-                    stream = name.removeprefix(begin)
-                    found.append(read_subject(f"{device}.{stream}", prefix).stream)
-        return found
 
-
-async def _names(connection: NatsConnection, **which: Any) -> list[str]:
-    found: list[str] = []
-    total = 1
-    while len(found) < total:
-        answer = await connection.ask("STREAM.NAMES", offset=len(found), **which)
-        total = int(answer["total"])
-        names = answer.get("streams") or []
-        if not names:
-            break
-        found += names
-    return found
-
-
-async def ask_in_time(question: Coroutine[Any, Any, Info], seconds: float, address: str) -> Info:
+async def ask_in_time(
+    question: Coroutine[Any, Any, Answer], seconds: float, address: str
+) -> Answer:
     """Return the answer.
 
     Raises:
         RequestTimeout: there is none in time, or NATS cannot say.
     """
-    why = "NATS has not answered"
+    why = SILENT
     try:
         return await asyncio.wait_for(question, seconds)
     except asyncio.TimeoutError:
@@ -91,7 +79,7 @@ async def ask_in_time(question: Coroutine[Any, Any, Info], seconds: float, addre
     raise RequestTimeout(protocol.CMD_INFO, address, seconds, why)
 
 
-def wait_for(question: Coroutine[Any, Any, Info], seconds: float, address: str) -> Info:
+def wait_for(question: Coroutine[Any, Any, Answer], seconds: float, address: str) -> Answer:
     """The same for threads."""
     asking = _Asking(ask_in_time(question, seconds, address))
     try:
@@ -101,13 +89,13 @@ def wait_for(question: Coroutine[Any, Any, Info], seconds: float, address: str) 
         raise
 
 
-class _Asking:
+class _Asking(Generic[Answer]):
     """A question at work in the thread of all who must not wait."""
 
-    def __init__(self, question: Coroutine[Any, Any, Info]) -> None:
-        self.answer: concurrent.futures.Future[Info] = concurrent.futures.Future()
+    def __init__(self, question: Coroutine[Any, Any, Answer]) -> None:
+        self.answer: concurrent.futures.Future[Answer] = concurrent.futures.Future()
         self._question = question
-        self._task: asyncio.Task[Info] | None = None
+        self._task: asyncio.Task[Answer] | None = None
         self._thread = LoopThread.enter(self)
         self._thread.call(self._begin)
 
@@ -128,7 +116,7 @@ class _Asking:
         self._task = asyncio.ensure_future(self._question)
         self._task.add_done_callback(self._over)
 
-    def _over(self, task: asyncio.Task[Info]) -> None:
+    def _over(self, task: asyncio.Task[Answer]) -> None:
         self._thread.leave(self)
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if error is None:

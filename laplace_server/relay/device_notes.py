@@ -14,6 +14,7 @@ from typing import Any
 
 from laplace_server.relay.connection import NOT_FOUND, EngineError, NatsConnection
 from laplace_server.relay.jetstream import Stored, message_of
+from laplace_server.relay.owners import Owner
 from laplace_server.relay.records import read_id
 from laplace_server.relay.subjects import NOTES, Subject, name_of, token
 
@@ -30,24 +31,36 @@ class DeviceNotes:
         self._connection = connection
         self._subject = f"{subject.device_subject}.{NOTES}"
         self._name = name_of(self._subject)
+        self._what = f"NATS has {subject.device!r}"
 
-    async def ensure(self, replicas: int) -> None:
-        """Have the place for notes be there."""
+    async def ensure(self, replicas: int, owner: Owner) -> None:
+        """Have the place for notes be there.
+
+        Raises:
+            OtherDevice: it is of another device of the same name.
+        """
         try:
-            await self._connection.ask(f"STREAM.INFO.{self._name}")
+            config = await self._config()
         except EngineError as error:
             if error.code not in NOT_FOUND:
                 raise
-            await self._connection.ask(
-                f"STREAM.CREATE.{self._name}",
-                name=self._name,
+            await self._connection.make_stream(
+                self._name,
                 subjects=[f"{self._subject}.>"],
                 storage="file",
                 discard="old",
                 max_msgs_per_subject=1,
                 max_msgs=_MOST_NOTES,
                 num_replicas=replicas,
+                metadata=owner.metadata,
             )
+            config = await self._config()  # of whoever has made it
+        await owner.claim(self._connection, self._what, config)
+
+    async def _config(self) -> dict[str, Any]:
+        answer = await self._connection.ask(f"STREAM.INFO.{self._name}")
+        config: dict[str, Any] = answer["config"]
+        return config
 
     async def info(self, epoch: int | None = None) -> dict[str, Any] | None:
         """Return what INFO told in a life of the server; None: nothing is noted.

@@ -14,7 +14,7 @@ from typing import Any
 import nats.errors
 from nats.aio.msg import Msg
 
-from laplace_server.relay.connection import EngineError
+from laplace_server.relay.connection import BROKEN, EngineError
 from laplace_server.relay.jetstream import JetStream, identity_of
 from laplace_server.relay.records import RecordId
 
@@ -137,7 +137,7 @@ class EngineConsumer:
                 if self._failure.done():
                     self._failure.result()
                 if closed.done():
-                    raise EngineError("the connection to NATS broke")
+                    raise EngineError(BROKEN)
                 if time.monotonic() > self._heard_at + _SILENCE_S:
                     raise EngineError("JetStream says nothing any more")
         finally:
@@ -190,4 +190,4 @@ def _told() -> Any:
     try:
         yield
     except (nats.errors.Error, OSError) as error:
-        raise EngineError(f"the connection to NATS broke ({error})") from None
+        raise EngineError(f"{BROKEN} ({error})") from None

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from laplace_server import protocol
 from laplace_server.client import _frames
 from laplace_server.relay.connection import connect
+from laplace_server.relay.directory import what_is_missing
 from laplace_server.relay.engine_consumer import EngineConsumer
 from laplace_server.relay.jetstream import JetStream
 from laplace_server.relay.positions import Beginning, find, newest
@@ -113,7 +114,9 @@ class EngineReader:
         name = self._stream.subject.stream
         try:
             beginning = await find(jetstream, self._start, epoch)
-            problem = f"No such stream in NATS yet: {jetstream.subject}"
+            problem = ""
+            if beginning is None:
+                problem = await what_is_missing(jetstream.connection, jetstream.subject)
         except ValueError as error:
             beginning, problem = None, f"'start' is beyond what was relayed: {error}."
         sender, target = self._stream.subject.device, self._question["from"]

@@ -12,11 +12,13 @@ from laplace_server.client.subscription import BaseSubscription
 from laplace_server.client.subscription_protocol import SubscriptionProtocol
 from laplace_server.client.subscription_steps import Connect
 from laplace_server.client.sync.subscription import Subscription
+from laplace_server.errors import RemoteError
+from laplace_server.relay.connection import SILENT
+from laplace_server.relay.directory import ABSENT
 from laplace_server.relay.engine_connection import AsyncEngineConnection, EngineConnection
 from laplace_server.relay.engine_reader import EngineStream
 
 _FIND_S = 60.0  # an old number, over a long path
-_SILENT = "NATS has not said yet where to begin"
 
 
 class _EngineProtocol(SubscriptionProtocol):
@@ -30,11 +32,14 @@ class _EngineProtocol(SubscriptionProtocol):
     def asked(self, question: Connect, now: float) -> None:
         super().asked(question, now)
         question.session.due_at = now + _FIND_S
-        question.session.useless = self._trouble or _SILENT  # until this attempt has failed, too
+        question.session.useless = self._trouble or SILENT  # until this attempt has failed, too
 
     def _granted_life(self, epoch: int) -> Ledger | None:
         # A life that is over can still be read, and those behind it: what has come is left out.
         return self._of_life(epoch) or self._ledger
+
+    def _is_absence(self, error: RemoteError) -> bool:
+        return str(error).startswith(ABSENT)
 
     def _is_younger(self, age_s: float) -> bool:
         return False  # the reader sees to that

@@ -7,38 +7,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from laplace_server.relay.connection import NOT_FOUND, EngineError, NatsConnection
+from laplace_server.relay.keeping import Keeping
+from laplace_server.relay.owners import Owner
 from laplace_server.relay.records import RecordId, read_id
 from laplace_server.relay.subjects import Subject
 
 ID = "Nats-Msg-Id"
-SOURCE = "laplace-source"  # in the metadata of a stream: which device it is of
-_SECOND = 10**9  # ns
-# How long JetStream remembers ids: the chain alone sees to it that nothing is stored twice. Where a
-# leader of a cluster was killed with a message in its hands, JetStream refuses that for so long.
-_DUPLICATES_S = 1.0
-
-
-class Keeping(NamedTuple):
-    """What JetStream keeps of each stream. What is None is not limited."""
-
-    max_age_s: float | None = None
-    max_bytes: int | None = None
-    replicas: int = 1
-
-    def as_config(self) -> dict[str, Any]:
-        """As JetStream has it; times in ns."""
-        age_s = self.max_age_s or 0.0
-        return {
-            "max_age": int(age_s * _SECOND),
-            "max_bytes": self.max_bytes or -1,
-            "num_replicas": self.replicas,
-            # No longer than anything is kept.
-            "duplicate_window": int(min(age_s or _DUPLICATES_S, _DUPLICATES_S) * _SECOND),
-        }
-
-
-class OtherDevice(EngineError):
-    """The stream is of another device that has the same name."""
 
 
 class Stored(NamedTuple):
@@ -73,13 +47,12 @@ class JetStream:
         self.subject = subject
         self.name = subject.stream_name
 
-    async def ensure(self, keeping: Keeping, source: str, *, moved: bool) -> bool:
-        """Have the stream be there; say whether it is kept as wanted.
+    async def ensure(self, keeping: Keeping, owner: Owner) -> str:
+        """Have the stream be there; say what of it is kept in another way than is wanted, or "".
 
         Args:
             keeping: of a new one. What is there stays as it is.
-            source: which device it is of.
-            moved: it may have been of another one, and is of this one from now on.
+            owner: which device it is of.
 
         Raises:
             OtherDevice: it is of another one.
@@ -89,31 +62,19 @@ class JetStream:
         except EngineError as error:
             if error.code not in NOT_FOUND:
                 raise
-            await self._create(keeping, source)
+            keeping.check(self.connection.most_bytes)
+            await self._create(keeping, owner)
             config = await self._config()  # of whoever has made it
-        metadata = config.get("metadata") or {}
-        owner = metadata.get(SOURCE)
-        if owner != source:
-            if owner is not None and not moved:
-                raise OtherDevice(
-                    f"{self.subject} has the updates of another device, {owner}. Give this one "
-                    "another name for the relay; or, if it is the same and has moved, say so"
-                )
-            changed = {**config, "metadata": {**metadata, SOURCE: source}}
-            await self.connection.ask(f"STREAM.UPDATE.{self.name}", **changed)
-        wanted = keeping.as_config()
-        return all(
-            config.get(key) == wanted[key] for key in ("max_age", "max_bytes", "num_replicas")
-        )
+        await owner.claim(self.connection, f"{self.subject} has the updates", config)
+        return keeping.unlike(config)
 
-    async def _create(self, keeping: Keeping, source: str) -> None:
-        await self.connection.ask(
-            f"STREAM.CREATE.{self.name}",
-            name=self.name,
+    async def _create(self, keeping: Keeping, owner: Owner) -> None:
+        await self.connection.make_stream(
+            self.name,
             subjects=[str(self.subject)],
             storage="file",
             discard="old",
-            metadata={SOURCE: source},
+            metadata=owner.metadata,
             **keeping.as_config(),
         )
 

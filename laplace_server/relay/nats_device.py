@@ -179,7 +179,7 @@ class NatsDevice(_Device, StreamSource):
         return EngineSubscription(**self._following(stream, None, None, **how, check=check))
 
     def _stream_names(self) -> Set[str]:
-        return self.info()["streams"].keys()  # type: ignore[no-any-return]
+        return set(wait_for(self._info.stream_names(), self._timeout_s, self.address))
 
     def _info_of(self, epoch: int) -> dict[str, Any]:
         return wait_for(self._info.of(epoch), self._timeout_s, self.address)

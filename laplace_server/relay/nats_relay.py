@@ -17,7 +17,7 @@ from laplace_server.client.not_copied import NotCopied
 from laplace_server.errors import ClientClosed
 from laplace_server.protocol import LOGGER_NAME
 from laplace_server.relay.broker import Broker
-from laplace_server.relay.jetstream import Keeping
+from laplace_server.relay.keeping import Keeping
 from laplace_server.relay.source_relay import Settings, SourceRelay
 from laplace_server.relay.sources import RelaySource, sources_of
 from laplace_server.relay.stats import RelayStats
@@ -55,7 +55,8 @@ class NatsRelay(NotCopied):
         prefix: what subjects begin with: PREFIX.SITE.DEVICE.STREAM.
         max_age_s: how long JetStream keeps updates, in seconds; None: for ever. These three are
             for streams that are not in JetStream yet.
-        max_bytes: how much it keeps of each stream; None: without a limit.
+        max_bytes: how much it keeps of each stream, which is one message of NATS at least (its
+            ``max_payload``); None: without a limit.
         replicas: on how many servers of a cluster, 1 to 5.
         moved: a device that has another address than when it was relayed last is the same all the
             same. Else its stream is left alone: there may be two of that name.

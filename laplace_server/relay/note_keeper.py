@@ -15,6 +15,7 @@ from laplace_server.protocol import LOGGER_NAME
 from laplace_server.relay.connection import EngineError
 from laplace_server.relay.device_notes import DeviceNotes
 from laplace_server.relay.jetstream import Ends, Stored
+from laplace_server.relay.owners import OtherDevice, Owner
 from laplace_server.wire.logs import Log
 
 log = Log(LOGGER_NAME)
@@ -30,16 +31,18 @@ class NoteKeeper:
     Args:
         stream: its name.
         title: what it is called in the log.
+        owner: which device it is of.
         replicas: on how many servers of a cluster notes are.
     """
 
-    def __init__(self, stream: str, title: str, replicas: int) -> None:
+    def __init__(self, stream: str, title: str, owner: Owner, replicas: int) -> None:
         self.stored: Stored | None = None
         """The last message that is known to be stored."""
         self.created = ""
         """When JetStream's stream that has it was made."""
         self._stream = stream
         self._title = title
+        self._owner = owner
         self._replicas = replicas
         self._notes: DeviceNotes | None = None
         self._noted: Stored | None = None
@@ -48,10 +51,14 @@ class NoteKeeper:
         self._told: str | None = None
 
     async def begin(self, notes: DeviceNotes) -> None:
-        """Use this place from now on."""
+        """Use this place from now on.
+
+        Raises:
+            OtherDevice: it is of another device of the same name.
+        """
         self._notes = None
         with self._told_only():
-            await notes.ensure(self._replicas)
+            await notes.ensure(self._replicas, self._owner)
             self._notes = notes
 
     async def last(self, ends: Ends) -> Stored | None:
@@ -102,6 +109,8 @@ class NoteKeeper:
         why = None
         try:
             yield
+        except OtherDevice:
+            raise
         except EngineError as error:
             why = str(error)
         except asyncio.TimeoutError:

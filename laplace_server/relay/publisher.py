@@ -18,6 +18,7 @@ from nats.aio.msg import Msg
 
 from laplace_server.relay.connection import (
     ANSWER_S,
+    BROKEN,
     EngineError,
     NatsConnection,
     NoAnswer,
@@ -27,7 +28,6 @@ from laplace_server.relay.window import Link, Window
 
 # Wrong last message: an id, a number.
 _WRONG_LAST = {10070, 10071, 10164}
-_HEADERS_BYTES = 1024  # more than they ever take
 
 
 class Fenced(EngineError):
@@ -61,11 +61,6 @@ class Publisher:
         self._heard_at = time.monotonic()
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Raises EngineError where nothing more will be stored: the window has to begin anew."""
-
-    @property
-    def most_bytes(self) -> int:
-        """Of a body."""
-        return self._connection.most_bytes - _HEADERS_BYTES
 
     async def __aenter__(self) -> Publisher:
         client = self._connection.client
@@ -147,6 +142,4 @@ def _told() -> Any:
     try:
         yield
     except (nats.errors.Error, asyncio.TimeoutError, OSError) as error:
-        raise EngineError(
-            f"the connection to NATS broke ({str(error) or type(error).__name__})"
-        ) from None
+        raise EngineError(f"{BROKEN} ({str(error) or type(error).__name__})") from None

@@ -15,12 +15,15 @@ from typing import Any, NamedTuple
 
 from laplace_server.client import AsyncClientLHC
 from laplace_server.client.asyncio.subscription import AsyncPackSubscription
+from laplace_server.client.packs import Pack
 from laplace_server.errors import LaplaceError
 from laplace_server.relay.broker import Broker
-from laplace_server.relay.connection import EngineError, NatsConnection, NoAnswer
+from laplace_server.relay.connection import BROKEN, EngineError, NatsConnection, NoAnswer
 from laplace_server.relay.device_notes import DeviceNotes
-from laplace_server.relay.jetstream import Ends, JetStream, Keeping, Stored
+from laplace_server.relay.jetstream import Ends, JetStream, Stored
+from laplace_server.relay.keeping import Keeping
 from laplace_server.relay.note_keeper import NoteKeeper
+from laplace_server.relay.owners import Owner
 from laplace_server.relay.publisher import Fenced, Publisher
 from laplace_server.relay.records import Kind
 from laplace_server.relay.sources import RelaySource
@@ -59,17 +62,22 @@ class SourceRelay:
         self._window = Window()
         self._transcript = Transcript(None)
         self._packs: AsyncPackSubscription | None = None
+        self._unfollowed: str | None = None  # the last trouble of a subscription that is closed
         self._troubles = Troubles(f"stream {source.stream!r} of {source.address}")
         self._has_rivals = False
         self._last = (0, 0)
         self._updates = self._lost = self._messages = self._bytes = self._rivals = 0
         self._pause_s = _FIRST_PAUSE_S
         self._unanswered = 0  # attempts in a row
-        self._keeper = NoteKeeper(source.stream, self._troubles.title, settings.keeping.replicas)
+        self._owner = Owner(source.owner, settings.moved)
+        self._keeper = NoteKeeper(
+            source.stream, self._troubles.title, self._owner, settings.keeping.replicas
+        )
 
     def stats(self) -> SourceStats:
         """Return what is counted."""
         subject, packs = self._subject, self._packs
+        unfollowed = self._unfollowed if packs is None else packs.trouble
         return SourceStats(
             address=self._source.address,
             stream=self._source.stream,
@@ -83,7 +91,7 @@ class SourceRelay:
             last=self._last[1],
             waiting=len(self._window),
             rivals=self._rivals,
-            trouble=self._troubles.present or (None if packs is None else packs.trouble),
+            trouble=self._troubles.present or unfollowed,
         )
 
     async def run(self, client: AsyncClientLHC) -> None:
@@ -114,10 +122,14 @@ class SourceRelay:
 
     async def _relay(self, connection: NatsConnection) -> None:
         jetstream = JetStream(connection, await self._named())
-        settings = self._settings
-        if not await jetstream.ensure(settings.keeping, self._source.owner, moved=settings.moved):
-            self._troubles.tell_of_limits(jetstream.name)
+        # Before all else: of two devices of the same name one has it then, and no trace is left of
+        # the other one.
         await self._keeper.begin(DeviceNotes(connection, jetstream.subject))
+        if await jetstream.ends() is None:
+            await self._await_first(connection)
+        unlike = await jetstream.ensure(self._settings.keeping, self._owner)
+        if unlike:
+            self._troubles.tell_of_limits(jetstream.name, unlike)
         last, ends = await self._end_of(jetstream)
         stored = self._window.begin(last, ends.last_seq)
         if stored is None:
@@ -130,6 +142,17 @@ class SourceRelay:
             connection, str(jetstream.subject), self._window, self._stored
         ) as publisher:
             await self._until_failure(publisher, connection)
+
+    async def _await_first(self, connection: NatsConnection) -> None:
+        """Wait for something to store: a stream that nobody ever publishes is not made."""
+        if self._window.begin(None, 0) is None:
+            await self._close_packs()
+            self._transcript = Transcript(None)
+        self._troubles.present = None  # NATS is there; what is wrong with the server, packs tell
+        while not len(self._window):
+            await self._take(connection)
+            if connection.closed.is_set():
+                raise EngineError(BROKEN)
 
     async def _end_of(self, jetstream: JetStream) -> tuple[Stored | None, Ends]:
         """Return the last message there is or was, once nobody else writes any more."""
@@ -147,7 +170,7 @@ class SourceRelay:
             return last, ends
 
     async def _until_failure(self, publisher: Publisher, connection: NatsConnection) -> None:
-        pump = asyncio.create_task(self._pump(publisher))
+        pump = asyncio.create_task(self._pump(publisher, connection))
         closed = asyncio.create_task(connection.closed.wait())
         noting = asyncio.create_task(self._keeper.run(self._client))
         try:
@@ -157,7 +180,7 @@ class SourceRelay:
                 publisher.failure.result()
             if pump.done():
                 pump.result()
-            raise EngineError("the connection to NATS broke")
+            raise EngineError(BROKEN)
         finally:
             for task in (pump, closed, noting):
                 task.cancel()
@@ -170,24 +193,32 @@ class SourceRelay:
             self._unanswered = 0
             await self._broker.leave(connection)
 
-    async def _pump(self, publisher: Publisher) -> None:
+    async def _pump(self, publisher: Publisher, connection: NatsConnection) -> None:
         """Move what comes from the server into the window and on to JetStream."""
+        last = self._window.last
+        if last is not None and len(self._window):  # as what came before there was a stream
+            await self._keeper.describe(self._client, last.epoch)
         await publisher.send()
         while True:
             if not await publisher.wait_for_room(_STEP_S):
                 continue
-            packs = await self._following()
-            taken = []
-            with contextlib.suppress(TimeoutError):
-                taken = await packs.take(_STEP_S)
-            # No await up to here from where they were taken: none is lost where this is cancelled.
-            for record in self._transcript.take(taken, packs.ended):
-                self._window.add(record, publisher.most_bytes)
+            taken = await self._take(connection)
             if taken:
                 await self._keeper.describe(self._client, taken[-1].epoch)
             await publisher.send()
             # What comes meanwhile shares a message: these are what costs, not updates.
             await asyncio.sleep(_REST_S)
+
+    async def _take(self, connection: NatsConnection) -> list[Pack]:
+        """Move what comes from the server within a time into the window; return it."""
+        packs = await self._following()
+        taken = []
+        with contextlib.suppress(TimeoutError):
+            taken = await packs.take(_STEP_S)
+        # No await up to here from where they were taken: none is lost where this is cancelled.
+        for record in self._transcript.take(taken, packs.ended):
+            self._window.add(record, connection.most_body_bytes)
+        return taken
 
     # ---- the server
 
@@ -220,6 +251,7 @@ class SourceRelay:
     async def _close_packs(self) -> None:
         packs, self._packs = self._packs, None
         if packs is not None:
+            self._unfollowed = packs.trouble
             await packs.close()
 
     # ---- what is known

@@ -33,21 +33,28 @@ class Troubles:
         """Note one that nobody has thought of. Called where it is handled."""
         log.exception("%s: the relay begins anew.", self.title)
         self.present = repr(error)
+        self._told.add(self.present)
 
     def are_over(self) -> None:
         """Something was stored."""
-        if self.present is not None:
-            log.info("%s is relayed again.", self.title)
+        if self._told:
+            log.warning("%s is relayed again.", self.title)
         self.present = None
         self._told.clear()
 
-    def tell_of_limits(self, name: str) -> None:
-        """Say once that JetStream keeps something else of its stream than was asked for."""
+    def tell_of_limits(self, name: str, unlike: str) -> None:
+        """Say once that JetStream keeps something else of its stream than was asked for.
+
+        Args:
+            name: of JetStream's stream.
+            unlike: what it keeps, and what was asked for.
+        """
         if not self._limits_told:
             self._limits_told = True
             log.warning(
-                "%s: the JetStream stream %s was there before, and keeps what it did, which is "
-                "not what was asked for. `nats stream edit` changes it.",
+                "%s: the JetStream stream %s was there before, and keeps %s. "
+                "`nats stream edit` changes it.",
                 self.title,
                 name,
+                unlike,
             )

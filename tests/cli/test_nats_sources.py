@@ -69,6 +69,16 @@ def test_it_is_recorded(laser: str, home: Path, tmp_path: Path) -> None:
         }
 
 
+def test_what_is_not_there(laser: str, home: Path, tmp_path: Path) -> None:
+    pytest.importorskip("laplace_server.recording")
+    text = "NATS has no stream of a device 'Laser 3' yet; there are: Laser 2"
+    wrong = laser.replace("Laser%202", "Laser%203")
+    options = ("--timeout", "2", *SITE)
+    assert failed("stream", f"{wrong}/s", *options, status=1) == f"laplace-server: {text}.\n"
+    done = run("record", wrong, "-o", str(tmp_path / "r.h5"), "--seconds", "1", *SITE)
+    assert text in done.stderr
+
+
 @pytest.mark.parametrize(
     ("where", "options", "status", "text"),
     [
@@ -77,7 +87,7 @@ def test_it_is_recorded(laser: str, home: Path, tmp_path: Path) -> None:
         ("nats://h:1/x,nats://127.0.0.1:9/a/b", (), 2, "must be nats://HOST:PORT"),
         ("nats://127.0.0.1:9/a/b", (), 1, "no connection to NATS"),
         ("nats://127.0.0.1:9/a/b", ("--cert", "f"), 2, "--cert and --cert-key belong together"),
-        ("nats://127.0.0.1:9/a/b", ("--domain", "a.b"), 2, "'domain' must be letters"),
+        ("nats://127.0.0.1:9/a/b", ("--domain", "a.b"), 2, " --domain must be letters"),
     ],
 )
 def test_what_cannot_be_followed(

@@ -74,13 +74,18 @@ def test_what_it_says_to_people(server: ServerLHC, home: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["localhost", "tcp://h:1/s"], "'nats_url' must be nats://HOST:PORT"),
+        (["localhost", "tcp://h:1/s"], " NATS must be nats://HOST:PORT"),
         (["nats://h", "tcp://h:1"], "is not ADDRESS/STREAM"),
         (["nats://h", "h:1/s", "--keep", "7"], "--keep is a time such as 90s"),
         (["nats://h", "h:1/s", "--keep-bytes", "many"], "--keep-bytes is a size such as"),
         (["nats://h", "h:1/s", "--cert", "x"], "--cert and --cert-key belong together"),
         (["nats://h", "h:1/s", "--ca", "missing.pem"], "The files of --ca, --cert"),
-        (["nats://h", "h:1/s", "--replicas", "9"], "replicas"),
+        (["nats://h", "h:1/s", "--replicas", "9"], " --replicas must be"),
+        (["nats://h", "h:1/s", "--keep", "0s"], " --keep must be 0.1 s at least"),
+        (["nats://h", "h:1/s", "--keep-bytes", "0"], " --keep-bytes must be from 1"),
+        (["nats://h", "h:1/s", "--site", ""], " --site must not be empty"),
+        (["nats://h", "h:1/s", "--prefix", ">"], " --prefix must be words"),
+        (["nats://h", "h:1/s", "--domain", "a.b"], " --domain must be letters"),
     ],
 )
 def test_wrong_arguments(home: Path, arguments: list[str], message: str) -> None:

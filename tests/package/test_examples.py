@@ -347,7 +347,7 @@ def test_camera_is_recorded(run: Run, tmp_path: Path) -> None:
         *("camera_server.py", "--address", "tcp://127.0.0.1:*", "--rate", "500", "--images", "20"),
         *("--seconds", str(2 * PATIENCE_S)),
     )
-    address = f"tcp://127.0.0.1:{port_of(camera)}"
+    address = f"127.0.0.1:{port_of(camera)}"
     logs = {stream: tmp_path / "run" / f"{stream}.jsonl" for stream in ("images", "shots")}
     recorders = {
         stream: run(
@@ -375,12 +375,26 @@ def test_camera_is_recorded(run: Run, tmp_path: Path) -> None:
     assert len(raw) == len(images)
     assert raw.min() >= 90
     assert 2900 < raw.max() < 3200
-    with ClientLHC(address, name="test", timeout_s=PATIENCE_S) as client:
+    with ClientLHC(f"tcp://{address}", name="test", timeout_s=PATIENCE_S) as client:
         assert set(client.info()["streams"]) == {"images", "shots"}
         assert client.get()["shot"] > 0
         client.stop_server()
     assert camera.end() == 0, camera.printed
     assert camera.printed[-1] == "camera: stopped"
+
+
+def test_recorder_says_what_is_wrong_with_its_arguments(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for wrong, told in (
+        (("--check", "--folder", "nofolder"), "No such file or directory"),
+        (("--folder", "file"), "file"),
+        (("--address", "udp://127.0.0.1:5711"), "tcp://"),
+        (("--nats", "127.0.0.1:4222"), "nats"),
+    ):
+        recorder = run("recorder.py", *wrong)
+        assert recorder.end() == 1, recorder.printed
+        assert recorder.printed[-1].startswith("recorder: ")
+        assert told in recorder.printed[-1]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no signal for a single process on Windows")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import ssl
 import subprocess
 from pathlib import Path
@@ -60,6 +61,14 @@ def test_what_holds_no_credentials(tmp_path: Path, content: str | None) -> None:
         NatsRelay("nats://127.0.0.1:9", ["tcp://127.0.0.1:9/s"], credentials=path)
     with pytest.raises(ValueError, match=match):
         follow("nats://127.0.0.1:9", "camera", "s", credentials=path)
+
+
+def test_what_is_no_nats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("laplace_server.relay.connection.CONNECT_S", within(0.2))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(RequestTimeout, match="nothing there that speaks NATS has answered"):
+            follow(f"nats://127.0.0.1:{port}", "camera", "s", timeout_s=within(3))
 
 
 @pytest.mark.skipif(OPENSSL is None, reason="there is no openssl to make a certificate with")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +22,7 @@ from support.waiting import wait_until
 
 from laplace_server import ServerLHC
 from laplace_server.client import ClientLHC
-from laplace_server.errors import ClientClosed, RequestTimeout
+from laplace_server.errors import ClientClosed, RemoteError, RequestTimeout
 from laplace_server.gather import gather
 from laplace_server.relay import AsyncNatsDevice, NatsDevice
 
@@ -98,6 +99,23 @@ def test_what_is_not_there(make_broker: MakeBroker) -> None:
             refused()
 
 
+def test_it_is_told_what_there_is(server: ServerLHC, broker: Broker, make_relay: MakeRelay) -> None:
+    publish(server, 1, 3)
+    with pytest.raises(RemoteError, match="no stream of any device yet under lhc"):
+        NatsDevice(broker.url, "camrea")._stream_names()
+    relay_all(make_relay, broker, server)
+    assert NatsDevice(broker.url, "camera")._stream_names() == {"s"}
+    with pytest.raises(RemoteError, match=r"device 'camrea' yet; there are: camera$"):
+        NatsDevice(broker.url, "camrea")._stream_names()
+    for device, stream, match in (
+        ("camrea", "s", "NATS has no stream of a device 'camrea' yet; there are: camera$"),
+        ("camera", "t", "NATS has no stream 't' of the device 'camera' yet; there are: s$"),
+    ):
+        with pytest.raises(RequestTimeout) as raised:
+            NatsDevice(broker.url, device).subscribe(stream, timeout_s=within(2))
+        assert re.match(match, str(raised.value.__cause__))
+
+
 @pytest.mark.parametrize(
     ("changed", "error", "match"),
     [
@@ -113,16 +131,22 @@ def test_wrong_arguments(changed: Mapping[str, Any], error: type[Exception], mat
 
 
 def test_notes_that_cannot_be_made_stop_nothing(
-    server: ServerLHC, make_broker: MakeBroker, make_relay: MakeRelay, caplog: Any
+    server: ServerLHC,
+    make_broker: MakeBroker,
+    make_relay: MakeRelay,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As where an account may have no more JetStream streams."""
-    account = {"jetstream": {"max_streams": 1, "max_file": 10**9}, "users": [{"user": "u"}]}
-    broker = make_broker(accounts={"A": {**account, "users": [{"user": "u", "password": "p"}]}})
+    """As where a relay may not make more than the streams."""
+    monkeypatch.setattr("laplace_server.relay.connection.ANSWER_S", within(0.3))
+    denied = {"publish": {"deny": "$JS.API.STREAM.CREATE.lhc+lab+camera+@device"}}
+    users = [{"user": "u", "password": "p", "permissions": denied}]
+    broker = make_broker(accounts={"A": {"jetstream": "enabled", "users": users}})
     publish(server, 1, 3)
     url = broker.url.replace("//", "//u:p@")
     relay = make_relay(url, [(address_of(server), "s")])
     wait_until(lambda: relay.stats().sources[0].updates == 3, "all is stored", within(10))
-    assert "nothing is noted in NATS of its device: JetStream says: maximum number" in caplog.text
+    assert "nothing is noted in NATS of its device: JetStream does not answer" in caplog.text
     assert NatsDevice(url, "camera").info() == {"name": "camera", "streams": {"s": {}}}
 
 

@@ -25,7 +25,7 @@ from support.waiting import wait_until
 
 from laplace_server import ServerLHC
 from laplace_server.errors import ClientClosed
-from laplace_server.relay import NatsRelay, RelaySource, follow
+from laplace_server.relay import NatsDevice, NatsRelay, RelaySource, follow
 from laplace_server.relay.records import Kind
 
 pytestmark = needs_nats
@@ -191,12 +191,45 @@ def test_another_device_of_the_same_name_is_refused(
     relay = make_relay(broker.url, [(address_of(one), "s"), (address_of(other), "s")])
     wait_until(lambda: any(each.updates for each in relay.stats().sources), "one is relayed")
     refused = next(n for n, each in enumerate(relay.stats().sources) if not each.updates)
-    trouble(relay, "has the updates of another device, tcp://127.0.0.1:", refused)
+    trouble(relay, "NATS has 'camera' of another device, tcp://127.0.0.1:", refused)
     relay.stop()
     assert len(ledger_of(stored_ids(broker.url, "camera", "s"))) == 1
     # By another name it is told apart.
     address = relay.stats().sources[refused].address
     stored(make_relay(broker.url, [RelaySource(address, "s", "camera 2")]), 7 if refused else 5)
+
+
+def test_one_of_the_same_name_with_another_stream_is_refused_too(
+    make_server: MakeServer, broker: Broker, make_relay: MakeRelay
+) -> None:
+    camera, motor = make_server(name="camera"), make_server(name="motor")
+    publish(camera, 1, 5)
+    publish(motor, 1, 7, "data")
+    stored(make_relay(broker.url, [(address_of(camera), "s")]), 5)
+    source = (address_of(motor), "data", "camera")
+    relay = make_relay(broker.url, [source])
+    trouble(relay, "NATS has 'camera' of another device, tcp://127.0.0.1:")
+    relay.stop()
+    assert relay.stats().sources[0].updates == 0
+    assert not _is_there(broker, "data")  # no trace of it
+    stored(make_relay(broker.url, [source], moved=True), 7)
+
+
+def test_a_stream_that_does_not_come_leaves_no_trace(
+    server: ServerLHC, broker: Broker, make_relay: MakeRelay
+) -> None:
+    relay = make_relay(broker.url, [(address_of(server), "nosuch", "camera")])
+    trouble(relay, "No such stream")
+    relay.stop()
+    assert not _is_there(broker, "nosuch")
+    trouble(relay, "No such stream")  # for whoever has stopped it
+    relay = make_relay(broker.url, [(address_of(server), "nosuch", "camera")])
+    trouble(relay, "No such stream")
+    publish(server, 1, 3, "nosuch")
+    stored(relay, 3)
+    assert _is_there(broker, "nosuch")
+    with NatsDevice(broker.url, "camera") as device:
+        assert device.info()["epoch"] == server.epoch
 
 
 def test_a_device_that_has_moved(
@@ -256,18 +289,21 @@ async def _delete(url: str, name: str) -> None:
     await client.close()
 
 
-def test_what_jetstream_keeps(server: ServerLHC, broker: Broker, make_relay: MakeRelay) -> None:
+def test_what_jetstream_keeps(
+    server: ServerLHC, make_broker: MakeBroker, make_relay: MakeRelay
+) -> None:
+    broker = make_broker(max_payload=1 << 17)
     relay = make_relay(
-        broker.url, [(address_of(server), "s")], max_age_s=3600, max_bytes=100_000, site="hall 1"
+        broker.url, [(address_of(server), "s")], max_age_s=3600, max_bytes=200_000, site="hall 1"
     )
     for n in range(1, 1001):
         assert server.publish("s", {"n": n, "pad": "x" * 1000}) == n
     stored(relay, 1000)
     config = stream_config(broker.url, "lhc+hall%201+camera+s")
-    assert (config.max_age, config.max_bytes, config.num_replicas) == (3600, 100_000, 1)
+    assert (config.max_age, config.max_bytes, config.num_replicas) == (3600, 200_000, 1)
     kept = ledger_of(stored_ids(broker.url, "camera", "s", "hall 1"))[0]
     assert (kept.lost, kept.next) == (0, 1001)
-    assert 900 < kept.first < 1000
+    assert 800 < kept.first < 1000
 
 
 def test_a_stream_that_is_there_keeps_what_it_does(
@@ -277,13 +313,47 @@ def test_a_stream_that_is_there_keeps_what_it_does(
     make_relay(broker.url, [(address_of(server), "s")], max_bytes=1 << 20)
     wait_until(lambda: _is_there(broker), "the stream is there")
     make_relay(broker.url, [(address_of(server), "s")], max_bytes=2 << 20)
-    wait_until(lambda: "`nats stream edit` changes it" in caplog.text, "it is told")
+    text = "keeps 1,048,576 bytes (asked: 2,097,152 bytes). `nats stream edit` changes it"
+    wait_until(lambda: text in caplog.text, "it is told")
+    caplog.clear()
+    make_relay(broker.url, [(address_of(server), "s")])
+    make_relay(broker.url, [(address_of(server), "s")], max_age_s=86400 * 7, replicas=3)
+    text = "keeps updates for ever (asked: updates for 7 days), and one copy (asked: 3 copies)"
+    wait_until(lambda: text in caplog.text, "it is told")
+    assert caplog.text.count("nats stream edit") == 1  # of what was not asked for, nothing
     assert stream_config(broker.url, "lhc+lab+camera+s").max_bytes == 1 << 20
 
 
-def _is_there(broker: Broker) -> bool:
+def test_a_limit_that_keeps_nothing_is_refused(
+    server: ServerLHC, broker: Broker, make_relay: MakeRelay
+) -> None:
+    publish(server, 1, 1)
+    relay = make_relay(broker.url, [(address_of(server), "s")], max_bytes=1)
+    trouble(relay, "with a limit of 1 bytes (--keep-bytes, max_bytes) JetStream may keep nothing")
+    assert not _is_there(broker)
+
+
+def test_when_a_trouble_is_over_it_is_told(
+    server: ServerLHC,
+    make_broker: MakeBroker,
+    make_relay: MakeRelay,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broker = make_broker(start=False)
+    relay = make_relay(broker.url, [(address_of(server), "s")])
+    trouble(relay, "no connection to NATS")
+    broker.start()
+    publish(server, 1, 3)
+    stored(relay, 3)
+    publish(server, 4, 6)
+    stored(relay, 6)
+    told = [each for each in caplog.records if "is relayed again" in each.getMessage()]
+    assert [each.levelname for each in told] == ["WARNING"]
+
+
+def _is_there(broker: Broker, stream: str = "s") -> bool:
     try:
-        stream_config(broker.url, "lhc+lab+camera+s")
+        stream_config(broker.url, f"lhc+lab+camera+{stream}")
     except nats.js.errors.NotFoundError:
         return False
     return True

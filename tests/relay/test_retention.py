@@ -17,6 +17,7 @@ from support.updates import adds_up, publish
 from support.waiting import wait_until
 
 from laplace_server import ServerLHC
+from laplace_server.errors import RequestTimeout
 from laplace_server.relay import NatsRelay, follow
 
 pytestmark = needs_nats
@@ -82,6 +83,9 @@ def test_what_is_too_old_does_not_come_back(
     relay = make_relay(broker.url, [(address_of(server), "s")], max_age_s=0.3)
     stored(relay, 20)
     assert relay.stats().sources[0].lost == 0
+    wait_until(lambda: messages(broker) == 0, "all is gone", within(10))
+    with pytest.raises(RequestTimeout, match=r"no update of lhc\.lab\.camera\.s: all were older"):
+        follow(broker.url, "camera", "s", start="oldest", timeout_s=within(2))
 
 
 @pytest.mark.parametrize("restart", [False, True])

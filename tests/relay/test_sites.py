@@ -20,6 +20,7 @@ from support.updates import adds_up, publish
 from support.waiting import wait_until
 
 from laplace_server import ServerLHC
+from laplace_server.errors import RequestTimeout
 from laplace_server.relay import NatsDevice, follow
 
 pytestmark = needs_nats
@@ -111,6 +112,8 @@ def test_a_domain_is_read_through_a_leaf(
         publish(server, 101, 200)
         assert adds_up([updates.next(PATIENCE_S) for _ in range(100)], 101, 200)
     assert NatsDevice(leaf.url, "camera", domain="hub").info()["epoch"] == server.epoch
+    with pytest.raises(RequestTimeout, match="nobody answers for JetStream's domain 'hbu'"):
+        NatsDevice(leaf.url, "camera", domain="hbu").info()
     assert NatsDevice(leaf.url, "camera").info() == {"name": "camera", "streams": {}}
 
 

@@ -10,10 +10,10 @@ from laplace_server import ServerLHC
 from laplace_server.stream import Subscription, Update
 
 
-def publish(server: ServerLHC, first: int, last: int) -> None:
-    """Updates of the stream "s" that tell their numbers."""
+def publish(server: ServerLHC, first: int, last: int, stream: str = "s") -> None:
+    """Updates of a stream that tell their numbers."""
     for n in range(first, last + 1):
-        assert server.publish("s", {"n": n}) == n
+        assert server.publish(stream, {"n": n}) == n
 
 
 def publish_all(server: ServerLHC, count: int, pad: int = 0) -> None:
