@@ -8,6 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from laplace_server.cli.shown import printable, rate
+from laplace_server.wire.sizes import size_text
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -143,12 +144,13 @@ class TerminalView:
 
 def summary(stats: RecorderStats) -> str:
     """Return the last line of a recorder."""
-    updates = sum(each.updates for each in stats.streams)
+    updates = sum(each.updates for each in stats.streams) - stats.unwritten
     lost = sum(each.lost for each in stats.streams)
+    unwritten = f"{stats.unwritten:,} not written, " if stats.unwritten else ""
     files = "" if stats.files == 1 else f", {stats.files} files"
     return (
-        f"{counted(updates)} recorded, {lost:,} lost, {_size(stats.written)} written{files}; "
-        f"the last is {stats.path}."
+        f"{counted(updates)} recorded, {unwritten}{lost:,} lost, "
+        f"{size_text(stats.written)} written{files}; the last is {stats.path}."
     )
 
 
@@ -159,9 +161,9 @@ def counted(updates: int) -> str:
 
 def _disk(stats: RecorderStats, rates: Rates) -> str:
     lost = sum(each.lost for each in stats.streams)
-    text = f"lost {lost:,}  {_size(stats.written)}, {_size(rates.bytes)}/s"
+    text = f"lost {lost:,}  {size_text(stats.written)}, {size_text(rates.bytes)}/s"
     if stats.free is not None:
-        text += f"  {_size(stats.free)} free"
+        text += f"  {size_text(stats.free)} free"
         if rates.bytes > 0:
             text += f", {_time(stats.free / rates.bytes)} left"
     return text
@@ -173,14 +175,6 @@ def _troubles(stats: RecorderStats) -> list[tuple[str, str]]:
         if each.trouble is not None and each.address not in stats.troubles:
             found.append((f"{printable(each.stream)} of {each.address}", each.trouble))
     return found
-
-
-def _size(size: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:,.1f} TB"
 
 
 def _time(seconds: float) -> str:

@@ -151,7 +151,7 @@ class SavingRecorder:
         stats = recorder.stats()
         self._state = {
             "file": str(stats.path),
-            "updates": sum(each.updates for each in stats.streams),
+            "updates": sum(each.updates for each in stats.streams) - stats.unwritten,
             "lost": sum(each.lost for each in stats.streams),
             "trouble": stats.paused,
         }

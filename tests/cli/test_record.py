@@ -79,6 +79,23 @@ def test_progress_and_the_end(make_server: MakeServer, tmp_path: Path) -> None:
     assert "r-0002.h5" in done.stdout
 
 
+def test_what_is_not_written_does_not_count(make_server: MakeServer, tmp_path: Path) -> None:
+    server = make_server()
+    server.declare_stream("shots")
+    path = tmp_path / "r.h5"
+    options = ["-o", str(path), "--keep-free", "100000T"]
+    process = begin("record", f"{address_of(server)}/shots", *options, "--seconds", "4")
+    assert process.stderr is not None
+    first = process.stderr.readline()
+    assert "of which 100,000.0 TB are to be left (free_bytes, or --keep-free)" in first
+    server.publish("shots", {"n": 1})
+    out, err = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 1
+    assert "0 updates recorded, 1 not written, 0 lost" in out.splitlines()[-1]
+    assert err.splitlines()[-1].startswith("laplace-server: 1 updates are not in ")
+    assert "Traceback" not in err
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is not noticed")
 def test_what_another_one_writes_is_not_resumed(make_server: MakeServer, tmp_path: Path) -> None:
     server = make_server()
