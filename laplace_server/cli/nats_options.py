@@ -15,6 +15,9 @@ from laplace_server.cli.values import check_seconds
 if TYPE_CHECKING:
     from laplace_server.relay import NatsDevice
 
+ONLY_NATS = ("site", "prefix", "domain", "creds", "ca", "cert", "cert_key")
+"""The parameters that have these options."""
+
 _SCHEMES = ("nats://", "tls://")
 _FORM = "nats://HOST:PORT/DEVICE/STREAM"
 

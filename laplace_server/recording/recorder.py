@@ -25,8 +25,8 @@ from laplace_server.recording.writing import Limits, WhenFull, Writing
 from laplace_server.wire.logs import Log
 from laplace_server.wire.stacks import large_stacks
 
-_STEP_S = 0.05
 ENDED_WITHOUT = "recorder: %s"
+_STEP_S = 0.05
 
 log = Log(LOGGER_NAME)
 

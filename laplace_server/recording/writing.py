@@ -30,6 +30,8 @@ _LAST_TRIES = 5  # at the end
 _TOGETHER_BYTES = 4 << 20  # between commits of what a file that failed had not
 _AT_ONCE_BYTES = 1 << 20  # batches from here on are written as they come
 
+NOT_WRITTEN = "recorder: %s is not written: %s. It goes on when it can."
+
 log = Log(LOGGER_NAME)
 
 
@@ -201,7 +203,7 @@ class Writing:
 
     def _pause(self, why: str) -> None:
         if self.paused != why:
-            log.error("recorder: %s is not written: %s. It goes on when it can.", self._path, why)
+            log.error(NOT_WRITTEN, self._path, why)
         self.paused = why
 
     def _recover(self) -> int:
