@@ -182,6 +182,8 @@ def test_remote_error() -> None:
         ["serve", "--device", "TOASTER"],
         ["serve", "--address", "localhost:5555"],
         ["demo", "--seconds", "0"],
+        ["stream", "localhost:5555", "--creds", "file"],
+        ["stream", "nats://localhost:4222/camera/images", "extra"],
         ["fly"],
     ],
 )

@@ -76,6 +76,7 @@ def test_it_is_recorded(laser: str, home: Path, tmp_path: Path) -> None:
         ("nats://127.0.0.1:9/a/b/c", (), 2, "is not nats://HOST:PORT/DEVICE/STREAM"),
         ("nats://h:1/x,nats://127.0.0.1:9/a/b", (), 2, "must be nats://HOST:PORT"),
         ("nats://127.0.0.1:9/a/b", (), 1, "no connection to NATS"),
+        ("nats://127.0.0.1:9/a/b", ("--key", "k"), 2, "--key is for a server"),
         ("nats://127.0.0.1:9/a/b", ("--cert", "f"), 2, "--cert and --cert-key belong together"),
         ("nats://127.0.0.1:9/a/b", ("--domain", "a.b"), 2, "'domain' must be letters"),
     ],
