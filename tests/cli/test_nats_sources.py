@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,9 @@ from support.serving import MakeServer
 from support.waiting import wait_until
 
 from laplace_server.relay import NatsRelay
+
+with contextlib.suppress(ImportError):  # which begins a thread that no test leaves behind
+    import numpy  # noqa: F401
 
 pytestmark = needs_nats
 
