@@ -322,11 +322,13 @@ def test_what_could_not_be_written_is_told_at_the_end(
         wait_until(lambda: recorder.stats().paused, "it is noticed")
         publish(server, 3)
         wait_until(lambda: recorder.stats().held > 0, "one waits")
-        with pytest.raises(OSError, match="updates are not in"):
+        with pytest.raises(OSError, match="updates are not in") as error:
             recorder.close()
-        assert recorder.stats().unwritten == 1
+        # Whether the first ones were committed before the folder went, nobody knows.
+        assert 1 <= recorder.stats().unwritten <= 3
+        assert str(error.value).startswith(f"{recorder.stats().unwritten} updates ")
     told = [each for each in caplog.records if "updates are not in" in each.message]
-    assert [each.exc_info for each in told] == [None]
+    assert [bool(each.exc_info) for each in told] == [False]  # no traceback
 
 
 @pytest.mark.parametrize(
