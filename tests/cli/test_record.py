@@ -217,7 +217,7 @@ def test_replay(make_server: MakeServer, tmp_path: Path) -> None:
     for n in range(50):
         server.publish("shots", {"n": n}, timestamp=float(n))
     path = tmp_path / "r.h5"
-    assert run("record", address_of(server), "-o", str(path), "--seconds", "1").returncode == 0
+    assert run("record", address_of(server), "-o", str(path), "--seconds", "3").returncode == 0
     process = begin("replay", str(path), "--speed", "full", "--wait")
     assert process.stdout is not None
     name, _, where = process.stdout.readline().split()
