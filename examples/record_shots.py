@@ -10,6 +10,7 @@ the devices' histories.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -67,10 +68,17 @@ def read(path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--file", type=Path, default=Path("shots.h5"))
-    parser.add_argument("--shots", type=int, default=30)
+    parser.add_argument("--file", type=Path, default=Path("shots.h5"), help="a new one")
+    parser.add_argument("--shots", type=int, default=30, help="how many, 2 at least (30)")
     options = parser.parse_args()
-    record(options.file, options.shots)
+    if options.shots < 2:
+        parser.error("--shots is 2 or more")
+    try:
+        record(options.file, options.shots)
+    except FileExistsError:
+        sys.exit(f"{options.file} is there already: remove it, or give another one by --file.")
+    except OSError as error:
+        sys.exit(str(error))
     read(options.file)
 
 

@@ -16,6 +16,9 @@ from laplace_server.cli.values import check_seconds
 if TYPE_CHECKING:
     from laplace_server.relay import NatsDevice
 
+ONLY_NATS = ("site", "prefix", "domain", "creds", "ca", "cert", "cert_key")
+"""The parameters that have these options."""
+
 _FORM = "nats://HOST:PORT/DEVICE/STREAM"
 NAMES = {"site": "--site", "prefix": "--prefix", "domain": "--domain"}
 """Options of the arguments that relays and devices in NATS have in common."""

@@ -15,8 +15,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from laplace_server.cli.failures import ENDING_SIGNALS, fail, failures_told
+from laplace_server.cli.given import refuse_given
 from laplace_server.cli.key_option import KeyOption, client_of
+from laplace_server.cli.log_option import (
+    errors_not_logged,
+    keep_from_the_log,
+    log_callbacks_briefly,
+)
 from laplace_server.cli.nats_options import (
+    ONLY_NATS,
     Authority,
     Certificate,
     CertificateKey,
@@ -28,22 +35,25 @@ from laplace_server.cli.nats_options import (
     nats_device,
     nats_options,
 )
+from laplace_server.cli.recorder_views import never_followed
 from laplace_server.cli.requests import Timeout
-from laplace_server.cli.values import check_seconds, full_address
+from laplace_server.cli.values import check_seconds, full_address, read_choice, read_start
 
 if TYPE_CHECKING:
     from laplace_server.cli.recorder_views import RecorderView
     from laplace_server.client import ClientLHC
-    from laplace_server.recording import Recorder
+    from laplace_server.recording import Recorder, RecorderStats
     from laplace_server.recording.saving import SavingRecorder
     from laplace_server.relay import NatsDevice
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kMGT]?)B?")
 _UNITS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 _LOOK_S = 0.1
+_WHEN_FULL = ("wait", "remove-oldest")
 
 
 def record(
+    context: typer.Context,
     sources: Annotated[
         list[str],
         typer.Argument(
@@ -56,7 +66,7 @@ def record(
         Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write.")
     ] = Path("run.h5"),
     start: Annotated[
-        str, typer.Option(metavar="oldest|newest|latest", help="Where streams begin.")
+        str, typer.Option(metavar="oldest|newest|latest|N", help="Where streams begin.")
     ] = "oldest",
     compression: Annotated[
         str, typer.Option(metavar="lz4|gzip|none", help="Of large arrays.")
@@ -118,19 +128,27 @@ def record(
     for number in (*ENDING_SIGNALS, *_hang_ups()):
         signal.signal(number, lambda *_: ending.set())
     with failures_told(), ExitStack() as stack:
-        if seconds is not None:
-            check_seconds("--seconds", seconds)
+        _check_given(context, sources, follow_saving)
+        begin = read_start(start)
+        for option, time_s in (("--seconds", seconds), ("--part-seconds", part_seconds)):
+            if time_s is not None:
+                check_seconds(option, time_s)
+        if output.is_dir():
+            fail(f"{output} is a folder: give the name of a file in it.")
+        if not output.parent.exists() and not follow_saving:
+            fail(f"the folder {output.parent} does not exist: make it first.")
         try:
             from laplace_server.recording import Recorder
         except ImportError as error:
             fail(str(error))
+        _keep_from_the_log()
         options: dict[str, Any] = {
-            "compression": compression,
-            "part_bytes": math.inf if part_size is None else _bytes_of("--part-size", part_size),
+            "compression": read_choice("--compression", compression, ("lz4", "gzip", "none")),
+            "part_bytes": math.inf if part_size is None else _some("--part-size", part_size),
             "part_s": math.inf if part_seconds is None else part_seconds,
-            "free_bytes": int(_bytes_of("--keep-free", keep_free)),
-            "when_full": when_full.replace("-", " "),
-            "max_held_bytes": int(_bytes_of("--memory", memory)),
+            "free_bytes": _bytes_of("--keep-free", keep_free),
+            "when_full": read_choice("--when-full", when_full, _WHEN_FULL).replace("-", " "),
+            "max_held_bytes": _some("--memory", memory),
             "swmr": swmr,
         }
         in_nats = nats_options(site, prefix, domain, creds, ca, cert, cert_key)
@@ -146,22 +164,45 @@ def record(
                 from laplace_server.recording.saving import SavingRecorder
                 from laplace_server.security import ServerSecurity
 
-                if keys is not None:
-                    options["security"] = ServerSecurity.from_folder(keys)
-                saving = stack.enter_context(
-                    SavingRecorder(name, address, output, wanted, **options)
-                )
-                _be_told(saving, ending, end)
+                log_callbacks_briefly()
+                with errors_not_logged():
+                    if keys is not None:
+                        options["security"] = ServerSecurity.from_folder(keys)
+                    saving = SavingRecorder(name, full_address(address), output, wanted, **options)
+                _be_told(stack.enter_context(saving), ending, end)
             else:
-                recorder = Recorder(output, wanted, start=start, resume=resume, **options)
+                recorder = Recorder(output, wanted, start=begin, resume=resume, **options)
                 with recorder:
-                    _show(recorder, _view(), ending, end)
+                    stats = _show(recorder, _view(), ending, end)
+                missed = never_followed(stats)
+                if missed:
+                    fail("\nlaplace-server: ".join(missed))
         except FileExistsError:
-            if output.is_dir():
-                fail(f"{output} is a folder: give the name of a file in it.")
             fail(f"{output} is there already: give another name, or --resume.")
         except (ImportError, OSError) as error:
             fail(str(error))
+
+
+def _check_given(context: typer.Context, sources: list[str], follow_saving: bool) -> None:
+    """Raise ValueError where an option would not be heeded."""
+    if follow_saving:
+        refuse_given(context, ["start", "resume"], "a recording that begins at once")
+    else:
+        refuse_given(context, ["keys", "address", "name"], "--follow-saving")
+    in_nats = [is_nats(each) for each in sources]
+    if not any(in_nats):
+        refuse_given(context, ONLY_NATS, "NATS: nats://HOST:PORT/DEVICE/STREAM")
+    if all(in_nats):
+        refuse_given(context, ["key"], "servers, not for NATS")
+
+
+def _keep_from_the_log() -> None:
+    """Have the log not say what views say."""
+    from laplace_server.client import subscription_reader as reader
+    from laplace_server.recording import follower, recorder, writing
+
+    keep_from_the_log(reader.NOT_YET, reader.NO_MORE, reader.REFUSED)
+    keep_from_the_log(follower.NOT_FOLLOWED, writing.NOT_WRITTEN, recorder.ENDED_WITHOUT)
 
 
 def _hang_ups() -> list[signal.Signals]:
@@ -192,13 +233,18 @@ def _be_told(saving: SavingRecorder, ending: threading.Event, end: float) -> Non
         view.close(recorder.stats())
 
 
-def _show(recorder: Recorder, view: RecorderView, ending: threading.Event, end: float) -> None:
+def _show(
+    recorder: Recorder, view: RecorderView, ending: threading.Event, end: float
+) -> RecorderStats:
+    """Show it until the end, and return how it was just before."""
     try:
         while time.monotonic() < end and not ending.wait(
             min(view.period_s, max(0.0, end - time.monotonic()))
         ):
             view.show(recorder.stats())
+        stats = recorder.stats()
         recorder.close()
+        return stats
     finally:
         view.close(recorder.stats())
 
@@ -233,8 +279,15 @@ def _in_nats(
     return device if stream is None else (device, stream)
 
 
-def _bytes_of(option: str, text: str) -> float:
+def _some(option: str, text: str) -> int:
+    size = _bytes_of(option, text)
+    if size == 0:
+        raise ValueError(f"{option} must be more than 0.")
+    return size
+
+
+def _bytes_of(option: str, text: str) -> int:
     found = _SIZE.fullmatch(text)
     if found is None:
         raise ValueError(f"{option} is a size such as 500M or 10G, not {text!r}.")
-    return float(found[1]) * _UNITS[found[2]]
+    return int(float(found[1]) * _UNITS[found[2]])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from laplace_server.cli.shown import printable, rate
+from laplace_server.wire.sizes import size_text
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -65,7 +66,8 @@ class LineView:
 
     def __init__(self) -> None:
         self._rates = Rates()
-        self._troubles: dict[str, str | None] = {}
+        self._troubles: dict[str, Trouble] = {}
+        self._paused: str | None = None
 
     def show(self, stats: RecorderStats) -> None:
         """Print a line, and what is new of troubles on stderr."""
@@ -74,6 +76,12 @@ class LineView:
         total = sum(self._rates.of(each.address, each.stream) for each in stats.streams)
         print(f"{counted(updates)}  {rate(total)}  {_disk(stats, self._rates)}", flush=True)
         self._tell(stats)
+        now = {each.place for each in _troubles(stats)}
+        for place, trouble in list(self._troubles.items()):
+            if place not in now:
+                del self._troubles[place]
+                if trouble.address not in stats.troubles:  # else it is told of all its streams
+                    _say(f"{place} is followed again.")
 
     def close(self, stats: RecorderStats) -> None:
         """Print the summary."""
@@ -81,15 +89,13 @@ class LineView:
         print(summary(stats), flush=True)
 
     def _tell(self, stats: RecorderStats) -> None:
-        told: dict[str, str | None] = {
-            f"{place} is not followed": why for place, why in _troubles(stats)
-        }
-        told["nothing is written"] = stats.paused
-        for what, why in told.items():
-            if why != self._troubles.get(what) and why is not None:
-                sys.stderr.write(f"laplace-server: {what}: {printable(why)}\n")
-        sys.stderr.flush()
-        self._troubles = told
+        for each in _troubles(stats):
+            if self._troubles.get(each.place) != each:
+                self._troubles[each.place] = each
+                _say(f"{each.place} is not followed: {printable(each.why)}")
+        if stats.paused is not None and stats.paused != self._paused:
+            _say(f"nothing is written: {printable(stats.paused)}")
+        self._paused = stats.paused
 
 
 class TerminalView:
@@ -134,7 +140,7 @@ class TerminalView:
                 rate(self._rates.of(each.address, each.stream)),
                 Text(f"{each.lost:,}", "bold red" if each.lost else ""),
             )
-        lines = [Text(f"{place}: {printable(why)}", "yellow") for place, why in _troubles(stats)]
+        lines = [Text(f"{place}: {printable(why)}", "yellow") for place, _, why in _troubles(stats)]
         if stats.paused is not None:
             lines.append(Text(f"nothing is written: {printable(stats.paused)}", "bold red"))
         title = Text(f"Recording to {stats.path} (Ctrl-C ends it)", "bold")
@@ -143,12 +149,13 @@ class TerminalView:
 
 def summary(stats: RecorderStats) -> str:
     """Return the last line of a recorder."""
-    updates = sum(each.updates for each in stats.streams)
+    updates = sum(each.updates for each in stats.streams) - stats.unwritten
     lost = sum(each.lost for each in stats.streams)
+    unwritten = f"{stats.unwritten:,} not written, " if stats.unwritten else ""
     files = "" if stats.files == 1 else f", {stats.files} files"
     return (
-        f"{counted(updates)} recorded, {lost:,} lost, {_size(stats.written)} written{files}; "
-        f"the last is {stats.path}."
+        f"{counted(updates)} recorded, {unwritten}{lost:,} lost, "
+        f"{size_text(stats.written)} written{files}; the last is {stats.path}."
     )
 
 
@@ -159,31 +166,51 @@ def counted(updates: int) -> str:
 
 def _disk(stats: RecorderStats, rates: Rates) -> str:
     lost = sum(each.lost for each in stats.streams)
-    text = f"lost {lost:,}  {_size(stats.written)}, {_size(rates.bytes)}/s"
+    text = f"lost {lost:,}  {size_text(stats.written)}, {size_text(rates.bytes)}/s"
     if stats.free is not None:
-        text += f"  {_size(stats.free)} free"
+        text += f"  {size_text(stats.free)} free"
         if rates.bytes > 0:
-            text += f", {_time(stats.free / rates.bytes)} left"
+            text += f", {duration(stats.free / rates.bytes)} left"
     return text
 
 
-def _troubles(stats: RecorderStats) -> list[tuple[str, str]]:
-    found = [(address, why) for address, why in stats.troubles.items()]
+class Trouble(NamedTuple):
+    """Why a server or one of its streams is not followed."""
+
+    place: str
+    address: str
+    why: str
+
+
+def _troubles(stats: RecorderStats) -> list[Trouble]:
+    found = [Trouble(address, address, why) for address, why in stats.troubles.items()]
     for each in stats.streams:
         if each.trouble is not None and each.address not in stats.troubles:
-            found.append((f"{printable(each.stream)} of {each.address}", each.trouble))
+            place = f"{printable(each.stream)} of {each.address}"
+            found.append(Trouble(place, each.address, each.trouble))
     return found
 
 
-def _size(size: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:,.1f} TB"
+def never_followed(stats: RecorderStats) -> list[str]:
+    """Return a text for each server or stream that is not followed and of which nothing came."""
+    with_updates = {each.address for each in stats.streams if each.updates}
+    with_updates |= {
+        f"{printable(each.stream)} of {each.address}" for each in stats.streams if each.updates
+    }
+    return [
+        f"nothing has come of {each.place}: {printable(each.why)}"
+        for each in _troubles(stats)
+        if each.place not in with_updates
+    ]
 
 
-def _time(seconds: float) -> str:
+def _say(text: str) -> None:
+    sys.stderr.write(f"laplace-server: {text}\n")
+    sys.stderr.flush()
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the unit that fits: ``12 min``."""
     for unit, most in (("s", 60), ("min", 60), ("h", 48)):
         if seconds < most:
             return f"{seconds:.0f} {unit}"

@@ -6,13 +6,18 @@ import math
 import signal
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from laplace_server.cli.failures import ENDING_SIGNALS, fail, failures_told
-from laplace_server.cli.recorder_views import counted
+from laplace_server.cli.log_option import errors_not_logged
+from laplace_server.cli.recorder_views import counted, duration
 from laplace_server.cli.shown import printable
+from laplace_server.cli.values import full_address
+
+if TYPE_CHECKING:
+    from laplace_server.recording import Recording
 
 _SENT_S = 60.0
 
@@ -52,10 +57,14 @@ def replay(
         try:
             opened = recording.open(file)
         except OSError as error:
+            if file.is_dir():
+                fail(f"{file} is a folder: give one of the recording's files.")
             fail(str(error))
         with opened:
-            addresses = {name: _nth(address, n) for n, name in enumerate(opened)}
-            with Replay(opened, addresses, block=math.isinf(factor)) as served:
+            addresses = {name: _nth(full_address(address), n) for n, name in enumerate(opened)}
+            with errors_not_logged():
+                made = Replay(opened, addresses, block=math.isinf(factor))
+            with made as served:
 
                 def end(*_: object) -> None:
                     ending.set()
@@ -65,15 +74,30 @@ def replay(
                     signal.signal(number, end)
                 for name, server in served.servers.items():
                     typer.echo(f"{printable(name)} at {server.address_for_client}")
+                typer.echo(_length(opened, factor))
                 if wait:
                     served.wait_for_subscribers()
-                count = served.play(factor)
-                while loop and count and not ending.is_set():
-                    count += served.play(factor)
+                try:
+                    count = served.play(factor)
+                    while loop and count and not ending.is_set():
+                        count += served.play(factor)
+                except OSError as error:  # the file cannot be read
+                    fail(str(error))
                 while stay and not ending.wait(0.2):
                     pass
                 served.wait_until_sent(_SENT_S)
         typer.echo(f"{counted(count)} published.")
+
+
+def _length(opened: Recording, factor: float) -> str:
+    """Say how many updates there are, and how long they take."""
+    streams = [each for server in opened.values() for each in server.values() if each.rows]
+    text = counted(sum(each.rows for each in streams))
+    if not streams or math.isinf(factor):
+        return text
+    times = [each.timestamps for each in streams]
+    span = max(each.max() for each in times) - min(each.min() for each in times)
+    return f"{text} in {duration(span / factor)}"
 
 
 def _speed(text: str) -> float:

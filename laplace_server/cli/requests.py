@@ -31,7 +31,12 @@ Positions = Annotated[
         help="1.5 2.0 (axes in order, null leaves one alone), 0=2.5 (axis=position), or JSON.",
     ),
 ]
-Path = Annotated[str, typer.Argument(metavar="PATH", help="A path on the server's machine.")]
+Path = Annotated[
+    str | None, typer.Argument(metavar="[PATH]", help="A path on the server's machine.")
+]
+Saving = Annotated[
+    bool | None, typer.Option("--on/--off", help="Have it begin or end saving (TOGGLE SAVING).")
+]
 
 _IN_TABLES = ("description", "methods")
 
@@ -108,15 +113,27 @@ def set_positions(
 
 def save(
     address: Address,
-    path: Path,
+    path: Path = None,
+    on: Saving = None,
     as_json: AsJson = False,
     timeout: Timeout = 2.0,
     key: KeyOption = None,
 ) -> None:
-    """Tell a device where to save."""
+    """Tell a device where to save, and with --on or --off to begin or end."""
     with asking(address, timeout, key) as client:
-        client.save(path)
-        tell_done(as_json, client, "SAVE", f"saves to {path}")
+        if path is None and on is None:
+            raise ValueError("Say where to save, PATH, or --on or --off.")
+        done, said = [], []
+        if on is False:  # what it saves is not to go on at the new place
+            client.toggle_saving(False)
+            done, said = ["TOGGLE SAVING"], ["ends saving"]
+        if path is not None:
+            client.save(path)
+            done, said = [*done, "SAVE"], [*said, f"saves to {path}"]
+        if on:
+            client.toggle_saving(True)
+            done, said = [*done, "TOGGLE SAVING"], [*said, "begins saving"]
+        tell_done(as_json, client, ", ".join(done), ", ".join(said))
 
 
 def stop(

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from laplace_server.cli.failures import ENDING_SIGNALS, fail, failures_told
-from laplace_server.cli.log_option import LogLevel, log_from
+from laplace_server.cli.log_option import LogLevel, errors_not_logged, log_from
 from laplace_server.protocol import LOGGER_NAME
 
 if TYPE_CHECKING:
@@ -53,21 +50,6 @@ def _security(keys: Path | None, anonymous: RoleOfAnonymous | None) -> ServerSec
 
     role = None if anonymous is None else anonymous.value
     return ServerSecurity.from_folder(keys, anonymous=role)
-
-
-@contextmanager
-def _errors_not_logged() -> Iterator[None]:
-    """Keep what is wrong with an argument out of the log: it is raised as well, and told then."""
-    logger = logging.getLogger(LOGGER_NAME)
-
-    def is_no_error(record: logging.LogRecord) -> bool:
-        return record.levelno < logging.ERROR
-
-    logger.addFilter(is_no_error)
-    try:
-        yield
-    finally:
-        logger.removeFilter(is_no_error)
 
 
 def serve(
@@ -123,7 +105,7 @@ def serve(
     with failures_told():
         from laplace_server.sim import make_device
 
-        with _errors_not_logged():
+        with errors_not_logged():
             security = _security(keys, anonymous)
             try:
                 made = make_device(

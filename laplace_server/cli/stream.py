@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import signal
 import sys
@@ -14,8 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from laplace_server.cli.failures import ENDING_SIGNALS, fail, failures_told
+from laplace_server.cli.given import refuse_given
 from laplace_server.cli.key_option import KeyOption, client_of
+from laplace_server.cli.log_option import keep_from_the_log
 from laplace_server.cli.nats_options import (
+    ONLY_NATS,
     Authority,
     Certificate,
     CertificateKey,
@@ -29,7 +31,7 @@ from laplace_server.cli.nats_options import (
 )
 from laplace_server.cli.requests import Timeout
 from laplace_server.cli.shown import printable
-from laplace_server.cli.values import check_seconds
+from laplace_server.cli.values import check_seconds, read_start
 
 if TYPE_CHECKING:
     from laplace_server.cli.progress import Progress
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 
 def stream(
+    context: typer.Context,
     address: Annotated[
         str,
         typer.Argument(
@@ -85,17 +88,23 @@ def stream(
     It goes on, through restarts of the server, until Ctrl-C. Without a terminal it prints a line
     each second at the most; --json prints every update, arrays as lists.
     """
-    _keep_from_the_log()
+    from laplace_server.client import subscription_reader as reader
+
+    keep_from_the_log(reader.NO_MORE, reader.REFUSED)
     with failures_told():
-        begin = _begin(start)
+        begin = read_start(start)
         if seconds is not None:
             check_seconds("--seconds", seconds)
         source: StreamSource
         if is_nats(address):
             in_nats = nats_options(site, prefix, domain, creds, ca, cert, cert_key)
             source, named = nats_device(address, timeout, in_nats)
+            refuse_given(context, ["key"], "a server, not for NATS")
+            if name is not None and named is not None:
+                raise ValueError(f"Which stream: {named!r} or {name!r}? Name one.")
             name = name or named
         else:
+            refuse_given(context, ONLY_NATS, "NATS: nats://HOST:PORT/DEVICE/STREAM")
             source = client_of(address, timeout, key)
         with closing(source) as client:
             where = client.address
@@ -122,25 +131,6 @@ def stream(
                     view.close(progress)
         if count is not None and progress.received < count and not ending.is_set():
             fail(f"{progress.received:,} of {count:,} updates came within {seconds:g} s.")
-
-
-def _keep_from_the_log() -> None:
-    """Have the log not say, on stderr, what the views say: why the stream is not followed."""
-    from laplace_server.client import subscription_reader as reader
-
-    said = (reader.NO_MORE, reader.REFUSED)
-    logging.getLogger(reader.LOGGER_NAME).addFilter(lambda record: record.msg not in said)
-
-
-def _begin(start: str) -> str | int:
-    from laplace_server.client.starts import WORDS
-
-    if start in WORDS:
-        return start
-    if not (start.isascii() and start.isdigit() and int(start[:20]) > 0):
-        words = ", ".join(map(repr, WORDS))
-        raise ValueError(f"--start is {words} or a number from 1 on, not {start!r}.")
-    return int(start[:20])
 
 
 def _chosen(client: StreamSource) -> str:

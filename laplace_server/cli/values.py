@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from laplace_server.cli.shown import cut, printable
@@ -18,6 +19,33 @@ def check_seconds(option: str, seconds: float) -> None:
     """Raise ValueError where an option's value is no time to wait."""
     if not 0 < seconds < math.inf:
         raise ValueError(f"{option} must be a positive number of seconds, not {seconds:g}.")
+
+
+def read_start(text: str) -> str | int:
+    """Read --start: a word, or the number of an update.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    from laplace_server.client.starts import WORDS
+
+    if text in WORDS:
+        return text
+    if not (text.isascii() and text.isdigit() and int(text[:20]) > 0):
+        words = ", ".join(map(repr, WORDS))
+        raise ValueError(f"--start is {words} or a number from 1 on, not {text!r}.")
+    return int(text[:20])
+
+
+def read_choice(option: str, text: str, choices: Sequence[str]) -> str:
+    """Return the text of an option.
+
+    Raises:
+        ValueError: it is none of the choices.
+    """
+    if text not in choices:
+        raise ValueError(f"{option} is {', '.join(choices[:-1])} or {choices[-1]}, not {text!r}.")
+    return text
 
 
 def read_positions(words: list[str]) -> Any:

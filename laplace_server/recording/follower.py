@@ -30,6 +30,8 @@ _END_S = 0.5  # at the most, for what was published and has not come
 _CREDIT_BYTES = 32 << 20
 _MOST_LIVES = 20
 
+NOT_FOLLOWED = "recorder: %s of %s is not followed: %s"
+
 log = Log(LOGGER_NAME)
 
 
@@ -124,7 +126,7 @@ class Follower(threading.Thread):
 
     def _fail(self, why: str) -> None:
         if why != self._failure:
-            log.warning("recorder: %s of %s is not followed: %s", *reversed(self.origin), why)
+            log.warning(NOT_FOLLOWED, *reversed(self.origin), why)
         self._failure = why
 
     def _follow(self, subscription: Subscription) -> None:

@@ -77,9 +77,10 @@ def join(sources: Mapping[str, Stream], key: str | Mapping[str, str]) -> Joined:
 
     Raises:
         KeyError: a stream has no such key.
+        TypeError: it is an array or a list in each row.
     """
     found = {
-        name: _keys(stream, key if isinstance(key, str) else key[name])
+        name: _keys(name, stream, key if isinstance(key, str) else key[name])
         for name, stream in sources.items()
     }
     everything = np.concatenate([keys for keys, _ in found.values()] or [np.zeros((0, 2), "i8")])
@@ -95,9 +96,11 @@ def join(sources: Mapping[str, Stream], key: str | Mapping[str, str]) -> Joined:
     return Joined(sources, together[:, 0], together[:, 1], rows)
 
 
-def _keys(stream: Stream, key: str) -> tuple[Any, Any]:
+def _keys(name: str, stream: Stream, key: str) -> tuple[Any, Any]:
     """Return (run, key) of each row that has one, and which rows these are."""
     values = stream[key]
+    if len(values.shape) > 1:
+        raise TypeError(f"{key!r} of {name!r} is no whole number: {values!r}.")
     if values.regular and values.dtype is not None and values.dtype.kind in "iu":
         keys, places = np.asarray(values), np.arange(len(values))
     else:

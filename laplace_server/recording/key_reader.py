@@ -11,6 +11,7 @@ from typing import Any, Final
 import h5py
 import numpy as np
 
+from laplace_server.recording.told_errors import check_open, reading
 from laplace_server.recording.values import ARRAY, JSON, LIST, NUMBER, RAGGED, TEXT, Path
 
 
@@ -47,6 +48,10 @@ class _Stored:
 
     def read(self, rows: Any) -> list[Any]:
         """Return the values of rows, which grow."""
+        with reading(self.dataset):
+            return self._read(rows)
+
+    def _read(self, rows: Any) -> list[Any]:
         if self.lengths is not None:
             return self._read_ragged(rows)
         begin, end = int(rows[0]), int(rows[-1]) + 1
@@ -121,13 +126,24 @@ class KeyReader:
         if self._which is not None or len(self._stored) != 1:
             return None
         (stored,) = self._stored.values()
+        check_open(stored.dataset)
         is_plain = stored.form in (NUMBER, ARRAY, LIST) and stored.rows >= rows
         return stored.dataset if is_plain else None
+
+    def plain_rows(self, begin: int, end: int) -> Any:
+        """Return rows of the dataset that has them as they are."""
+        dataset = self.plain(end)
+        assert dataset is not None
+        with reading(dataset):
+            return dataset[begin:end]
 
     @property
     def datasets(self) -> list[h5py.Dataset]:
         """All that it has, oldest first."""
-        return [self._stored[number].dataset for number in sorted(self._stored)]
+        found = [self._stored[number].dataset for number in sorted(self._stored)]
+        for each in found:
+            check_open(each)
+        return found
 
     @property
     def row_bytes(self) -> float:
@@ -150,6 +166,8 @@ class KeyReader:
         return found
 
     def _rows_by_column(self, begin: int, end: int) -> Iterator[tuple[int, Any]]:
+        for stored in self._stored.values():
+            check_open(stored.dataset)
         if self._which is None:
             which = np.ones(end - begin, "u2")
         else:

@@ -81,6 +81,8 @@ class Values:
         if isinstance(rows, slice):
             rows = np.arange(*rows.indices(len(self)))
         picked = np.asarray(rows)
+        if picked.ndim != 1 or (picked.size and picked.dtype.kind not in "iub"):
+            raise TypeError(f"rows are a number, a range or a list of numbers, not {rows!r}.")
         chosen = np.nonzero(picked)[0] if picked.dtype == bool else picked
         stacked = np.empty((len(chosen), *self.shape[1:]), self.dtype)
         for place, row in enumerate(chosen.tolist()):
@@ -100,7 +102,7 @@ class Values:
         places = self._places(begin, end)
         if self.regular:
             # Out of an empty part nothing comes, and it may have no such key.
-            blocks = [reader.plain(high)[low:high] for low, high, reader in places if reader]  # type: ignore[index]
+            blocks = [reader.plain_rows(low, high) for low, high, reader in places if reader]
             if len(blocks) == 1:
                 return blocks[0]
             return np.concatenate(blocks or [np.zeros((0, *self.shape[1:]), self.dtype)])

@@ -74,6 +74,6 @@ def marks_of(path: Path) -> tuple[str | None, int]:
             recording = file.attrs.get("recording")
             return recording, int(file.attrs.get("part", 0))
     except OSError as error:
-        if error.errno is not None:  # of the system, which names the file
-            raise
+        if error.errno is not None:  # of the system
+            raise type(error)(error.errno, os.strerror(error.errno), str(path)) from error
         raise OSError(f"{path} is no HDF5 file that can be read: {error}") from error

@@ -16,6 +16,7 @@ from laplace_server.recording.attributes import text_of
 from laplace_server.recording.part_names import paths_of
 from laplace_server.recording.stream_part import StreamPart, members_of
 from laplace_server.recording.stream_reader import Stream
+from laplace_server.recording.told_errors import check_open, not_among
 
 _CHANCES, _PAUSE_S = 8, 0.05
 
@@ -25,6 +26,8 @@ class Server(Mapping[str, Stream]):
 
     def __init__(self, groups: list[h5py.Group]) -> None:
         self._groups = groups
+        self._name = text_of(groups[-1].attrs, "name")
+        self._address = str(groups[-1].attrs["address"])
         parts: dict[str, list[StreamPart]] = {}
         for group in groups:
             for _, each in members_of(group):
@@ -36,21 +39,23 @@ class Server(Mapping[str, Stream]):
     @property
     def name(self) -> str:
         """What it calls itself."""
-        return text_of(self._groups[-1].attrs, "name")
+        return self._name
 
     @property
     def address(self) -> str:
         """Where it was."""
-        return str(self._groups[-1].attrs["address"])
+        return self._address
 
     @property
     def info(self) -> dict[str, Any]:
         """What INFO told of it last; {} where it was never told."""
+        check_open(self._groups[-1])
         told: dict[str, Any] = json.loads(self._groups[-1]["info"][()] or b"{}")
         return told
 
     def info_of(self, epoch: int) -> dict[str, Any]:
         """Return what INFO told in that life of the server; else what it told last."""
+        check_open(self._groups[-1])
         for group in reversed(self._groups):
             told = group.get("infos")  # files of an earlier version have none
             for text in reversed(told[:] if isinstance(told, h5py.Dataset) else ()):
@@ -60,6 +65,8 @@ class Server(Mapping[str, Stream]):
         return self.info
 
     def __getitem__(self, stream: str) -> Stream:
+        if stream not in self._streams:
+            raise not_among(stream, "the server", self._streams)
         return self._streams[stream]
 
     def __iter__(self) -> Iterator[str]:
@@ -115,6 +122,8 @@ class Recording(Mapping[str, Server]):
         self.close()
 
     def __getitem__(self, server: str) -> Server:
+        if server not in self._servers:
+            raise not_among(server, "the recording", self._servers)
         return self._servers[server]
 
     def __iter__(self) -> Iterator[str]:

@@ -25,6 +25,7 @@ from laplace_server.recording.writing import Limits, WhenFull, Writing
 from laplace_server.wire.logs import Log
 from laplace_server.wire.stacks import large_stacks
 
+ENDED_WITHOUT = "recorder: %s"
 _STEP_S = 0.05
 
 log = Log(LOGGER_NAME)
@@ -162,6 +163,7 @@ class Recorder:
             paused=writing.paused if self._problem is None else str(self._problem),
             troubles=self._following.troubles,
             streams=streams,
+            unwritten=writing.unwritten,
         )
 
     def close(self) -> None:
@@ -217,14 +219,17 @@ class Recorder:
         except BaseException as error:
             log.exception("recorder: %s is not written any more", self._path)
             self._problem = error
+        else:
+            if writing.unwritten:
+                text = f"{writing.unwritten} updates are not in {self._path}: {writing.paused}"
+                log.error(ENDED_WITHOUT, text)
+                self._problem = OSError(text)
 
     def _end(self, writing: Writing) -> None:
         while (batch := self._intake.take(0.0)) is not None:  # what waited while it was paused
             self._count(batch)
             writing.take(batch)
-        missing = sum(len(each.updates) for each in writing.close())
-        if missing:
-            raise OSError(f"{missing} updates are not in {self._path}: {writing.paused}")
+        writing.close()
 
     def _count(self, batch: Batch) -> None:
         name, updates, size = self._counts.get(batch.origin, (batch.origin.address, 0, 0))

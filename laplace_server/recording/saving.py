@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
+import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,10 +32,11 @@ _DESCRIBED = {
 class SavingRecorder:
     """A small server; SAVE tells it a path, TOGGLE SAVING begins and ends a recording.
 
-    The path of SAVE is a folder, in which the file has the name of ``path``, or a file where it
-    ends with .h5, .hdf5 or .nxs. A file that is there already is not touched: run_2.h5 is next.
-    SAVE while it records goes on there, in a new file. Each recording begins with what is published
-    from then on. What cannot be done is the error that the master gets.
+    The path of SAVE, a whole one, is a folder, which is made if need be, in which the file has the
+    name of ``path``, or a file where it ends with .h5, .hdf5 or .nxs. A file that is there already
+    is not touched: run_2.h5 is next. SAVE while it records goes on there, in a new file. Each
+    recording begins with what is published from then on. What cannot be done is the error that the
+    master gets.
 
     Args:
         name, address, security: of the server.
@@ -55,6 +58,7 @@ class SavingRecorder:
         **options: Any,
     ) -> None:
         self._path = path
+        self._name = path.name
         self._sources = list(sources)
         self._options = {"start": "latest", **options}
         Recorder(path, self._sources, **self._options)  # says what is wrong with them
@@ -112,8 +116,17 @@ class SavingRecorder:
         if not isinstance(path, str) or not path:
             raise ValueError(f"a path to save to is a text, not {path!r}.")
         wanted = Path(path)
+        if not wanted.is_absolute():
+            raise ValueError(
+                f"a path to save to is a whole one, such as {Path.cwd() / 'today'}, not {path!r}."
+            )
+        if wanted.suffix not in _FILES:
+            wanted /= self._name
+        wanted.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(wanted.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(wanted.parent))
         with self._lock:
-            self._path = wanted if wanted.suffix in _FILES else wanted / self._path.name
+            self._path = wanted
             if self._recorder is not None:
                 self._end()
                 self._begin()
@@ -151,7 +164,7 @@ class SavingRecorder:
         stats = recorder.stats()
         self._state = {
             "file": str(stats.path),
-            "updates": sum(each.updates for each in stats.streams),
+            "updates": sum(each.updates for each in stats.streams) - stats.unwritten,
             "lost": sum(each.lost for each in stats.streams),
             "trouble": stats.paused,
         }

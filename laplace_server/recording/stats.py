@@ -39,3 +39,5 @@ class RecorderStats(NamedTuple):
     troubles: dict[str, str]
     """Why a server does not tell which streams it has, by its address."""
     streams: list[StreamStats]
+    unwritten: int = 0
+    """Updates of those in ``streams`` that are not on the disk yet; at the end, never."""

@@ -13,6 +13,7 @@ from laplace_server.client.updates import Update
 from laplace_server.recording.attributes import text_of
 from laplace_server.recording.key_reader import ABSENT, KeyReader
 from laplace_server.recording.ledger import LedgerRow, cut, grown, ledger_of, received_by
+from laplace_server.recording.told_errors import check_open
 from laplace_server.recording.values import Path, put_together
 
 _OWN = ("seq", "epoch", "timestamp")
@@ -49,10 +50,12 @@ class StreamPart:
     @property
     def name(self) -> str:
         """What the stream is called."""
+        check_open(self._group)
         return text_of(self._group.attrs, "stream")
 
     def own(self, name: str) -> Any:
         """Return an array with "seq", "epoch" or "timestamp" of each row."""
+        check_open(self._group)
         return self._group[name][: self.rows]
 
     def ledger(self) -> list[LedgerRow]:
@@ -61,6 +64,7 @@ class StreamPart:
         A recorder that was killed, or writes at this moment, may have written a few more of one
         than of the other.
         """
+        check_open(self._group)
         ledger = ledger_of(self._group["ledger"][:])
         told = received_by(ledger)
         if told > self.rows:
@@ -69,6 +73,7 @@ class StreamPart:
 
     def updates(self, begin: int, end: int) -> Iterator[Update]:
         """Yield rows as the updates that they were; what was lost, the ledger tells."""
+        check_open(self._group)
         step = self._block_rows()
         for first in range(begin, end, step):
             yield from self._block(first, min(first + step, end))

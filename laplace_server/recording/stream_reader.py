@@ -13,6 +13,7 @@ from laplace_server.client.updates import Update
 from laplace_server.recording.key_values import Values, name_of
 from laplace_server.recording.ledger import LedgerRow, continued
 from laplace_server.recording.stream_part import StreamPart
+from laplace_server.recording.told_errors import not_among
 from laplace_server.recording.values import Path
 
 _COORDINATES = ("time", "seq", "epoch")
@@ -26,6 +27,7 @@ class Stream(Mapping[str, Values]):
 
     def __init__(self, parts: list[StreamPart]) -> None:
         self._parts = parts
+        self._name = parts[0].name
         self._ends = np.cumsum([part.rows for part in parts]).tolist()
         paths = dict.fromkeys(path for part in parts for path in part.keys)
         self._paths: dict[str, Path] = {}
@@ -36,7 +38,7 @@ class Stream(Mapping[str, Values]):
     @property
     def name(self) -> str:
         """What it is called."""
-        return self._parts[0].name
+        return self._name
 
     @property
     def rows(self) -> int:
@@ -129,7 +131,7 @@ class Stream(Mapping[str, Values]):
     def __getitem__(self, key: str | Path) -> Values:
         path = key if isinstance(key, tuple) else self._paths.get(key, (key,))
         if not any(path in part.keys for part in self._parts):
-            raise KeyError(key)
+            raise not_among(key, "the stream", self._paths)
         return Values(path, [(part.rows, part.keys.get(path)) for part in self._parts])
 
     def __iter__(self) -> Iterator[str]:
@@ -139,7 +141,7 @@ class Stream(Mapping[str, Values]):
         return len(self._paths)
 
     def __repr__(self) -> str:
-        return f"<stream {self.name!r}: {self.rows} updates, {', '.join(self._paths)}>"
+        return f"<stream {self._name!r}: {self.rows} updates, {', '.join(self._paths)}>"
 
 
 def _objects(values: list[Any]) -> Any:

@@ -17,6 +17,7 @@ from laplace_server.recording.intake import Batch
 from laplace_server.recording.part import Part
 from laplace_server.recording.part_names import part_path
 from laplace_server.wire.logs import Log
+from laplace_server.wire.sizes import size_text
 
 WhenFull: TypeAlias = Literal["wait", "remove oldest"]
 """What to do when the disk is full."""
@@ -28,6 +29,8 @@ _RETRY_S = 0.5
 _LAST_TRIES = 5  # at the end
 _TOGETHER_BYTES = 4 << 20  # between commits of what a file that failed had not
 _AT_ONCE_BYTES = 1 << 20  # batches from here on are written as they come
+
+NOT_WRITTEN = "recorder: %s is not written: %s. It goes on when it can."
 
 log = Log(LOGGER_NAME)
 
@@ -91,6 +94,11 @@ class Writing:
         part = self._part
         return self._closed_bytes + (0 if part is None else part.size)
 
+    @property
+    def unwritten(self) -> int:
+        """Updates that were taken, and are not on the disk."""
+        return sum(len(batch.updates) for batch in list(self._uncommitted))
+
     def free(self) -> int | None:
         """Bytes that are free on the disk; None where nobody knows."""
         try:
@@ -136,7 +144,7 @@ class Writing:
             self._uncommitted.clear()
             if not self._has_room(0):
                 self._close(part)
-                self._pause("the disk is full")
+                self._pause(self._no_room())
             elif part.has_rows and (
                 part.size >= self._limits.part_bytes
                 or time.monotonic() - part.begun >= self._limits.part_s
@@ -148,8 +156,8 @@ class Writing:
             return 0
         return released
 
-    def close(self) -> list[Batch]:
-        """Commit and close; return what could not be written."""
+    def close(self) -> None:
+        """Commit and close; what could not be written stays ``unwritten``."""
         self.commit()
         for _ in range(_LAST_TRIES):
             if self._part is None and self._uncommitted:
@@ -160,7 +168,6 @@ class Writing:
                 self._close(self._part)
             except OSError as error:
                 self._fail(error)
-        return self._uncommitted
 
     # ---- files
 
@@ -196,7 +203,7 @@ class Writing:
 
     def _pause(self, why: str) -> None:
         if self.paused != why:
-            log.error("recorder: %s is not written: %s. It goes on when it can.", self._path, why)
+            log.error(NOT_WRITTEN, self._path, why)
         self.paused = why
 
     def _recover(self) -> int:
@@ -234,6 +241,15 @@ class Writing:
                 return False
         return True
 
+    def _no_room(self) -> str:
+        free, left = self.free(), self._limits.free_bytes
+        if free is None or not left:
+            return "the disk is full"
+        return (
+            f"only {size_text(free)} are free on the disk, of which {size_text(left)} are to be "
+            "left (free_bytes, or --keep-free)"
+        )
+
     def _remove_oldest(self) -> bool:
         """Remove a file, but not the last one."""
         if len(self.paths) < 2:
@@ -241,7 +257,7 @@ class Writing:
         path = self.paths.pop(min(self.paths))
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
-        log.warning("recorder: %s is removed: the disk is full.", path)
+        log.warning("recorder: %s is removed, to make room on the disk.", path)
         return True
 
 

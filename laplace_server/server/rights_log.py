@@ -58,7 +58,7 @@ def log_security(server: str, address: str, endpoint: str, access: Access) -> No
     if rights is None:
         log.warning(
             "[Server %s] Whoever reaches %s may read, set and stop everything: it has no security. "
-            "Give ServerLHC the argument 'security', or 'laplace-server serve' --keys; "
+            "Give ServerLHC the argument 'security', or 'laplace-server serve' or 'record' --keys; "
             "docs/security.md shows how.",
             server,
             address,

@@ -85,13 +85,19 @@ def test_set(motor: SimulatedMotor, words: list[str], targets: list[float]) -> N
 
 
 def test_save() -> None:
-    paths: list[str] = []
+    paths: list[str | bool] = []
     with ServerLHC("camera", "tcp://127.0.0.1:*", 0, "CAMERA") as server:
         server.set_on_saving_path_changed(paths.append)
         address = f"tcp://127.0.0.1:{server.server_port}"
         assert run_json("save", address, "/data/run 1")["ok"] is True
         assert run("save", address, "/data").stdout == f"{address} saves to /data\n"
-    assert paths == ["/data/run 1", "/data"]
+        assert paths == ["/data/run 1", "/data"]
+        server.set_on_saving_status_toggled(paths.append)
+        done = run_json("save", address, "--on")
+        assert done == {"address": address, "cmd": "TOGGLE SAVING", "ok": True}
+        done = run_json("save", address, "/data", "--off")
+        assert done["cmd"] == "TOGGLE SAVING, SAVE"
+    assert paths[2:] == [True, False, "/data"]
 
 
 def test_stop(motor: SimulatedMotor) -> None:
@@ -176,6 +182,8 @@ def test_remote_error() -> None:
         ["serve", "--device", "TOASTER"],
         ["serve", "--address", "localhost:5555"],
         ["demo", "--seconds", "0"],
+        ["stream", "localhost:5555", "--creds", "file"],
+        ["stream", "nats://localhost:4222/camera/images", "extra"],
         ["fly"],
     ],
 )

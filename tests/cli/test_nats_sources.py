@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,9 @@ from support.serving import MakeServer
 from support.waiting import wait_until
 
 from laplace_server.relay import NatsRelay
+
+with contextlib.suppress(ImportError):  # which begins a thread that no test leaves behind
+    import numpy  # noqa: F401
 
 pytestmark = needs_nats
 
@@ -86,6 +90,7 @@ def test_what_is_not_there(laser: str, home: Path, tmp_path: Path) -> None:
         ("nats://127.0.0.1:9/a/b/c", (), 2, "is not nats://HOST:PORT/DEVICE/STREAM"),
         ("nats://h:1/x,nats://127.0.0.1:9/a/b", (), 2, "must be nats://HOST:PORT"),
         ("nats://127.0.0.1:9/a/b", (), 1, "no connection to NATS"),
+        ("nats://127.0.0.1:9/a/b", ("--key", "k"), 2, "--key is for a server"),
         ("nats://127.0.0.1:9/a/b", ("--cert", "f"), 2, "--cert and --cert-key belong together"),
         ("nats://127.0.0.1:9/a/b", ("--domain", "a.b"), 2, " --domain must be letters"),
     ],

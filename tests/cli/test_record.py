@@ -79,6 +79,23 @@ def test_progress_and_the_end(make_server: MakeServer, tmp_path: Path) -> None:
     assert "r-0002.h5" in done.stdout
 
 
+def test_what_is_not_written_does_not_count(make_server: MakeServer, tmp_path: Path) -> None:
+    server = make_server()
+    server.declare_stream("shots")
+    path = tmp_path / "r.h5"
+    options = ["-o", str(path), "--keep-free", "100000T"]
+    process = begin("record", f"{address_of(server)}/shots", *options, "--seconds", "4")
+    assert process.stderr is not None
+    first = process.stderr.readline()
+    assert "of which 100,000.0 TB are to be left (free_bytes, or --keep-free)" in first
+    server.publish("shots", {"n": 1})
+    out, err = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 1
+    assert "0 updates recorded, 1 not written, 0 lost" in out.splitlines()[-1]
+    assert err.splitlines()[-1].startswith("laplace-server: 1 updates are not in ")
+    assert "Traceback" not in err
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is not noticed")
 def test_what_another_one_writes_is_not_resumed(make_server: MakeServer, tmp_path: Path) -> None:
     server = make_server()
@@ -99,15 +116,58 @@ def test_what_another_one_writes_is_not_resumed(make_server: MakeServer, tmp_pat
     assert rows(path) == 2
 
 
+def test_what_is_not_followed_is_told_once(make_server: MakeServer, tmp_path: Path) -> None:
+    server = make_server()
+    server.declare_stream("shots")
+    where, path = address_of(server), tmp_path / "r.h5"
+    process = begin("record", f"{where}/shots", f"{where}/later", "-o", str(path))
+    try:
+        assert process.stderr is not None
+        missed = f"laplace-server: later of {where} is not followed: "
+        assert process.stderr.readline().startswith(missed)
+        server.publish("later", {"n": 1})
+        assert process.stderr.readline() == f"laplace-server: later of {where} is followed again.\n"
+        wait_until(lambda: path.exists() and rows(path) == 1, "it is there", LIMIT_S)
+    finally:
+        process.terminate()
+        _, err = process.communicate(timeout=LIMIT_S)
+    assert (err, process.returncode) == ("", 0)
+
+
+def test_what_was_never_followed_is_a_failure(make_server: MakeServer, tmp_path: Path) -> None:
+    server = make_server()
+    server.publish("shots", {"n": 1})
+    where, away = address_of(server), "tcp://127.0.0.1:1"
+    sources = [f"{where}/shots", f"{where}/nosuch", away, "--timeout", "0.5"]
+    done = run("record", *sources, "-o", str(tmp_path / "r.h5"), "--seconds", "3")
+    assert done.returncode == 1
+    assert "1 update recorded, 0 lost" in done.stdout
+    told = [line for line in done.stderr.splitlines() if ": nothing has come of " in line]
+    assert len(told) == 2
+    assert f"nothing has come of {away}: " in told[0]
+    assert f"nothing has come of nosuch of {where}: " in told[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said", "status"),
     [
         (["127.0.0.1:1/"], "has no name of a stream", 2),
         (["127.0.0.1:1", "--part-size", "much"], "--part-size is a size such as 500M", 2),
-        (["127.0.0.1:1", "--compression", "zip"], "'compression' must be one of", 2),
-        (["127.0.0.1:1", "--when-full", "stop"], "'when_full' must be", 2),
-        (["127.0.0.1:1", "-o", "nowhere/r.h5"], "No such file or directory", 1),
+        (["127.0.0.1:1", "--part-size", "0"], "--part-size must be more than 0", 2),
+        (["127.0.0.1:1", "--part-seconds", "0"], "--part-seconds must be a positive", 2),
+        (["127.0.0.1:1", "--memory", "0"], "--memory must be more than 0", 2),
+        (["127.0.0.1:1", "--start", "0"], "--start is 'latest', 'newest', 'oldest' or a number", 2),
+        (["127.0.0.1:1", "--compression", "zip"], "--compression is lz4, gzip or none, not", 2),
+        (["127.0.0.1:1", "--when-full", "stop"], "--when-full is wait or remove-oldest, not", 2),
+        (["127.0.0.1:1", "-o", "nowhere/r.h5"], "the folder nowhere does not exist", 1),
         (["127.0.0.1:1", "-o", "."], "is a folder", 1),
+        (["127.0.0.1:1", "-o", ".", "--resume"], "is a folder", 1),
+        (["127.0.0.1:1", "--keys", "folder"], "--keys is for --follow-saving", 2),
+        (["127.0.0.1:1", "--name", "rec"], "--name is for --follow-saving", 2),
+        (["127.0.0.1:1", "--follow-saving", "--resume"], "--resume is for a recording that", 2),
+        (["127.0.0.1:1", "--cert-key", "file"], "--cert-key is for NATS", 2),
+        (["nats://127.0.0.1:1/a", "--key", "file"], "--key is for servers, not for NATS", 2),
+        (["127.0.0.1:1", "--follow-saving", "--address", "nowhere"], "The address must be", 2),
     ],
 )
 def test_wrong_arguments(arguments: list[str], said: str, status: int, tmp_path: Path) -> None:
@@ -120,7 +180,7 @@ def test_a_master_says_when(make_server: MakeServer, tmp_path: Path) -> None:
     server = make_server()
     server.declare_stream("shots")
     path = tmp_path / "r.h5"
-    options = ["-o", str(path), "--follow-saving", "--address", "tcp://127.0.0.1:*"]
+    options = ["-o", str(path), "--follow-saving", "--address", "127.0.0.1:*"]
     process = begin("record", f"{address_of(server)}/shots", *options)
     try:
         assert process.stdout is not None
@@ -134,14 +194,22 @@ def test_a_master_says_when(make_server: MakeServer, tmp_path: Path) -> None:
             master.toggle_saving(True)
             server.publish("shots", {"n": 2})
             wait_until(lambda: master.get()["updates"] == 1, "it came", LIMIT_S)
+            assert "is a whole one" in failed("save", where, "~/data", status=1)
+            done = run("save", where, "--off")
+            assert done.stdout == f"{where} ends saving\n"
+            done = run("save", where, str(tmp_path / "day"), "--on")
+            assert done.stdout == f"{where} saves to {tmp_path / 'day'}, begins saving\n"
             master.stop_server()
         out, err = process.communicate(timeout=LIMIT_S)
     finally:
         process.kill()
         process.wait()
-    assert (process.returncode, err) == (0, "")
+    assert process.returncode == 0
+    (refused,) = err.splitlines()  # without a traceback
+    assert "a path to save to is a whole one" in refused
     assert rows(tmp_path / "r_2.h5") == 1
-    assert out.splitlines()[-1].startswith("1 update recorded, 0 lost")
+    assert rows(tmp_path / "day" / "r.h5") == 0
+    assert out.splitlines()[-1].startswith("0 updates recorded, 0 lost")
 
 
 def test_replay(make_server: MakeServer, tmp_path: Path) -> None:
@@ -149,17 +217,25 @@ def test_replay(make_server: MakeServer, tmp_path: Path) -> None:
     for n in range(50):
         server.publish("shots", {"n": n}, timestamp=float(n))
     path = tmp_path / "r.h5"
-    assert run("record", address_of(server), "-o", str(path), "--seconds", "1").returncode == 0
+    assert run("record", address_of(server), "-o", str(path), "--seconds", "3").returncode == 0
     process = begin("replay", str(path), "--speed", "full", "--wait")
     assert process.stdout is not None
     name, _, where = process.stdout.readline().split()
     assert name == "laser"
+    assert process.stdout.readline() == "50 updates\n"
     with ClientLHC(where, timeout_s=LIMIT_S) as client:
         with client.subscribe("shots", start="oldest") as shots:
             times = [shots.next(LIMIT_S).timestamp for _ in range(50)]
     assert times == [float(n) for n in range(50)]
     out, err = process.communicate(timeout=LIMIT_S)
     assert (out, err, process.returncode) == ("50 updates published.\n", "", 0)
+    # Addresses may lack their "tcp://", and what is wrong with them is told once.
+    done = run("replay", str(path), "--speed", "1000", "--address", "127.0.0.1:*")
+    assert done.stdout.startswith("laser at tcp://127.0.0.1:")
+    assert done.stdout.endswith("\n50 updates in 0 s\n50 updates published.\n")
+    wrong = failed("replay", str(path), "--address", "nowhere", status=2)
+    assert len(wrong.splitlines()) == 1
+    assert "is a folder" in failed("replay", str(tmp_path), status=1)
     assert "no such file" in failed("replay", str(tmp_path / "x.h5"), status=1).lower()
     assert "--speed is a positive number" in failed("replay", str(path), "--speed", "0", status=2)
 

@@ -297,6 +297,10 @@ def test_shots_are_recorded(run: Run) -> None:
         "shot 1: 1.21 J, 100",
         "shot 11: 1.31 J, 1100",
     ]
+    again = run("record_shots.py")
+    assert again.end() == 1
+    said = "shots.h5 is there already: remove it, or give another one by --file."
+    assert again.printed == [said]
 
 
 def test_keys_and_roles(run: Run) -> None:

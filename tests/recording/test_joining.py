@@ -48,8 +48,10 @@ def test_the_same_keys_are_one_row(path: Path) -> None:
             ["camera", "meter"],
             ["meter"],
         ]
-        with pytest.raises(KeyError, match="shot"):
+        with pytest.raises(KeyError, match="'shot': the stream has frame, image"):
             join(sources, "shot")
+        with pytest.raises(TypeError, match="'image' of 'camera' is no whole number"):
+            join(sources, {"camera": "image", "meter": "shot"})
 
 
 def test_nothing_is_put_together_of_nothing() -> None:

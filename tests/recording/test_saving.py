@@ -79,14 +79,27 @@ def test_save_says_where(scene: Scene, tmp_path: Path) -> None:
     scene.publish(1)
     scene.master.save(str(tmp_path / "day" / "named.nxs"))
     scene.publish(2, 3)
+    scene.master.save(str(tmp_path / "day" / "2"))
+    scene.publish(4)
     scene.saving.close()
     assert numbers(tmp_path / "day" / "1" / "run.h5") == [1]
+    assert numbers(tmp_path / "day" / "2" / "run.h5") == [4]
     assert numbers(tmp_path / "day" / "named.nxs") == [2, 3]
 
 
 def test_what_cannot_be_is_told(scene: Scene, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    scene.master.save(str(tmp_path / "file"))
+    for folder in (tmp_path / "file", tmp_path / "file" / "under"):
+        with pytest.raises(RemoteError, match=r"File exists|Not a directory|cannot find the path"):
+            scene.master.save(str(folder))
+    for path in ("~/data", "data", "named.h5"):
+        with pytest.raises(RemoteError, match=f"is a whole one, such as .*, not '{path}'"):
+            scene.master.save(path)
+    assert scene.state()["path"] == str(tmp_path / "run.h5")
+    # The folder may go after it was told.
+    scene.master.save(str(tmp_path / "day"))
+    (tmp_path / "day").rmdir()
+    (tmp_path / "day").touch()
     with pytest.raises(RemoteError, match=r"File exists|Not a directory"):
         scene.master.toggle_saving(True)
     with pytest.raises(RemoteError, match="a path to save to"):

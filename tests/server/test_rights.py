@@ -188,7 +188,7 @@ def test_a_server_for_others_says_that_it_has_no_security(
     (line,) = logged(caplog, level=logging.WARNING)
     assert "no security" in line
     assert f"Whoever reaches {where} may" in line  # as it was written
-    for each in ("'security'", "'laplace-server serve' --keys", "docs/security.md"):
+    for each in ("'security'", "'laplace-server serve' or 'record' --keys", "docs/security.md"):
         assert each in line
 
 
