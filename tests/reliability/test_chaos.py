@@ -29,7 +29,7 @@ def test_some_scenarios_hold(run: Run, tmp_path: Path) -> None:
         assert found["requests"]["answered"] > 0
         assert found["after"]["descriptors"] <= found["before"]["descriptors"]
     table = (tmp_path / "chaos.md").read_text()
-    assert table.count("\n") == 2 + len(names)
+    assert table.count("\n") == 4 + len(names)  # a heading, two of the table
     assert "| connections cut at any byte (proxy) | tcp | 10 |" in table
 
 
