@@ -228,9 +228,13 @@ def _be_told(saving: SavingRecorder, ending: threading.Event, end: float) -> Non
             saving.refresh()
             view.show(recorder.stats())
             ending.wait(view.period_s)
-        if not goes_on():
+        if not goes_on() and saving.recorder is recorder:
             saving.close()
         view.close(recorder.stats())
+    last = saving.recorder
+    if last is not None:  # it has begun since that was looked at
+        saving.close()
+        _view().close(last.stats())
 
 
 def _show(

@@ -198,6 +198,9 @@ async def _connect_to(url: str, way: Way, name: str) -> NatsConnection:
         silent = isinstance(why, (nats.errors.TimeoutError, asyncio.TimeoutError))
         words = _NO_NATS if silent else _words(why)
         raise EngineError(f"no connection to NATS ({words})") from None
+    except asyncio.CancelledError:
+        await connection.close()
+        raise
     return connection
 
 

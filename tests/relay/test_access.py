@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import socket
 import ssl
@@ -20,6 +21,8 @@ from support.waiting import wait_until
 from laplace_server import ServerLHC
 from laplace_server.errors import RequestTimeout
 from laplace_server.relay import NatsRelay, follow
+from laplace_server.relay.connection import connect
+from laplace_server.relay.way import way_of
 
 pytestmark = needs_nats
 
@@ -69,6 +72,24 @@ def test_what_is_no_nats(monkeypatch: pytest.MonkeyPatch) -> None:
         port = silent.getsockname()[1]
         with pytest.raises(RequestTimeout, match="nothing there that speaks NATS has answered"):
             follow(f"nats://127.0.0.1:{port}", "camera", "s", timeout_s=within(3))
+
+
+def test_a_connection_that_is_given_up_is_closed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        way = way_of(f"nats://127.0.0.1:{silent.getsockname()[1]}", None, None, None)
+
+        async def give_up() -> socket.socket:
+            loop = asyncio.get_running_loop()
+            opening = loop.create_task(connect(way, "tested"))
+            accepted, _ = await loop.run_in_executor(None, silent.accept)
+            opening.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await opening
+            return accepted
+
+        with asyncio.run(give_up()) as accepted:
+            accepted.settimeout(PATIENCE_S)
+            assert accepted.recv(100) == b""
 
 
 @pytest.mark.skipif(OPENSSL is None, reason="there is no openssl to make a certificate with")
