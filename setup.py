@@ -12,7 +12,9 @@ import os
 import re
 import sys
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -63,10 +65,18 @@ def link_args(module: str) -> list[str]:
 
 
 class BuildExtensions(build_ext):
-    """Stricter warnings for the sources written by hand than for what Cython generates."""
+    """Compiles sources side by side, each once, and those written by hand with stricter warnings.
 
-    def build_extension(self, ext: Extension) -> None:
-        compile_one = self.compiler._compile
+    setuptools compiles the sources of a module one by one, and what two modules share twice.
+    """
+
+    def build_extensions(self) -> None:
+        self.parallel = None  # which would be two modules side by side, with the same objects
+        if MSVC:
+            super().build_extensions()
+            return
+        compile_one, compile_all = self.compiler._compile, self.compiler.compile
+        compiled: dict[str, Future[None]] = {}
 
         def compile_strictly(
             obj: str,
@@ -82,9 +92,19 @@ class BuildExtensions(build_ext):
                     extra_postargs.append("-Werror")
             compile_one(obj, src, ext_name, cc_args, extra_postargs, pp_opts)
 
-        if not MSVC:
-            self.compiler._compile = compile_strictly
-        super().build_extension(ext)
+        def start(obj: str, *arguments: Any) -> None:
+            if obj not in compiled:
+                compiled[obj] = pool.submit(compile_strictly, obj, *arguments)
+
+        def compile_side_by_side(*arguments: Any, **named: Any) -> list[str]:
+            objects = compile_all(*arguments, **named)
+            for obj in objects:
+                compiled[obj].result()
+            return objects
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            self.compiler._compile, self.compiler.compile = start, compile_side_by_side
+            super().build_extensions()
 
 
 class BuildPython(build_py):
