@@ -1,11 +1,12 @@
 """Search for inputs that break what a target holds: docs/reliability.md lists the targets.
 
-python tests/fuzz/run_fuzz.py TARGET|all [--seconds 60] [--lanes 1] [--merge]
+python tests/fuzz/run_fuzz.py TARGET|all [--seconds 60] [--lanes 1] [--merge] [--found FOLDER]
 
 With a clang that has libFuzzer the search is guided by coverage; any other C++ compiler builds
 the target's own main(), with sanitizers where the compiler has them. The exit status is 0 if
 nothing was found. An input that breaks a rule is made as small as possible and printed in hex; with
 --merge it goes into the target's corpus, as does what reaches code that no other input there does.
+With --found a guided search goes on where the last one with that folder ended.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class Search:
     seed: int
     engine: str
     merge: bool
+    found: Path | None
 
 
 def compilers(*preferred: str) -> list[list[str]]:
@@ -104,9 +106,10 @@ def fill(folder: Path, inputs: Sequence[bytes]) -> None:
 
 def search_guided(target: Target, program: Path, search: Search, work: Path, log: Path) -> int:
     """Search by libFuzzer; the exit status."""
-    kept, found, finds = work / "kept", work / "found", work / "finds"
+    kept, finds = work / "kept", work / "finds"
+    found = (search.found or work / "found") / target.name
     fill(kept, inputs_of(target.name))
-    found.mkdir()
+    found.mkdir(parents=True, exist_ok=True)
     finds.mkdir()
     status = run(
         [
@@ -194,9 +197,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, help="of the changes (default: a random one)")
     parser.add_argument("--engine", choices=["auto", "libfuzzer", "standalone"], default="auto")
     parser.add_argument("--merge", action="store_true", help="add to the corpora what is new")
+    parser.add_argument("--found", type=Path, help="folder for what is found, and of last time")
     options = parser.parse_args(arguments)
     seed = random.randrange(1, 2**31) if options.seed is None else options.seed
-    search = Search(options.seconds, seed, options.engine, options.merge)
+    search = Search(options.seconds, seed, options.engine, options.merge, options.found)
     names = NAMES if options.target == "all" else [options.target]
     with ThreadPoolExecutor(options.lanes) as lanes:
         statuses = list(lanes.map(lambda name: search_one(name, search), names))
