@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from fuzz.targets import HERE, NAMES, NATIVE_TARGETS, UPDATES, Target, corpus_of, inputs_of
-from support.native_build import CORE, SANITIZERS, WARNINGS, Builder, compiler, run
+from support.native_build import CORE, Builder, compiler, run
 from support.sodium import libsodium
 
 MOST_BYTES = 200 * 1024
@@ -41,22 +41,17 @@ def check_told(output: str, name: str) -> None:
     assert int(told[2]) > 0
 
 
-@pytest.mark.parametrize("sanitized", [False, True], ids=["plain", "sanitized"])
 @pytest.mark.parametrize("name", NATIVE_TARGETS)
 def test_what_was_kept_breaks_nothing(
     builder: Builder,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
-    sanitized: bool,
 ) -> None:
-    if sanitized:
-        builder.require(SANITIZERS)
     target = NATIVE_TARGETS[name]
     require_sodium(target, monkeypatch)
     program = tmp_path / name
-    flags = [*WARNINGS, *(SANITIZERS if sanitized else [])]
-    builder.build(program, [target.main, *target.sources], *flags)
+    builder.build(program, [target.main, *target.sources], *builder.checking())
     check_told(run(program, target.corpus), name)
 
 

@@ -1,4 +1,4 @@
-"""The C++ tests of the core without Python, compiled and run, plainly and under the sanitizers."""
+"""The C++ tests of the core without Python, compiled with sanitizers where there are any."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 from support.native_build import (
     CORE,
     NATIVE,
-    SANITIZERS,
     THREADS,
     WARNINGS,
     Builder,
@@ -138,7 +137,6 @@ BESIDE = {
 }
 
 
-@pytest.mark.parametrize("sanitized", [False, True], ids=["plain", "sanitized"])
 @pytest.mark.parametrize(
     ("name", "sources", "at_least"), PROGRAMS, ids=[name for name, _, _ in PROGRAMS]
 )
@@ -148,13 +146,9 @@ def test_native_part(
     name: str,
     sources: list[Path],
     at_least: int,
-    sanitized: bool,
 ) -> None:
-    if sanitized:
-        builder.require(SANITIZERS)
-    flags = [*WARNINGS, *(SANITIZERS if sanitized else [])]
     program = tmp_path / name
-    builder.build(program, [NATIVE / f"{name}.cpp", *sources], *flags)
+    builder.build(program, [NATIVE / f"{name}.cpp", *sources], *builder.checking())
     output = run_program(program)
     assert ", 0 failed" in output
     assert int(output.split()[0]) >= at_least
@@ -172,7 +166,6 @@ def test_threads_share_nothing_unguarded(builder: Builder, tmp_path: Path, name:
     assert ", 0 failed" in run_program(program)
 
 
-@pytest.mark.parametrize("sanitized", [False, True], ids=["plain", "sanitized"])
 @pytest.mark.parametrize(("name", "sources", "at_least"), RECORDINGS, ids=["both", "client"])
 def test_recorded_conversations(
     builder: Builder,
@@ -180,19 +173,14 @@ def test_recorded_conversations(
     name: str,
     sources: list[Path],
     at_least: int,
-    sanitized: bool,
 ) -> None:
-    if sanitized:
-        builder.require(SANITIZERS)
-    flags = [*WARNINGS, *(SANITIZERS if sanitized else [])]
     program = tmp_path / name
-    builder.build(program, [NATIVE / f"{name}.cpp", *sources], *flags)
+    builder.build(program, [NATIVE / f"{name}.cpp", *sources], *builder.checking())
     output = run_program(program, NATIVE / "recordings")
     assert ", 0 failed" in output
     assert int(output.split()[0]) >= at_least
 
 
-@pytest.mark.parametrize("sanitized", [False, True], ids=["plain", "sanitized"])
 @pytest.mark.parametrize(
     ("name", "given", "at_least"), CURVE_PROGRAMS, ids=[name for name, _, _ in CURVE_PROGRAMS]
 )
@@ -202,12 +190,8 @@ def test_curve(
     name: str,
     given: list[Path],
     at_least: int,
-    sanitized: bool,
 ) -> None:
-    if sanitized:
-        builder.require(SANITIZERS)
-    flags = [*WARNINGS, *(SANITIZERS if sanitized else [])]
-    output = run_with_sodium(builder, tmp_path / name, *flags, given=given)
+    output = run_with_sodium(builder, tmp_path / name, *builder.checking(), given=given)
     assert ", 0 failed" in output
     assert int(output.split()[0]) >= at_least
 
@@ -219,7 +203,7 @@ def run_with_sodium(
     if library is None:
         pytest.skip("pyzmq's libsodium is no file of its own")
     sources = [NATIVE / f"{program.name}.cpp", *CURVE, *BESIDE.get(program.name, [])]
-    builder.build(program, sources, *flags)
+    builder.build(program, sources, *builder.checking())
     return run_program(program, library, *given)
 
 
@@ -236,20 +220,16 @@ def test_every_program_is_run() -> None:
     }
 
 
-@pytest.mark.parametrize("sanitized", [False, True], ids=["plain", "sanitized"])
 def test_a_server_without_python(
-    builder: Builder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sanitized: bool
+    builder: Builder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if sanitized:
-        builder.require(SANITIZERS)
     library = libzmq()
     # Temporary files end with the test's.
     for name in ("TMPDIR", "TMP", "TEMP"):
         monkeypatch.setenv(name, str(tmp_path))
-    flags = [*WARNINGS, *(SANITIZERS if sanitized else [])]
     program = tmp_path / "serve_test"
     sources = [*sorted(NATIVE.glob("serve_*.cpp")), *sorted(CORE.rglob("*.cpp"))]
-    builder.build(program, sources, *flags)
+    builder.build(program, sources, *builder.checking())
     output = run_program(program, library)
     assert ", 0 failed" in output
     assert int(output.split()[0]) >= 15_000

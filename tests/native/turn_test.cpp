@@ -49,7 +49,7 @@ void the_loop_waits_for_who_has_it() {
 
 // Under ThreadSanitizer, this also shows that what it guards needs no other guard.
 void nobody_works_beside_another() {
-    constexpr int turns = 20'000, borrowers = 3;
+    constexpr int turns = 4'000, borrowers = 3;
     Turn turn;
     int64_t guarded = 0;
     int64_t by_loop = 0;

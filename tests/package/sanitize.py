@@ -129,7 +129,7 @@ def build(kind: Kind, folder: Path) -> None:
         shutil.copy(ROOT / name, folder)
     shutil.copy(ROOT / "tests" / "native" / "support" / "seeded_fault.cpp", folder / "csrc")
     subprocess.run(
-        [sys.executable, "setup.py", "-q", "build_ext", "--inplace", "--parallel", "2"],
+        [sys.executable, "setup.py", "-q", "build_ext", "--inplace"],
         cwd=folder,
         env={**os.environ, "LAPLACE_SANITIZE": kind.switch},
         check=True,
@@ -227,7 +227,7 @@ def main(arguments: Sequence[str]) -> int:
         runs = []
         if tests or name == "address":
             # Only Python's own output is captured: a report gets through at once.
-            command = ["-m", "pytest", "-q", "-n", "2", "--timeout=300"]
+            command = ["-m", "pytest", "-q", "-n", "3", "--timeout=300"]
             command += ["--capture=sys", "-k", LEFT_OUT, "-m", "not slow"]
             command += [str(folder / "tests" / each) for each in tests or TESTS]
             runs.append((command, False))

@@ -20,6 +20,8 @@ from support.paths import CHECKOUT
 LISTED = CHECKOUT / "docs" / "wheels.md"
 WORKFLOWS = sorted((CHECKOUT / ".github").rglob("*.yml"))
 
+pytestmark = pytest.mark.any_python
+
 needs_repository = pytest.mark.skipif(not WORKFLOWS, reason="an sdist has no workflows")
 needs_clone = pytest.mark.skipif(
     not (CHECKOUT / ".git").exists() or shutil.which("git") is None, reason="not a clone"

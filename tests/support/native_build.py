@@ -57,16 +57,26 @@ class Builder:
         objects = [str(self._object(source, flags)) for source in sources]
         run(*compiler(), *flags, *objects, *LINK, "-o", program)
 
+    def checking(self) -> list[str]:
+        """Flags of a program that looks for faults of its own.
+
+        With sanitizers where there are any; not under another tool, which looks by itself.
+        """
+        return [*WARNINGS, *(SANITIZERS if not UNDER and self._has(SANITIZERS) else [])]
+
     def require(self, sanitizers: Sequence[str]) -> None:
         """Skips the test where a program with these cannot be built or does not start."""
+        if not self._has(sanitizers):
+            pytest.skip(f"this compiler has no {sanitizers[0]}")
+
+    def _has(self, sanitizers: Sequence[str]) -> bool:
         answer = self._folder / f"have{sanitizers[0]}"
         with self._locked(answer):
             if not answer.exists():
-                answer.write_text("yes" if self._have(answer, sanitizers) else "no")
-        if answer.read_text() == "no":
-            pytest.skip(f"this compiler has no {sanitizers[0]}")
+                answer.write_text("yes" if self._starts(answer, sanitizers) else "no")
+        return answer.read_text() == "yes"
 
-    def _have(self, name: Path, sanitizers: Sequence[str]) -> bool:
+    def _starts(self, name: Path, sanitizers: Sequence[str]) -> bool:
         source, program = name.with_suffix(".cpp"), name.with_suffix(".program")
         source.write_text("int main() { return 0; }\n")
         commands = [*compiler(), *sanitizers, str(source), "-o", str(program)], [str(program)]
