@@ -193,7 +193,7 @@ def test_another_device_of_the_same_name_is_refused(
     relay = make_relay(broker.url, [(address_of(one), "s"), (address_of(other), "s")])
     wait_until(lambda: any(each.updates for each in relay.stats().sources), "one is relayed")
     refused = next(n for n, each in enumerate(relay.stats().sources) if not each.updates)
-    trouble(relay, "NATS has 'camera' of another device, tcp://127.0.0.1:", refused)
+    trouble(relay, "NATS has 'camera' of another device, tcp://127.0.0.1:", source=refused)
     relay.stop()
     assert len(ledger_of(stored_ids(broker.url, "camera", "s"))) == 1
     # By another name it is told apart.
