@@ -87,6 +87,7 @@ cdef class Documents:
                   bint is_error, bint live, private=None, Walk walk=None) except *:
         """Replace a document. Without a text, it is made at the first read."""
         # Between these lines no Python runs: the objects and their text change as one.
+        cdef Moment moment = Moment()
         cdef DocumentWriter* native = self.native()
         cdef bint unmade = text.get() == NULL
         _before = document.source, document.private, document.written  # freed when all is done
@@ -125,6 +126,7 @@ cdef class Documents:
             private = copy_document(source, exclusive, walk)
             self.store_private(source, private, walk, walk.owned)
         except TypeError as problem:
+            walk.moment = None
             self.store_refused(source, str(problem))
 
     cdef void store_private(self, source, private, Walk walk, bint frozen) except *:
@@ -141,6 +143,7 @@ cdef class Documents:
             walk.arrays = {}  # they are copied at the refresh
         elif not frozen:
             walk.separate_arrays()
+        walk.moment = None
         if not later:
             text = text_of(private)
         if stream is not None:  # before anything changes: it may be too large
@@ -192,12 +195,14 @@ cdef class Documents:
         """A new dict; what is in it may be changed from now on."""
         cdef Document document = self.data
         cdef DocumentWriter* native = self.native()
+        cdef Moment moment
         if native.generation(NativeDocumentId.data) != document.generation:
             return {}  # taken by a GET
         source = document.source
         if not PyDict_CheckExact(source) or not is_flat(<dict>source):
             if document.shared:  # what is being written and sent stays out of reach
                 document.shared = False
+                moment = Moment()
                 exchange_arrays(source)
             document.reads += 1
             document.private = None
@@ -213,7 +218,7 @@ cdef class Documents:
         """The data as it is now, and taken where each value is given away once."""
         cdef DocumentWriter* native = self.native()
         cdef Document document = self.data
-        cdef Walk walk = Walk()
+        cdef Walk walk
         cdef Content content
         cdef bint take = native.take_after_get()
         cdef bint live
@@ -221,6 +226,7 @@ cdef class Documents:
             let_go()
         if take:
             self.make_text(NativeDocumentId.data)  # what has no text yet cannot be taken
+        walk = Walk()
         # From here to the end of the next lines no Python runs: no other data comes. It may be
         # taken by the loop meanwhile, and put back.
         live = native.is_live(NativeDocumentId.data)
@@ -277,6 +283,7 @@ cdef class Documents:
                 live = not walk.owned
             text = text_of(private)
         except BaseException as problem:  # somebody's values: they may raise anything
+            walk.moment = None
             error = live = True
             text = self.refusal(which, shown(problem, str) or type(problem).__name__)
         live = live or document.reads != reads

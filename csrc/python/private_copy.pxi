@@ -41,6 +41,8 @@ cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object value, Py_ssize_t* size) except NULL
     # On the pointer: an object argument could be counted once more by the call.
     Py_ssize_t Py_REFCNT(PyObject* value) noexcept
+    bint PyGC_Disable() noexcept
+    bint PyGC_Enable() noexcept
 
 # orjson goes no deeper.
 cdef int DEEPEST = 250
@@ -55,9 +57,28 @@ cdef object MINUS_INFINITY_TEXT = orjson.Fragment(b"-Infinity")
 cdef int OPTIONS = orjson.OPT_SERIALIZE_NUMPY
 
 
+# Before Python 3.12 garbage is collected wherever something is allocated, and finalizers and
+# gc.callbacks run there; where these are Python, other threads get their turn.
+cdef bint COLLECTS_ANYWHERE = sys.version_info < (3, 12)
+
+
+cdef class Moment:
+    """While there is one, no garbage is collected in the midst of ours: nobody else runs."""
+
+    cdef bint is_held
+
+    def __cinit__(self):
+        self.is_held = COLLECTS_ANYWHERE and PyGC_Disable()
+
+    def __dealloc__(self):
+        if self.is_held:
+            PyGC_Enable()
+
+
 cdef class Walk:
     """One pass over somebody's data."""
 
+    cdef Moment moment          # until all that belongs together has been copied
     cdef bint owned             # nobody but the server refers to any container seen so far
     cdef Py_ssize_t array_bytes
     cdef dict arrays            # Values by id of their array, so that each is copied once
@@ -65,6 +86,7 @@ cdef class Walk:
     cdef bint loose             # its text is not strict JSON, or orjson misreads it
 
     def __cinit__(self):
+        self.moment = Moment()
         self.owned = True
         self.arrays = {}
         self.path = []
@@ -89,10 +111,12 @@ cdef class Walk:
         cdef Values values
         for number, values in self.arrays.items():
             values.separate(None if before is None else before.get(number))
+        self.moment = None
 
     cdef void let_go(self) noexcept:
         """Forget what was found; what was made of it stays."""
         cdef Values values
+        self.moment = None
         for values in self.arrays.values():
             values.original = None
 

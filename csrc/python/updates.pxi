@@ -52,7 +52,9 @@ cdef void make_update(Unpublished update, data, bint copy,
     cdef Walk walk = Walk()
     if not isinstance(data, dict):
         raise TypeError(f"data must be a dict, not {type(data).__name__}")
-    encode_update(update, copy_document(data, False, walk), walk.loose, copy, bell)
+    private = copy_document(data, False, walk)
+    walk.moment = None
+    encode_update(update, private, walk.loose, copy, bell)
 
 
 cdef void encode_update(Unpublished update, private, bint loose, bint copy,

@@ -117,11 +117,12 @@ def test_a_device_that_hangs_with_a_setting_stays_present(nothing_left_behind: N
             super().__init__(**arguments)
             self.set_on_saving_path_changed(lambda path: gate.wait() and told.append(path))
     """
+    unanswered = f"SAVE: no answer within {QUICK['timeout_s']:g} s"
     with ServedApart(textwrap.dedent(hangs)) as device:
         with Fleet([device.address], **QUICK) as fleet:
             fleet.save("/a")
             wait_until(
-                lambda: fleet.missing() == {device.address: "SAVE: no answer within 0.5 s"},
+                lambda: fleet.missing() == {device.address: unanswered},
                 "the setting is not confirmed",
             )
             before = fleet[device.address].heard or 0

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import decimal
 import enum
+import gc
+import sys
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -154,6 +156,56 @@ def test_no_other_thread_runs_during_a_refresh(
         try:
             for _ in range(25):
                 got = client.get(arrays=arrays)
+                assert first(got["image"]) <= got["n"]
+        finally:
+            over.set()
+            changing.join()
+
+
+@pytest.fixture
+def collections_everywhere() -> Iterator[None]:
+    """Garbage is collected at each other allocation, with Python that others may come between."""
+
+    def take_time(phase: str, info: dict[str, int]) -> None:
+        for _ in range(20):
+            pass
+
+    before = gc.get_threshold(), sys.getswitchinterval()
+    gc.callbacks.append(take_time)
+    gc.set_threshold(5, 2, 2)
+    sys.setswitchinterval(1e-5)
+    yield
+    gc.set_threshold(*before[0])
+    sys.setswitchinterval(before[1])
+    gc.callbacks.remove(take_time)
+    assert gc.isenabled()
+
+
+@pytest.mark.usefixtures("collections_everywhere")
+@pytest.mark.parametrize("way", ["GET", "GET arrays", "a copy"])
+def test_collections_let_nobody_in(make_server: MakeServer, way: str) -> None:
+    """Whatever they run, it is not in the midst of a copy."""
+    image = np.zeros((50, 1000))[:, ::2]
+    between = [decimal.Decimal(1), uuid.uuid4(), *([i] for i in range(200))]
+    data: dict[str, Any] = {"n": 0, "between": between, "image": image}
+    server = make_server(data=None if way == "a copy" else data, refresh_timeout_ms=20_000)
+    over = threading.Event()
+
+    def change() -> None:
+        i = 0
+        while not over.is_set():
+            i += 1
+            data["n"] = i
+            image[0, 0] = i
+
+    changing = threading.Thread(target=change)
+    with client_of(server) as client:
+        changing.start()
+        try:
+            for _ in range(50):
+                if way == "a copy":
+                    server.set_data(data, copy=True)
+                got = client.get(arrays=way == "GET arrays")
                 assert first(got["image"]) <= got["n"]
         finally:
             over.set()

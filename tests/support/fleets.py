@@ -5,11 +5,12 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any
 
+from support.machine import within
 from support.ports import own_address
 from support.served_apart import ServedApart
 
 # So that a test need not wait for what a fleet does each half second.
-QUICK: dict[str, Any] = {"period_s": 0.02, "timeout_s": 0.5}
+QUICK: dict[str, Any] = {"period_s": 0.02, "timeout_s": within(0.5)}
 
 TOLD = """
 told = []
