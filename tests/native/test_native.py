@@ -203,7 +203,7 @@ def run_with_sodium(
     if library is None:
         pytest.skip("pyzmq's libsodium is no file of its own")
     sources = [NATIVE / f"{program.name}.cpp", *CURVE, *BESIDE.get(program.name, [])]
-    builder.build(program, sources, *builder.checking())
+    builder.build(program, sources, *flags)
     return run_program(program, library, *given)
 
 
