@@ -45,7 +45,7 @@ def rebuild(session: nox.Session) -> None:
 def test(session: nox.Session) -> None:
     """Install the package with its tests' tools and run them: `nox -s test -- -k stop`."""
     install(session, ".[test]")
-    session.run("pytest", "-n", "4", *session.posargs, env={"LAPLACE_TEST_INSTALLED": "1"})
+    session.run("pytest", "-n", "6", *session.posargs, env={"LAPLACE_TEST_INSTALLED": "1"})
 
 
 @nox.session

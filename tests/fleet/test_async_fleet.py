@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support import event_loop
-from support.fleets import QUICK, Mortal
+from support.fleets import NOBODY, QUICK, Mortal
 from support.peers import PATIENCE_S
 
 from laplace_server.errors import ClientClosed
@@ -43,7 +43,7 @@ def test_one_that_is_killed_is_lost_and_told_again(each_loop: None) -> None:
                 fleet.save("/a")
                 assert await fleet.wait(PATIENCE_S) == {}
                 device.kill()
-                await until(lambda: not fleet[device.address].present)
+                await until(lambda: fleet[device.address].reason == NOBODY)
                 device.start()
                 assert await fleet.wait(PATIENCE_S) == {}
                 assert device.told() == [["SAVE", "/a"]]
@@ -51,7 +51,10 @@ def test_one_that_is_killed_is_lost_and_told_again(each_loop: None) -> None:
             assert fleet[device.address].reason == "the fleet is closed"
 
     event_loop.run(scene())
-    assert said == [("joined", None), ("lost", "nobody listens there"), ("joined", None)]
+    assert [word for word, _ in said] == ["joined", "lost", "joined"]
+    reasons = [reason for _, reason in said]
+    assert reasons == [None, reasons[1], None]
+    assert reasons[1]  # dying, it may not answer for a while before its port is free
 
 
 def test_it_is_closed_in_its_callback_and_while_somebody_waits() -> None:

@@ -10,7 +10,7 @@ import threading
 from typing import Any
 
 import pytest
-from support.fleets import QUICK, Mortal
+from support.fleets import NOBODY, QUICK, Mortal
 from support.isolated import Child
 from support.original import require_original
 from support.peers import PATIENCE_S
@@ -45,17 +45,17 @@ def test_who_is_there_and_what_it_says(fleet: Fleet, pair: Pair, heard: Any) -> 
 def test_one_that_is_killed_is_lost_and_joins_again(fleet: Fleet, pair: Pair, heard: Any) -> None:
     first, second = pair
     first.kill()
-    wait_until(lambda: not fleet[first.address].present, "it is lost")
-    assert fleet[first.address].reason == "nobody listens there"
+    wait_until(lambda: fleet[first.address].reason == NOBODY, "it is lost")
+    assert not fleet[first.address].present
     assert fleet[first.address].name == "first"  # what it said last
-    assert fleet.wait(0.05) == {first.address: "nobody listens there"}
+    assert fleet.wait(0.05) == {first.address: NOBODY}
     assert fleet[second.address].joined == 1
     first.start()
     assert fleet.wait(PATIENCE_S) == {}
     assert fleet[first.address].joined == 2
     wait_until(lambda: len(heard.said) == 4, "all is told")
     assert heard.words[2:] == [("lost", first.address), ("joined", first.address)]
-    assert heard.said[2][1].reason == "nobody listens there"
+    assert heard.said[2][1].reason  # dying, it may not answer for a while before its port is free
 
 
 def test_settings_are_told_to_all_and_again_to_who_comes_back(fleet: Fleet, pair: Pair) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.fleets import QUICK, Mortal
+from support.fleets import NOBODY, QUICK, Mortal
 from support.machine import within
 from support.peers import PATIENCE_S
 from support.qt import HAVE_PYQT6, needs_pyqt6, spin, spin_for
@@ -65,7 +65,7 @@ def test_a_window_hears_who_is_lost_and_who_is_back(make_fleet: Any) -> None:
         spin(lambda: len(said) == 1)
         device.kill()
         spin(lambda: len(said) == 2)
-        assert bridge[device.address].reason == "nobody listens there"
+        spin(lambda: bridge[device.address].reason == NOBODY)
         device.start()
         spin(lambda: len(said) == 3 and not bridge.missing())
         assert device.told() == [["SAVE", "/a"]]

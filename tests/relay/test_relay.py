@@ -415,7 +415,7 @@ def test_a_disk_without_room(server: ServerLHC, small_disk: Path, make_relay: Ma
 def test_a_broker_that_stands_still(
     server: ServerLHC, broker: Broker, make_relay: MakeRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("laplace_server.relay.publisher.ANSWER_S", 0.3)
+    monkeypatch.setattr("laplace_server.relay.publisher.ANSWER_S", within(0.3))
     relay = make_relay(broker.url, [(address_of(server), "s")])
     publish(server, 1, 10)
     stored(relay, 10)
@@ -440,7 +440,7 @@ def test_a_server_that_does_not_answer_is_left_for_another(
 ) -> None:
     """Of a cluster; these two are none, so the other one begins from the history."""
     for module in ("publisher", "connection"):
-        monkeypatch.setattr(f"laplace_server.relay.{module}.ANSWER_S", 0.3)
+        monkeypatch.setattr(f"laplace_server.relay.{module}.ANSWER_S", within(0.3))
     brokers = {each.url: each for each in (make_broker("n1"), make_broker("n2"))}
     relay = make_relay(",".join(brokers), [(address_of(server), "s")])
     publish(server, 1, 10)

@@ -11,6 +11,8 @@ from support.served_apart import ServedApart
 
 # So that a test need not wait for what a fleet does each half second.
 QUICK: dict[str, Any] = {"period_s": 0.02, "timeout_s": within(0.5)}
+NOBODY = "nobody listens there"
+"""Why a device is missing that was killed, once a look has found its port free."""
 
 TOLD = """
 told = []

@@ -1,4 +1,4 @@
-"""What pytest-xdist needs to run these tests: ``pytest -n 4``.
+"""What pytest-xdist needs to run these tests: ``pytest -n 6``.
 
 Tests that are marked ``alone`` measure time, or the processor's: while one of them runs, no other
 process runs any. They come last, since each has to wait for those that run, and holds up those that
