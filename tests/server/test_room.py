@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import sys
 
 import pytest
 from support.peers import PATIENCE_S, request
 from support.raw_peers import RawPeer
 from support.served_apart import ServedApart
+from support.standstill import go_on, stand_still
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no process is stopped there")
@@ -43,12 +42,12 @@ def test_room_that_comes_with_the_request_of_another():
             deaf.send(request("GET"))
         wait_until(lambda: server.count("parked_bytes") > 0, "replies wait for room")
         before = server.count("errors.REPLY_OVERFLOW")
-        os.kill(server.process.pid, signal.SIGSTOP)
+        stand_still(server.process.pid)
         try:
             other.send(request("PING"))
             left = drain(deaf, 0.2)
         finally:
-            os.kill(server.process.pid, signal.SIGCONT)
+            go_on(server.process.pid)
         other.socket.settimeout(PATIENCE_S)
         assert other.receive()["error_msg"] is None
         left += drain(deaf, 1.0)

@@ -6,20 +6,19 @@ import functools
 import json
 import os
 import random
-import signal
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 from support.isolated import Child
 from support.machine import WINDOWS, descriptors, memory, native_threads, resident, within
 from support.peers import PATIENCE_S, address_of
 from support.proxy import Proxy
 from support.serving import limited
+from support.standstill import go_on, stand_still
 from support.stream_accounts import IMPATIENT, Following, set_constants
 from support.stream_peers import MOST, WirePeer
 from support.waiting import wait_until
@@ -254,12 +253,6 @@ def start_subscriptions(
     return subscriptions
 
 
-def freeze(child: Child) -> None:
-    child.process.send_signal(signal.SIGSTOP)
-    process = psutil.Process(child.process.pid)
-    wait_until(lambda: process.status() == psutil.STATUS_STOPPED, "it stands still")
-
-
 def publish(server: ServerLHC, count: int = 1, **more: Any) -> int:
     number = server._core.streams.range_of("s")[1]
     for _ in range(count):
@@ -277,7 +270,7 @@ def test_one_of_several_subscriptions_is_frozen(make_server: Any, make_child: An
     publish(server, 1000)
     wait_until(lambda: all(s.confirmed > 900 for s in server.stats().subscribers), "all follow")
     before = resident()
-    freeze(frozen)
+    stand_still(frozen.process.pid)
 
     def lags() -> list[int]:
         return sorted(seen.lag for seen in server.stats().subscribers)
@@ -288,7 +281,7 @@ def test_one_of_several_subscriptions_is_frozen(make_server: Any, make_child: An
             publish(server, 50, pad="p" * 100)
         time.sleep(0.01)
     assert resident() - before < memory(16)
-    frozen.process.send_signal(signal.SIGCONT)
+    go_on(frozen.process.pid)
     publish(server, 50)
     last = publish(server, end=True)
     for other in others:
@@ -308,7 +301,7 @@ def test_a_subscription_frozen_for_long_is_forgotten_and_returns(
     (subscription,) = start_subscriptions(make_child, server, 1)
     last = publish(server, 100)
     wait_until(lambda: server.stats().subscribers[0].confirmed == last + 1, "it has all")
-    freeze(subscription)
+    stand_still(subscription.process.pid)
 
     def is_forgotten() -> bool:
         publish(server)  # until it has used up its credit
@@ -316,7 +309,7 @@ def test_a_subscription_frozen_for_long_is_forgotten_and_returns(
 
     wait_until(is_forgotten, "it is forgotten")
     publish(server, 100)
-    subscription.process.send_signal(signal.SIGCONT)
+    go_on(subscription.process.pid)
     last = publish(server, end=True)
     assert json.loads(subscription.hear()) == [last, 0, last]
 
@@ -333,7 +326,7 @@ def test_killed_subscriptions_are_forgotten_and_their_memory_given_back(
     before = resident()
     subscriptions = start_subscriptions(make_child, server, 4, credit_bytes=1 << 30)
     for subscription in subscriptions:
-        freeze(subscription)
+        stand_still(subscription.process.pid)
     publish(server, 300, a=array)
     # The kernel's buffers aside: 16 MiB and an update for each, what they share counted once.
     assert resident() - before < memory(4 * 17 + 16)

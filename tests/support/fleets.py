@@ -8,6 +8,7 @@ from typing import Any
 from support.machine import within
 from support.ports import own_address
 from support.served_apart import ServedApart
+from support.standstill import go_on, stand_still
 
 # So that a test need not wait for what a fleet does each half second.
 QUICK: dict[str, Any] = {"period_s": 0.02, "timeout_s": within(0.5)}
@@ -53,11 +54,11 @@ class Mortal:
     def suspend(self) -> None:
         """Let it stand still: its machine is there, and takes what is sent."""
         assert self._served is not None
-        self._served.process.suspend()
+        stand_still(self._served.process.pid)
 
     def resume(self) -> None:
         assert self._served is not None
-        self._served.process.resume()
+        go_on(self._served.process.pid)
 
     def run(self, line: str) -> Any:
         assert self._served is not None

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import socket
 from collections.abc import Callable, Iterator
 
@@ -16,6 +14,7 @@ from support.ports import own_address
 from support.raw_listeners import RawListener
 from support.served_apart import ServedApart
 from support.serving import Gate, serving
+from support.standstill import go_on, stand_still
 
 from laplace_server.sim import SimulatedMotor
 
@@ -59,11 +58,11 @@ def _no_name_service() -> Iterator[str]:
 @contextlib.contextmanager
 def _stopped() -> Iterator[str]:
     with ServedApart() as server:
-        os.kill(server.process.pid, signal.SIGSTOP)
+        stand_still(server.process.pid)
         try:
             yield server.address
         finally:
-            os.kill(server.process.pid, signal.SIGCONT)
+            go_on(server.process.pid)
 
 
 @contextlib.contextmanager

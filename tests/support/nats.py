@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import pytest
 from support import ports
 from support.machine import within
 from support.peers import PATIENCE_S
+from support.standstill import go_on, stand_still
 
 PROGRAM = shutil.which("nats-server", path=str(Path(sys.executable).parent)) or shutil.which(
     "nats-server"
@@ -85,7 +85,7 @@ class Broker:
     def freeze(self, frozen: bool) -> None:
         """Have it stand still, or go on."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP if frozen else signal.SIGCONT)
+        (stand_still if frozen else go_on)(self._process.pid)
 
     def log(self) -> str:
         return (self.folder / "log").read_text(encoding="utf-8", errors="replace")
