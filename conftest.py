@@ -57,7 +57,7 @@ def pytest_sessionstart() -> None:
     objects = os.environ.get("LAPLACE_TEST_COLLECTIONS")
     if objects:
         gc.set_threshold(int(objects), 2, 1000)
-        gc.callbacks.append(lambda *_: time.sleep(0))
+        gc.callbacks.append(lambda *_: time.sleep(0))  # gives the GIL away
 
 
 def pytest_report_header() -> str:

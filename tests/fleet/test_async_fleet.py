@@ -52,9 +52,8 @@ def test_one_that_is_killed_is_lost_and_told_again(each_loop: None) -> None:
 
     event_loop.run(scene())
     assert [word for word, _ in said] == ["joined", "lost", "joined"]
-    reasons = [reason for _, reason in said]
-    assert reasons == [None, reasons[1], None]
-    assert reasons[1]  # dying, it may not answer for a while before its port is free
+    # Dying, it may not answer for a while before its port is free: another reason.
+    assert [bool(reason) for _, reason in said] == [False, True, False]
 
 
 def test_it_is_closed_in_its_callback_and_while_somebody_waits() -> None:
