@@ -82,7 +82,7 @@ Heard read(CurveTraffic& by, const std::string& body, size_t first, bool tells_l
 
 class Between {
 public:
-    Between(const Keys& keys, const char* data, size_t size) : keys_(keys), data_(data), size_(size), steps_(data, size) {
+    Between(const Keys& keys, const char* data, size_t size) : keys_(keys), steps_(data, size) {
         begin();
     }
 
@@ -112,7 +112,7 @@ public:
     }
 
 private:
-    void demand(bool holds, const char* what) const { fuzz_engine::require(holds, what, data_, size_); }
+    void demand(bool holds, const char* what) const { fuzz_engine::require(holds, what); }
 
     void begin() {
         ends_ = std::make_unique<Ends>(keys_);
@@ -200,8 +200,6 @@ private:
     }
 
     const Keys& keys_;
-    const char* const data_;
-    const size_t size_;
     fuzz_steps::Steps steps_;
     std::unique_ptr<Ends> ends_;
     std::deque<Waiting> for_server_, for_client_;

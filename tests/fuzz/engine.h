@@ -6,6 +6,7 @@
 #define LAPLACE_TESTS_FUZZ_ENGINE_H
 
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -17,6 +18,13 @@
 
 #include "support/random_numbers.h"
 
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define FUZZ_SANITIZED
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define FUZZ_SANITIZED
+#endif
 namespace fuzz_engine {
 
 struct Target {
@@ -30,12 +38,9 @@ struct Target {
 Target target();
 
 // What a target calls where a rule is broken.
-inline void require(bool holds, const char* what, const char* data, size_t size) {
+inline void require(bool holds, const char* what) {
     if (holds) return;
-    std::fprintf(stderr, "broken: %s\ninput, %zu bytes in hex: ", what, size);
-    for (size_t i = 0; i < size; ++i)
-        std::fprintf(stderr, "%02x", static_cast<unsigned>(static_cast<unsigned char>(data[i])));
-    std::fprintf(stderr, "\n");
+    std::fprintf(stderr, "broken: %s\n", what);
     std::abort();
 }
 
@@ -67,10 +72,32 @@ inline std::string mutate(std::string text, const Target& target, RandomNumbers&
     return text;
 }
 
+// What is being checked: told where the program dies of it. libFuzzer does that by itself.
+inline std::vector<char>& checked() {
+    static std::vector<char> input;
+    return input;
+}
+
+inline void tell_signal(int number) {
+    std::signal(number, SIG_DFL);
+    if (number != SIGABRT) std::fprintf(stderr, "broken: it ends by signal %d\n", number);
+    std::fprintf(stderr, "input, %zu bytes in hex: ", checked().size());
+    for (const char each : checked()) std::fprintf(stderr, "%02x", static_cast<unsigned>(static_cast<unsigned char>(each)));
+    std::fprintf(stderr, "\n");
+    std::raise(number);
+}
+
+inline void tell_what_kills() {
+    std::signal(SIGABRT, tell_signal);
+#ifndef FUZZ_SANITIZED  // they have reports of their own, and abort
+    for (const int number : {SIGSEGV, SIGFPE, SIGILL}) std::signal(number, tell_signal);
+#endif
+}
+
 // Whether it checks a copy of exactly that size, which counts.
 inline bool counts(const std::string& input) {
-    const std::vector<char> exact(input.begin(), input.end());
-    return the_target().check(exact.data(), exact.size());
+    std::vector<char>(input.begin(), input.end()).swap(checked());
+    return the_target().check(checked().data(), checked().size());
 }
 
 // False: it is no hex.
@@ -97,6 +124,7 @@ inline bool read_inputs(const char* path, std::vector<std::string>& inputs) {
 }
 
 inline int run(int argc, char** argv) {
+    tell_what_kills();
     Target changed = the_target();
     double seconds = 0;
     uint64_t seed = static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
@@ -128,6 +156,17 @@ inline int run(int argc, char** argv) {
 }  // namespace fuzz_engine
 
 #ifndef FUZZ_GUIDED
+
+#ifdef FUZZ_SANITIZED
+
+extern "C" {
+
+const char* __asan_default_options() { return "abort_on_error=1"; }
+const char* __ubsan_default_options() { return "abort_on_error=1"; }
+
+}
+
+#endif
 
 int main(int argc, char** argv) { return fuzz_engine::run(argc, argv); }
 

@@ -71,6 +71,7 @@ public:
         log = listener_.log;
         sent = listener_.sent;
         wrong = listener_.wrong;
+        is_answered_right = stage_ < 3 || only_pings_are_answered();
     }
 
     // Whether what is heard is what was said, as it would be over NULL: where nothing was changed all of it,
@@ -92,12 +93,28 @@ public:
     bool is_true = false;   // all that was delivered is what the server said, in that order
     bool wrong = false;
     bool mistaken = false;  // the server took it for somebody else
+    bool is_answered_right = false;  // the client sends a PONG for each PING it hears, and nothing else
 
 private:
     struct Word {
         size_t end;         // in the truth
         std::string plain;  // as it would be over NULL
+        std::string pong;   // what the client answers; mostly nothing
     };
+
+    // What is answered is sealed by who sends it, and still in the clear here.
+    bool only_pings_are_answered() const {
+        std::string_view left = sent;
+        for (const Word& word : said_) {
+            if (is_true && (word.end > delivered_.size() || is_fault(event_of(word.plain)))) break;
+            if (left.compare(0, word.pong.size(), word.pong) == 0) {
+                left.remove_prefix(word.pong.size());
+            } else if (is_true) {
+                return false;
+            }
+        }
+        return left.empty();
+    }
 
     static bool is_fault(std::string_view events) {
         return events.compare(0, 6, "fault ") == 0 && events.find('\n') == events.size() - 1;
@@ -158,27 +175,27 @@ private:
         ++stage_;
     }
 
-    void say(Kind kind, const std::string& body) {
+    void say(Kind kind, const std::string& body, const std::string& pong = {}) {
         if (stage_ < 3) return;
         deliver();
         const std::string plain = kind == Kind::command ? zmtp_events::command(body)
                                                         : zmtp_events::frame(body, kind == Kind::more);
-        truly(curve_ends::sealed(server_.traffic(), kind, body), plain);
+        truly(curve_ends::sealed(server_.traffic(), kind, body), plain, pong);
     }
 
     void command(unsigned which, size_t size) {
         const std::string text(size, 'c');
         switch (which) {
-            case 0: return say(Kind::command, "\4PING" + text);
+            case 0: return say(Kind::command, "\4PING" + text, size < 2 ? "" : zmtp_events::pong(text.substr(2)));
             case 1: return say(Kind::command, "\4PONG" + text);
             case 2: return say(Kind::command, "\5ERROR" + std::string(1, static_cast<char>(size)) + text);
             default: return say(Kind::command, "\1X" + text);
         }
     }
 
-    void truly(const std::string& bytes, const std::string& plain) {
+    void truly(const std::string& bytes, const std::string& plain, const std::string& pong = {}) {
         truth_ += bytes;
-        said_.push_back({truth_.size(), plain});
+        said_.push_back({truth_.size(), plain, pong});
         waiting_ = bytes;
     }
     void word(std::string bytes) {

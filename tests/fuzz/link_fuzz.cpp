@@ -91,7 +91,7 @@ public:
     }
 
 private:
-    void demand(bool holds, const char* what) const { fuzz_engine::require(holds, what, data_, size_); }
+    void demand(bool holds, const char* what) const { fuzz_engine::require(holds, what); }
 
     bool in_the_clear(std::string_view rest, std::string_view distances, SocketType own, bool traffic) const {
         std::string text = traffic ? zmtp_events::opening("ROUTER") : std::string();
@@ -118,6 +118,7 @@ private:
         demand(!whole.wrong, "a frame is lost, or said to be what it is not");
         demand(!whole.mistaken, "the server takes the client for another");
         demand(whole.is_heard_right(), "what is heard was not said, or not in that order");
+        demand(whole.is_answered_right, "a client answers something else");
         return whole.log.compare(0, 5, "ready") == 0;
     }
 

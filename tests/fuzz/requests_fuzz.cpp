@@ -53,9 +53,7 @@ constexpr unsigned tried = 1;  // choices
 constexpr unsigned told_once = 2;
 const char* const commands[] = {"PING", "GET", "SET", "SUBSCRIBE", "INFO", "GET", "SET", "NONE"};
 
-const char* input = nullptr;
-size_t input_size = 0;
-void demand(bool holds, const char* what) { fuzz_engine::require(holds, what, input, input_size); }
+void demand(bool holds, const char* what) { fuzz_engine::require(holds, what); }
 
 Limits narrow() {
     Limits limits;
@@ -292,8 +290,6 @@ private:
 };
 
 bool check(const char* data, size_t size) {
-    input = data;
-    input_size = size;
     const uint64_t answered = Scene(data, size).run();
     demand(memory_router::living == 0, "somebody keeps a connection");
     demand(checks::failed == 0, "a check of the bench fails");

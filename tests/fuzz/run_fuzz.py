@@ -3,10 +3,12 @@
 python tests/fuzz/run_fuzz.py TARGET|all [--seconds 60] [--lanes 1] [--merge] [--found FOLDER]
 
 With a clang that has libFuzzer the search is guided by coverage; any other C++ compiler builds
-the target's own main(), with sanitizers where the compiler has them. The exit status is 0 if
-nothing was found. An input that breaks a rule is made as small as possible and printed in hex; with
---merge it goes into the target's corpus, as does what reaches code that no other input there does.
-With --found a guided search goes on where the last one with that folder ended.
+the target's own main(), with sanitizers where the compiler has them. The target in Python changes
+its inputs at random. The exit status is 0 if nothing was found. An input that breaks a rule is
+printed in hex, by a guided search as small as that can make it; with --merge it goes into the
+target's corpus. As long as the corpus is small, so does what a guided search has found to reach code
+that no other input there does. With --found a guided search goes on where the last one with that
+folder ended.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -50,7 +53,9 @@ LIMITS = ["-malloc_limit_mb=64", "-rss_limit_mb=1024", "-timeout=60"]
 LEAST_S = 30
 """What making a find smaller may take."""
 MOST_KEPT = 48 * 1024
-"""Bytes of inputs in a corpus, up to which a search adds to it."""
+"""Bytes of inputs in a corpus, up to which a search adds what breaks nothing."""
+MOST_SAID = 40
+"""Lines of what a compiler says."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +76,19 @@ def compilers(*preferred: str) -> list[list[str]]:
     return [command for command in commands if command and shutil.which(command[0])]
 
 
-def build(target: Target, compiler: Sequence[str], flags: Sequence[str], program: Path) -> bool:
-    """Compile the target; False if this compiler cannot, for want of a library for instance."""
+def build(target: Target, compiler: Sequence[str], flags: Sequence[str], program: Path) -> str:
+    """Compile the target; what the compiler says where it cannot, for want of a library perhaps."""
     includes = [f"-I{CORE}", f"-I{TESTS}", f"-I{TESTS / 'native'}"]
     command = [*compiler, "-std=c++17", *includes, "-g1", "-O1", "-pthread", *flags]
     command += map(str, [target.main, *target.sources])
     command += ["-o", str(program), *(["-ldl"] if sys.platform == "linux" else [])]
-    return subprocess.run(command, capture_output=True).returncode == 0
+    built = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
+    if built.returncode == 0:
+        return ""
+    said = built.stdout.splitlines()[:MOST_SAID]
+    return "\n".join([f"{compiler[0]} cannot build it:", *said]) + "\n"
 
 
 def with_libsodium() -> dict[str, str]:
@@ -92,6 +103,11 @@ def run(command: Sequence[str | Path], log: Path) -> int:
         return subprocess.run(
             command, env=with_libsodium(), stdout=output, stderr=subprocess.STDOUT
         ).returncode
+
+
+def tell(log: Path, words: str) -> None:
+    with log.open("a") as output:
+        output.write(words)
 
 
 def contents(folder: Path) -> set[bytes]:
@@ -132,41 +148,64 @@ def search_guided(target: Target, program: Path, search: Search, work: Path, log
         run([program, *smaller, *LIMITS, f"-exact_artifact_path={least}", find], work / "smaller")
         new.add((least if least.exists() else find).read_bytes())
     for each in new:
-        with log.open("a") as output:
-            output.write(f"{target.name}: this breaks it, in hex: {each.hex()}\n")
+        tell(log, f"{target.name}: this breaks it, in hex: {each.hex()}\n")
     if search.merge and status == 0:
         run([program, "-merge=1", *LIMITS, kept, found], work / "merging")
-        new = contents(kept)
-    if search.merge:
-        add_inputs(target.name, new)
+        add_inputs(target.name, contents(kept), log)
+    elif search.merge:
+        add_breaking(target.name, new, log)
     return status
 
 
-def add_inputs(name: str, new: set[bytes]) -> None:
-    """Add inputs to a corpus, as far as it may grow. Those that are there stay."""
-    inputs = set(inputs_of(name))
+def add_inputs(name: str, new: set[bytes], log: Path) -> None:
+    """Add inputs that break nothing to a corpus, as far as it may grow. Those there stay."""
+    before = set(inputs_of(name))
+    inputs = set(before)
     size = sum(map(len, inputs))
     for each in sorted(new - inputs, key=len):
         size += len(each)
         if size <= MOST_KEPT:
             inputs.add(each)
     keep_inputs(name, inputs)
+    added, left = len(inputs - before), len(new - inputs)
+    tell(log, f"{name}: added to its corpus: {added}; without room there: {left}\n")
+
+
+def add_breaking(name: str, new: set[bytes], log: Path) -> None:
+    """Add inputs that break something, however large the corpus is."""
+    before = set(inputs_of(name))
+    keep_inputs(name, before | new)
+    tell(log, f"{name}: added to its corpus, as they break it: {len(new - before)}\n")
+
+
+def search_blind(name: str, command: Sequence[str | Path], search: Search, log: Path) -> int:
+    """Search by a program that changes inputs at random; the exit status."""
+    options = ["--seconds", str(search.seconds), "--seed", str(search.seed)]
+    if search.found:
+        tell(log, f"{name}: --found is of no use, this search is not guided\n")
+    status = run([*command, *options, corpus_of(name)], log)
+    if search.merge and status != 0:
+        hexadecimal = re.findall(r"in hex: ([0-9a-f]+)$", log.read_text(), re.MULTILINE)
+        add_breaking(name, set(map(bytes.fromhex, hexadecimal)), log)
+    return status
 
 
 def search_native(target: Target, search: Search, work: Path, log: Path) -> int:
     """Build a target and search; the exit status."""
     program = work / "fuzz"
+    refused = ""
     if search.engine != "standalone":
         for compiler in compilers("clang++"):
-            if build(target, compiler, LIBFUZZER, program):
+            refused = build(target, compiler, LIBFUZZER, program)
+            if not refused:
                 return search_guided(target, program, search, work, log)
     if search.engine != "libfuzzer":
         for flags in (SANITIZERS, []):
             for compiler in compilers():
-                if build(target, compiler, flags, program):
-                    options = ["--seconds", str(search.seconds), "--seed", str(search.seed)]
-                    return run([program, *options, target.corpus], log)
-    log.write_text("no C++ compiler here can build this target\n")
+                refused = build(target, compiler, flags, program)
+                if not refused:
+                    return search_blind(target.name, [program], search, log)
+    tell(log, f"no C++ compiler here can build this target\n{refused}")
     return 2
 
 
@@ -175,30 +214,55 @@ def search_one(name: str, search: Search) -> int:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         log = work / "log"
+        log.touch()
         if name == UPDATES:
-            options = ["--seconds", str(search.seconds), "--seed", str(search.seed)]
             program = HERE / "updates_fuzz.py"
-            status = run([sys.executable, program, *options, corpus_of(name)], log)
+            status = search_blind(name, [sys.executable, program], search, log)
         else:
             status = search_native(NATIVE_TARGETS[name], search, work, log)
         text = log.read_text(errors="replace")
-    last = [line for line in text.splitlines() if line.startswith("Done") or "broken" in line]
-    told = text if status != 0 or not last else f"{last[-1]}\n"
+    lines = text.splitlines()
+    last = [line for line in lines if line.startswith("Done") or "broken" in line]
+    ours = [line for line in lines if line.startswith(f"{name}: ")]
+    told = text if status != 0 or not last else "\n".join([*last[-1:], *ours, ""])
     print(f"{name}, {search.seconds} s, seed {search.seed}: {told}", end="", flush=True)
     return status
+
+
+def count(text: str) -> int:
+    """Read a whole number above 0: 0 seconds would be no limit to libFuzzer."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, is {number}")
+    return number
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Search for the time asked for; returns the exit status."""
     parser = argparse.ArgumentParser(description="Fuzz a part of the package, or all.")
     parser.add_argument("target", choices=[*NAMES, "all"])
-    parser.add_argument("--seconds", type=int, default=60, help="how long to search, for each")
-    parser.add_argument("--lanes", type=int, default=1, help="how many targets at a time")
+    parser.add_argument(
+        "--seconds", type=count, default=60, help="how long to search, for each (default: 60)"
+    )
+    parser.add_argument(
+        "--lanes", type=count, default=1, help="how many targets at a time (default: 1)"
+    )
     parser.add_argument("--seed", type=int, help="of the changes (default: a random one)")
     parser.add_argument("--engine", choices=["auto", "libfuzzer", "standalone"], default="auto")
-    parser.add_argument("--merge", action="store_true", help="add to the corpora what is new")
-    parser.add_argument("--found", type=Path, help="folder for what is found, and of last time")
+    parser.add_argument(
+        "--merge",
+        action="store_true",
+        help="add what breaks a target to its corpus, and what a guided search finds new",
+    )
+    parser.add_argument(
+        "--found", type=Path, help="folder for what a guided search finds, and of last time"
+    )
     options = parser.parse_args(arguments)
+    if options.found:
+        try:
+            options.found.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            parser.error(f"argument --found: {error}")
     seed = random.randrange(1, 2**31) if options.seed is None else options.seed
     search = Search(options.seconds, seed, options.engine, options.merge, options.found)
     names = NAMES if options.target == "all" else [options.target]

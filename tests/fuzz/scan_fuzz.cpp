@@ -220,38 +220,37 @@ void check_input(const char* data, size_t size) {
 
     reading second;
     second.text.assign(data, size);
-    require(verdict == second.verdict(), "the two readers' verdicts differ", data, size);
+    require(verdict == second.verdict(), "the two readers' verdicts differ");
     const ls_value* members[] = {&got.version, &got.cmd, &got.from, &got.payload};
     const ls_value* wanted[] = {&second.envelope.version, &second.envelope.cmd,
                                 &second.envelope.from, &second.envelope.payload};
     for (int i = 0; i < 4; ++i) {
         const ls_value& member = *members[i];
-        require(agree(member, data, *wanted[i], second.text.data()), "a member differs", data,
-                size);
+        require(agree(member, data, *wanted[i], second.text.data()), "a member differs");
         if (member.kind == LS_ABSENT) continue;
         require(member.text > data && member.text + member.size < data + size,
-                "a member reaches out of the input", data, size);
+                "a member reaches out of the input");
         // The same text alone says the same.
         ls_envelope alone;
         const std::string text(member.text, member.size);
         require(verdict_of("{\"payload\":" + text + "}", alone) == LS_CERTAIN &&
                     alone.payload.kind == member.kind && alone.payload.truth == member.truth &&
                     alone.payload.escaped == member.escaped && alone.payload.size == member.size,
-                "a member read alone differs", data, size);
+                "a member read alone differs");
     }
 
     // Space around changes nothing; anything else behind a whole object is wrong, and so is an
     // object without its end.
     const std::string& text = second.text;
-    require(verdict_of("\n " + text) == verdict, "space before matters", data, size);
-    require(verdict_of(text + "\t ") == verdict, "space behind matters", data, size);
+    require(verdict_of("\n " + text) == verdict, "space before matters");
+    require(verdict_of(text + "\t ") == verdict, "space behind matters");
     if (verdict == LS_OPAQUE) return;
     for (const char* more : {"x", "}", ",", "{}", "\"", "\x80"})
-        require(verdict_of(text + more) == LS_OPAQUE, "more behind is taken", data, size);
+        require(verdict_of(text + more) == LS_OPAQUE, "more behind is taken");
     const size_t brace = text.find_last_of('}');
     const size_t step = 1 + brace / 64;
     for (size_t cut = brace % step; cut <= brace; cut += step)
-        require(verdict_of(text.substr(0, cut)) == LS_OPAQUE, "a part is taken", data, size);
+        require(verdict_of(text.substr(0, cut)) == LS_OPAQUE, "a part is taken");
 }
 
 bool is_certain(const char* data, size_t size) {

@@ -51,9 +51,7 @@ enum Step : unsigned {
 constexpr uint64_t times_ms[] = {1, 100, 1000, 11000, 61000};
 constexpr size_t most_subscriptions = 3;  // of one connection
 
-const char* input = nullptr;
-size_t input_size = 0;
-void demand(bool holds, const char* what) { fuzz_engine::require(holds, what, input, input_size); }
+void demand(bool holds, const char* what) { fuzz_engine::require(holds, what); }
 
 History history_of(unsigned choices) {
     History history;
@@ -319,8 +317,6 @@ private:
 };
 
 bool check(const char* data, size_t size) {
-    input = data;
-    input_size = size;
     const uint64_t sent = Scene(data, size).run();
     demand(memory_router::living == 0, "somebody keeps a connection");
     demand(checks::failed == 0, "a check of the bench fails");

@@ -1,5 +1,5 @@
-// Fuzz target of the wire: a slow, plain second reader must hear the same messages, any way to cut the
-// same, and memory must stay in proportion to what has come.
+// Fuzz target of the wire: a slow, plain second reader must hear the same messages and answer the same, any
+// way to cut the same, and memory must stay in proportion to what has come.
 //
 // An input: a byte of choices, how many cuts, as many bytes of distances between them, then what a peer
 // sends; behind its handshake where the choices say so.
@@ -33,6 +33,8 @@ class PlainReader : public fuzz_plain::TrafficReader {
 public:
     PlainReader(std::string_view text, const Limits& limits) : TrafficReader(text), limits_(limits) {}
 
+    std::string sent;
+
 private:
     bool over(const char* event) {
         return end(std::string(event) + " [" + (delimited_ ? zmtp_events::shown(route_) : "") + "]");
@@ -40,7 +42,10 @@ private:
     bool malformed() override { return end("fault malformed"); }
     bool may_command(uint64_t size) override { return size <= limits_.max_bytes || over("too_large"); }
     void pong() override { log += "pong\n"; }
-    void ping(unsigned ttl, std::string_view) override { log += "ping " + std::to_string(ttl) + "\n"; }
+    void ping(unsigned ttl, std::string_view context) override {
+        log += "ping " + std::to_string(ttl) + "\n";
+        sent += zmtp_events::pong(context);
+    }
     bool refused(std::string_view) override { return end("fault refused_by_peer"); }
 
     bool frame(uint64_t size, std::string_view body, bool more) override {
@@ -118,14 +123,13 @@ bool check(const char* data, size_t size) {
     std::string text = (choices & in_traffic) != 0 ? zmtp_events::opening(client ? "ROUTER" : "REQ") : std::string();
     const size_t opening_size = text.size();
     text += rest;
-    const auto demand = [=](bool holds, const char* what) { fuzz_engine::require(holds, what, data, size); };
     // Without distances, a text that is short enough comes byte by byte.
     const bool bytewise = distances.empty() && text.size() < 400;
     const std::vector<std::string_view> parts = fuzz_cuts::parts_of(text, bytewise ? "\1" : distances);
     std::string log;
     if (client) {
         const Heard whole = read_by_client({text});
-        demand(whole == read_by_client(parts), "a client hears something else in parts");
+        fuzz_engine::require(whole == read_by_client(parts), "a client hears something else in parts");
         log = whole.log;
     } else {
         Limits limits;
@@ -133,13 +137,16 @@ bool check(const char* data, size_t size) {
         const Heard whole = read_by_server({text}, limits, false);
         for (const bool directly : {false, true}) {
             const Heard in_parts = read_by_server(parts, limits, directly);
-            demand(whole == in_parts, "a server hears something else in parts");
-            demand(in_parts.held_beyond <= 4096, "more memory than has come");
+            fuzz_engine::require(whole == in_parts, "a server hears something else in parts");
+            fuzz_engine::require(in_parts.held_beyond <= 4096, "more memory than has come");
         }
-        demand(whole.held_beyond <= 4096, "more memory than has come");
+        fuzz_engine::require(whole.held_beyond <= 4096, "more memory than has come");
         log = whole.log;
-        if (opening_size != 0)
-            demand(log == "ready\n" + PlainReader(rest, limits).events(), "the two readers hear different things");
+        if (opening_size != 0) {
+            PlainReader second(rest, limits);
+            fuzz_engine::require(log == "ready\n" + second.events(), "the two readers hear different things");
+            fuzz_engine::require(whole.sent == zmtp_events::ready("ROUTER") + second.sent, "a server answers something else");
+        }
     }
     return log.compare(0, 5, "ready") == 0;
 }

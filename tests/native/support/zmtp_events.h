@@ -60,13 +60,13 @@ inline std::string ready(std::string_view socket_type, std::string_view identity
 }
 
 inline std::string ping(unsigned ttl_tenths, std::string_view context = {}) {
-    char out[laplace::zmtp::max_ping];
-    return {out, static_cast<size_t>(laplace::zmtp::encode_ping(ttl_tenths, context, out) - out)};
+    const char ttl[] = {static_cast<char>(ttl_tenths >> 8 & 0xFF), static_cast<char>(ttl_tenths & 0xFF)};
+    return command(std::string("\4PING").append(ttl, 2).append(context));
 }
 
+// As RFC 37 has it: a context has at most 16 bytes.
 inline std::string pong(std::string_view context = {}) {
-    char out[laplace::zmtp::max_pong];
-    return {out, static_cast<size_t>(laplace::zmtp::encode_pong(context, out) - out)};
+    return command(std::string("\4PONG").append(context.substr(0, 16)));
 }
 
 inline std::string greeting() { return std::string(laplace::zmtp::greeting()); }
