@@ -47,11 +47,13 @@ class _Report:
         # program was doing is its user's affair.
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
         descriptor = os.open(path, flags, 0o600)
-        self._file = io.FileIO(descriptor, "w")
+        self._file = io.FileIO(descriptor, "w", closefd=False)
         try:
-            self._header_bytes = self._file.write(_header().encode("utf-8", "backslashreplace"))
+            header = _header().encode("utf-8", "backslashreplace")
+            self._header = header[: self._file.write(header)]
+            self._identity = _identity(os.fstat(descriptor))
         except BaseException:
-            self._file.close()
+            os.close(descriptor)
             raise
 
     def fileno(self) -> int:
@@ -59,13 +61,24 @@ class _Report:
 
     def close(self) -> None:
         """Remove the file of a process in which nothing has happened."""
-        if self._file.closed:
+        with contextlib.suppress(OSError):  # else the program has closed it, and reused the number
+            if _identity(os.fstat(self.fileno())) == self._identity:
+                os.close(self.fileno())
+        if os.getpid() != self._process:  # a forked child's end is not the end
             return
         with contextlib.suppress(OSError):
-            nothing = os.fstat(self.fileno()).st_size == self._header_bytes
-            self._file.close()
-            if nothing and os.getpid() == self._process:  # a forked child's end is not the end
+            if self._is_as_it_was():
                 self.path.unlink()
+
+    def _is_as_it_was(self) -> bool:
+        """Not a crash's, nor that of another process which was given the same path."""
+        status = self.path.stat()
+        unchanged = _identity(status) == self._identity and status.st_size == len(self._header)
+        return unchanged and self.path.read_bytes() == self._header
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 _report: _Report | None = None
@@ -77,7 +90,8 @@ def enable(path: str | os.PathLike[str] | None = None) -> Path:
     Without ``path`` it is ``laplace-crash-PID.txt`` in the system's folder for temporary files. A
     file that is there is emptied, so with the same path at each start the next start takes the
     report of a crash away. An earlier call counts no more. Where nothing happens, the file is
-    removed at the end of the program.
+    removed at the end of the program; one that is ended by a signal (SIGTERM) leaves it behind, and
+    its last line says so.
 
     It takes Python's ``faulthandler``, whose output goes to this file then. On Windows, what
     servers were doing is not told.
@@ -131,7 +145,15 @@ def _header() -> str:
         f"platform: {platform.platform()}",
         f"packages: {', '.join(versions)}",
     ]
+    lines += ["", "(Nothing below: it did not crash, but was ended by a signal such as SIGTERM.)"]
     return "\n".join(lines) + "\n\n"
 
 
+def _after_fork_in_child() -> None:
+    global _lock
+    _lock = threading.Lock()  # another thread of the parent's may have held it
+
+
 atexit.register(disable)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

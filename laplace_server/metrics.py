@@ -10,12 +10,15 @@ docs/monitoring.md.
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any
 
-from laplace_server.server.engine import engine_of
+from laplace_server.errors import ForkedServerError
+from laplace_server.server.engine import Engine, engine_of
 from laplace_server.server_lhc import ServerLHC
 from laplace_server.stats import LatencyHistogram, ServerStats, SubscriberStats, upper_bound
 from laplace_server.wire.extras import how_to_install
@@ -29,6 +32,7 @@ try:
         HistogramMetricFamily,
         InfoMetricFamily,
         Metric,
+        Sample,
     )
     from prometheus_client.registry import Collector
 except ImportError as error:
@@ -66,9 +70,11 @@ _COUNTERS = (
 class ServerCollector(Collector):
     """Makes metrics of servers' counters whenever somebody asks for them.
 
-    Register one for all servers of a process: ``REGISTRY.register(ServerCollector(*servers))``.
+    Register one for all servers of a process: ``REGISTRY.register(ServerCollector(*servers))``; a
+    registry takes no second one, since a metric must not come twice, and raises ValueError.
     Servers that have been stopped are told of on, as long as they are here. Their names should
-    differ; two of one name cannot be told apart.
+    differ; two of one name cannot be told apart. In a forked child there are no metrics: servers
+    are the parent's.
 
     Raises:
         TypeError: a server is none.
@@ -87,36 +93,54 @@ class ServerCollector(Collector):
         self._servers = servers
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: a registry need not ask for metrics to know their names."""
-        return ()
+        """Yield the metrics without values, by which a registry knows their names."""
+        return _metrics([], [])
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics of all servers as they are now."""
         # Through the class and the engine: a derived class may have a ``stats`` of its own.
         engines = [engine_of(each) for each in self._servers]
-        found = [(each.name, ServerStats.of(each)) for each in engines]
-        about = InfoMetricFamily("laplace_server", "What the server is", labels=["server"])
-        for each in engines:
-            told = {"device": str(each.device), "transport": each.transport}
-            about.add_metric([each.name], {**told, "version": package_version()})
-        yield about
-        for name, text, attribute in _GAUGES:
-            gauge = _gauge(name, text)
-            for server, stats in found:
-                gauge.add_metric([server], getattr(stats, attribute))
-            yield gauge
-        for name, text, attribute in _COUNTERS:
-            counter = _counter(name, text)
-            for server, stats in found:
-                counter.add_metric([server], getattr(stats, attribute))
-            yield counter
-        yield from _by_kind(found)
-        yield from _state(found)
-        yield _durations(found)
-        yield from _subscribers(found)
+        try:
+            found = [(each.name, ServerStats.of(each)) for each in engines]
+        except ForkedServerError:  # the program's own metrics go on
+            return
+        for metric in _metrics(engines, found):
+            metric.samples = [_encodable(sample) for sample in metric.samples]
+            yield metric
 
 
 _Found = list[tuple[str, ServerStats]]
+
+
+def _metrics(engines: list[Engine], found: _Found) -> Iterator[Metric]:
+    about = InfoMetricFamily("laplace_server", "What the server is", labels=["server"])
+    for each in engines:
+        told = {"device": str(each.device), "transport": each.transport}
+        about.add_metric([each.name], {**told, "version": package_version()})
+    yield about
+    for name, text, attribute in _GAUGES:
+        gauge = _gauge(name, text)
+        for server, stats in found:
+            gauge.add_metric([server], getattr(stats, attribute))
+        yield gauge
+    for name, text, attribute in _COUNTERS:
+        counter = _counter(name, text)
+        for server, stats in found:
+            counter.add_metric([server], getattr(stats, attribute))
+        yield counter
+    yield from _by_kind(found)
+    yield from _state(found)
+    yield _durations(found)
+    yield from _subscribers(found)
+
+
+def _encodable(sample: Sample) -> Sample:
+    """The sample, with lone surrogates in its labels shown: one would cost the whole page."""
+    labels = {
+        key: value.encode("utf-8", "backslashreplace").decode()
+        for key, value in sample.labels.items()
+    }
+    return sample._replace(labels=labels)
 
 
 def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
@@ -208,6 +232,8 @@ class MetricsEndpoint:
     def __init__(self, http: Any, thread: threading.Thread) -> None:
         self._http = http
         self._thread = thread
+        self._forked = False
+        _endpoints.add(self)
 
     @property
     def port(self) -> int:
@@ -215,10 +241,17 @@ class MetricsEndpoint:
         return int(self._http.server_port)
 
     def close(self) -> None:
-        """End it; also twice."""
+        """End it; also twice. In a forked child it has ended, and is the parent's."""
+        if self._forked:
+            return
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
+
+    def _let_go(self) -> None:
+        """In a forked child, which has no thread that would answer: the port is the parent's."""
+        self._forked = True
+        self._http.socket.close()
 
     def __enter__(self) -> MetricsEndpoint:
         return self
@@ -230,6 +263,19 @@ class MetricsEndpoint:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+_endpoints: weakref.WeakSet[MetricsEndpoint] = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    for endpoint in list(_endpoints):
+        endpoint._let_go()
+    _endpoints.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 def serve_metrics(

@@ -54,6 +54,7 @@ constexpr std::array<const char*, loop_step_count> step_names{
 
 std::atomic<int> notes_descriptor{-1};
 std::array<struct sigaction, fatal_signals.size()> before;  // what would have happened without
+std::array<std::atomic<bool>, fatal_signals.size()> come{};
 
 // A line that is put together without the library: little of that may be called here.
 class Line {
@@ -128,7 +129,13 @@ void on_fatal_signal(int number) noexcept {
     const int descriptor = notes_descriptor.exchange(-1);  // once, whatever happens meanwhile
     if (descriptor >= 0) write_crash_notes(descriptor);
     for (size_t at = 0; at < fatal_signals.size(); ++at) {
-        if (fatal_signals[at] == number) sigaction(number, &before[at], nullptr);
+        if (fatal_signals[at] != number) continue;
+        // Who was before us may have put us before itself, too: the second time nobody is asked.
+        if (come[at].exchange(true)) {
+            signal(number, SIG_DFL);
+        } else {
+            sigaction(number, &before[at], nullptr);
+        }
     }
     errno = error;
     raise(number);  // comes when this returns: until then it is blocked
@@ -150,15 +157,19 @@ void write_crash_notes(int descriptor) noexcept {
 
 int write_crash_notes_at_signals(int descriptor) noexcept {
     notes_descriptor.store(descriptor);
-    if (descriptor < 0) return 0;  // the handlers stay: others may have been put on top of them
     for (size_t at = 0; at < fatal_signals.size(); ++at) {
         struct sigaction now {};
         if (sigaction(fatal_signals[at], nullptr, &now) != 0) return errno;
-        if (now.sa_handler == laplace_on_fatal_signal) continue;
+        const bool on_top = now.sa_handler == laplace_on_fatal_signal;
+        if (descriptor < 0) {  // below others it stays, and does nothing
+            if (on_top && sigaction(fatal_signals[at], &before[at], nullptr) != 0) return errno;
+            continue;
+        }
+        if (on_top) continue;
         before[at] = now;
         struct sigaction ours {};
         ours.sa_handler = laplace_on_fatal_signal;
-        ours.sa_flags = SA_ONSTACK;  // a stack that has overflowed holds no handler
+        ours.sa_flags = SA_ONSTACK;  // a stack that has overflowed holds no handler; faulthandler gives its thread another
         sigemptyset(&ours.sa_mask);
         if (sigaction(fatal_signals[at], &ours, nullptr) != 0) return errno;
     }

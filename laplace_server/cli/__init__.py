@@ -6,8 +6,12 @@ commands start quickly. ``measure`` runs without the extra.
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
+
+_OUTPUT_FAILS = {errno.ENOSPC, errno.EIO, errno.EPIPE, errno.EFBIG}
+"""A full disk, a console that is gone. What else a command expects it tells by itself."""
 
 
 def main() -> None:
@@ -34,3 +38,10 @@ def main() -> None:
     except KeyboardInterrupt:
         # While modules were still being imported.
         sys.exit(130)
+    except OSError as error:
+        if error.errno not in _OUTPUT_FAILS:
+            raise
+        from laplace_server.cli.failures import FAILED, give_up_output
+
+        give_up_output(error)
+        sys.exit(FAILED)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from laplace_server.cli.failures import USAGE
+from laplace_server.cli.failures import USAGE, give_up_output
 from laplace_server.cli.key_option import KeyOption, make_client
 from laplace_server.cli.requests import Timeout
 
@@ -62,7 +62,7 @@ class CheckCommand(TyperCommand):
                 from laplace_server.cli.health import State, told
 
                 said: Any = error
-                typer.echo(told(State.UNKNOWN, said.format_message()))
+                _print(told(State.UNKNOWN, said.format_message()))
                 said.exit_code = int(State.UNKNOWN)
             raise
 
@@ -86,9 +86,7 @@ def check(
     3 UNKNOWN, and performance data behind a bar. Of several servers the worst counts. A server
     that does not answer is critical.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
-    from laplace_server.cli.health import Limit, Limits, line_of, worst_of
+    from laplace_server.cli.health import Limit, Limits, State, line_of, worst_of
 
     limits = Limits(
         round_trip_ms=Limit(warn_ms, critical_ms),
@@ -96,11 +94,37 @@ def check(
         callback_errors=Limit(warn_callback_errors, critical_callback_errors),
         lost_updates=Limit(warn_lost, critical_lost),
     )
-    # At once: of many, those that do not answer would take their time one after the other.
-    with ThreadPoolExecutor(min(len(addresses), _AT_ONCE)) as threads:
-        found = list(threads.map(lambda each: _examined(each, timeout, key, limits), addresses))
-    typer.echo(line_of(found))
-    raise typer.Exit(int(worst_of(each.state for each in found)))
+    found = _all_examined(list(dict.fromkeys(addresses)), timeout, key, limits)
+    printed = _print(line_of(found))
+    raise typer.Exit(int(worst_of(each.state for each in found) if printed else State.UNKNOWN))
+
+
+def _print(line: str) -> bool:
+    """Whether the line could be written; without it a status means nothing."""
+    try:
+        typer.echo(line)
+    except OSError as error:
+        give_up_output(error)
+        return False
+    return True
+
+
+def _all_examined(
+    addresses: list[str], timeout: float, key: str | None, limits: Limits
+) -> list[Health]:
+    from concurrent.futures import ThreadPoolExecutor
+
+    def examined(address: str) -> Health:
+        return _examined(address, timeout, key, limits)
+
+    if len(addresses) > 1:
+        # At once: of many, those that do not answer would take their time one after the other.
+        try:
+            with ThreadPoolExecutor(min(len(addresses), _AT_ONCE)) as threads:
+                return list(threads.map(examined, addresses))
+        except RuntimeError:  # the system has no threads left
+            pass
+    return [examined(each) for each in addresses]
 
 
 def _examined(address: str, timeout: float, key: str | None, limits: Limits) -> Health:

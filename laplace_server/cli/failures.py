@@ -6,10 +6,11 @@ argument is wrong. Status 130: interrupted.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 import typer
@@ -30,6 +31,17 @@ def fail(text: str, status: int = FAILED) -> NoReturn:
     """Say why on stderr and exit."""
     sys.stderr.write(f"laplace-server: {text}\n")
     raise typer.Exit(status)
+
+
+def give_up_output(error: OSError) -> None:
+    """Say on stderr that stdout takes nothing, and see to it that the end does not fail, too."""
+    with suppress(OSError, ValueError):
+        sys.stderr.write(f"laplace-server: the output cannot be written: {error}\n")
+        sys.stderr.flush()
+    with suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())  # what is left there is written once more at the end
+        os.close(null)
 
 
 @contextmanager

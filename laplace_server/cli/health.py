@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
+import math
 import time
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from laplace_server.cli.shown import printable
@@ -57,7 +59,7 @@ class Figure:
     def as_performance_data(self, prefix: str) -> str:
         """``'label'=value[unit];warning;critical;0``, the label after ``prefix``."""
         limits = [
-            "" if at is None else f"{at:g}" for at in (self.limit.warning, self.limit.critical)
+            "" if at is None else _digits(at) for at in (self.limit.warning, self.limit.critical)
         ]
         label = f"{prefix}{self.label}"
         quoted = f"'{label}'" if set(label) & set(" :[]") else label
@@ -65,6 +67,12 @@ class Figure:
             f"{self.value:.3f}".rstrip("0").rstrip(".") if self.unit in ("ms", "s") else self.value
         )
         return f"{quoted}={value}{self.unit};{limits[0]};{limits[1]};0"
+
+
+def _digits(value: float) -> str:
+    """The number in digits and a dot alone: plugins' exponents are not read everywhere."""
+    digits = f"{Decimal(repr(value)):f}"
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits
 
 
 @dataclass
@@ -149,6 +157,8 @@ def _judge(stats: Mapping[str, Any], limits: Limits, health: Health) -> None:
         waiting = max(0, int(stats["queue_depth"]) - 1)  # this request is one itself
         connections = int(stats["connections"])
         uptime, problem = float(stats["uptime_s"]), stats["data_error"]
+        if not math.isfinite(seconds + raised + lost + uptime):
+            raise ValueError("a number is not finite")
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         health.tell(State.UNKNOWN, f"its statistics cannot be read: {error!r}")
         return

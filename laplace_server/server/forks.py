@@ -68,12 +68,18 @@ def _sockets_of(endpoints: Iterable[str]) -> list[int]:
     places = [_place(endpoint) for endpoint in endpoints]
     if not places:
         return []
-    return [
-        descriptor
-        for descriptor in _descriptors()
-        if (name := _local_name(descriptor)) is not None
-        and any(_is_at(name, place) for place in places)
-    ]
+    # A time-out would make each socket that is looked at non-blocking, for the parent as well.
+    chosen = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(None)
+    try:
+        return [
+            descriptor
+            for descriptor in _descriptors()
+            if (name := _local_name(descriptor)) is not None
+            and any(_is_at(name, place) for place in places)
+        ]
+    finally:
+        socket.setdefaulttimeout(chosen)
 
 
 def _place(endpoint: str) -> tuple[str, int]:
@@ -99,7 +105,8 @@ def _descriptors() -> Iterable[int]:
 def _local_name(descriptor: int) -> tuple[str, int] | None:
     """Address and port of this end of a TCP socket; None for what is none."""
     try:
-        inherited = socket.socket(fileno=descriptor)
+        # Not socket.socket, in the place of which programs put classes of their own.
+        inherited = socket.SocketType(-1, -1, -1, descriptor)
     except OSError:
         return None
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from reliability.chaos import SCENARIOS
 from reliability.common import report
+from reliability.common.arguments import above_zero, add_names, folder
 from reliability.common.resources import allow_descriptors
 from reliability.common.scenario import Options, Row, run
 from reliability.common.setting import ALL
@@ -21,13 +22,16 @@ def main(about: str) -> int:
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
     parser.add_argument("--list", action="store_true", help="tell the scenarios, do nothing")
     parser.add_argument("--only", nargs="+", help="names of scenarios; those that begin so")
+    add_names(parser, "--over", [setting.name for setting in ALL], "these settings")
     parser.add_argument(
-        "--over", nargs="+", choices=[setting.name for setting in ALL], help="only these settings"
+        "--share", type=above_zero, default=1.0, help="of the times; 0.1 for a look (default: 1)"
     )
-    parser.add_argument("--share", type=float, default=1.0, help="of the times; 0.1 for a look")
     parser.add_argument("--other", default="", help="a Python with another release")
     parser.add_argument(
-        "--output", type=Path, default=Path("reliability-report"), help="folder of the report"
+        "--output",
+        type=folder,
+        default=Path("reliability-report"),
+        help="folder of the report (default: reliability-report)",
     )
     parser.add_argument(
         "--breach",

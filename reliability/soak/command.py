@@ -6,6 +6,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from reliability.common.arguments import above_zero, add_names, folder
 from reliability.common.resources import allow_descriptors
 from reliability.soak import report
 from reliability.soak.load import PARTS, soak
@@ -16,23 +17,24 @@ DESCRIPTORS = 8192
 def main(about: str) -> int:
     """Run as the command line says; the first line of ``about`` is its help's."""
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=30.0, help="default 30")
+    parser.add_argument("--minutes", type=above_zero, default=30.0, help="how long (default: 30)")
     parser.add_argument("--seed", type=int, default=1, help="chooses what is done, and when")
     parser.add_argument(
-        "--output", type=Path, default=Path("soak-report"), help="folder of the report"
+        "--output",
+        type=folder,
+        default=Path("soak-report"),
+        help="folder of the report (default: soak-report)",
     )
-    parser.add_argument(
-        "--only", nargs="+", choices=[part.name for part in PARTS], help="servers; default all"
-    )
+    add_names(parser, "--only", [part.name for part in PARTS], "these servers")
     options = parser.parse_args()
     allow_descriptors(DESCRIPTORS)
     parts = [part for part in PARTS if not options.only or part.name in options.only]
-    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+    with tempfile.TemporaryDirectory(prefix="soak-") as work:
         soaked = soak(
             parts,
             options.minutes * 60,
             options.seed,
-            Path(folder),
+            Path(work),
             lambda text: print(text, flush=True),
         )
     report.write(soaked, options.minutes, options.seed, options.output)

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.command_line import nobody, run
-from support.peers import Connect, address_of
+from support.machine import WINDOWS
+from support.peers import PATIENCE_S, Connect, address_of
 from support.ports import own_address
 from support.scripted_server import ScriptedServer, answering, reply_to
 from support.serving import Gate, MakeServer, client_of
 from support.waiting import eventually
 
 from laplace_server import ServerLHC
-from laplace_server.cli.health import Figure, Health, Limit, State
+from laplace_server.cli.check import _all_examined
+from laplace_server.cli.health import Figure, Health, Limit, Limits, State, _judge
 from laplace_server.security import ServerSecurity, own_keys
 from laplace_server.security import folder as folders
 from laplace_server.security.certificates import write_pair
 
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
+LIMITS = Limits(Limit(), Limit(), Limit(), Limit())
 
 
 def check(*arguments: str) -> tuple[int, str]:
@@ -224,6 +232,57 @@ def test_a_server_with_keys(home: Path, make_server: MakeServer) -> None:
     assert "nobody" in line
 
 
+@pytest.mark.skipif(WINDOWS, reason="a device that is full")
+@pytest.mark.parametrize("output", ["full", "a pipe without a reader"])
+def test_a_line_that_cannot_be_written_is_unknown(server: ServerLHC, output: str) -> None:
+    """Status 1 would be a WARNING, of a server that is well."""
+    for arguments in ([server.address], [own_address(), "--timeout", "0.1"], ["--warn-ms", "x"]):
+        with contextlib.ExitStack() as opened:
+            if output == "full":
+                target = opened.enter_context(Path("/dev/full").open("w")).fileno()
+            else:
+                reader, target = os.pipe()
+                os.close(reader)
+                opened.callback(os.close, target)
+            done = subprocess.run(
+                [sys.executable, "-m", "laplace_server", "check", *arguments],
+                stdout=target,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=PATIENCE_S,
+            )
+        assert done.returncode == UNKNOWN
+        assert done.stderr.startswith("laplace-server: the output cannot be written: ")
+        assert "Traceback" not in done.stderr
+
+
+def test_without_threads_one_after_the_other(
+    make_server: MakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    servers = [make_server(name=name) for name in ("a", "b")]
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", refuse)
+    found = _all_examined([each.address for each in servers], PATIENCE_S, None, LIMITS)
+    assert [(each.name, each.state) for each in found] == [("a", State.OK), ("b", State.OK)]
+
+
+def test_an_address_that_is_given_twice_is_asked_once(server: ServerLHC) -> None:
+    status, line = check(server.address, server.address)
+    assert status == OK
+    assert line.count("round_trip=") == 1
+
+
+@pytest.mark.parametrize("text", ["nan", "inf"])
+def test_a_number_that_is_none(server: ServerLHC, text: str) -> None:
+    stats = server.stats().as_json()
+    health = Health("tcp://host:1")
+    _judge({**stats, "uptime_s": text}, LIMITS, health)
+    assert health.state is State.UNKNOWN
+    assert health.figures == []
+
+
 def test_the_worst_is_told_first() -> None:
     health = Health("tcp://host:1")
     for state in (State.UNKNOWN, State.WARNING, State.CRITICAL, State.WARNING):
@@ -236,4 +295,6 @@ def test_figures() -> None:
     assert Figure("a", 1.23456, "ms", Limit(2)).as_performance_data("") == "a=1.235ms;2;;0"
     assert Figure("a", 10, "", Limit(0.5, 7)).as_performance_data("h:1 ") == "'h:1 a'=10;0.5;7;0"
     assert Figure("a", 100.0, "s").as_performance_data("") == "a=100s;;;0"
+    large = Figure("a", 1, "", Limit(0.00001, 1234567))
+    assert large.as_performance_data("") == "a=1;0.00001;1234567;0"
     assert [Limit(1, 2).judge(value) for value in (0.5, 1, 2)] == [0, 1, 2]

@@ -6,9 +6,9 @@ With a clang that has libFuzzer the search is guided by coverage; any other C++ 
 the target's own main(), with sanitizers where the compiler has them. The target in Python changes
 its inputs at random. The exit status is 0 if nothing was found. An input that breaks a rule is
 printed in hex, by a guided search as small as that can make it; with --merge it goes into the
-target's corpus. As long as the corpus is small, so does what a guided search has found to reach code
-that no other input there does. With --found a guided search goes on where the last one with that
-folder ended.
+target's corpus. As long as the corpus is small, so does what a guided search has found to reach
+code that no other input there does. With --found a guided search goes on where the last one with
+that folder ended.
 """
 
 from __future__ import annotations

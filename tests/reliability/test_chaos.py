@@ -57,3 +57,29 @@ def test_the_list_and_wrong_names(run: Run, tmp_path: Path) -> None:
     done = run("run.py", "--other", tmp_path / "no-python")
     assert done.returncode == 2
     assert "no-python has no laplace-server" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run.py", "--share", "0"], "must be above 0, is 0"),
+        (["run.py", "--share", "nan"], "must be above 0, is nan"),
+        (["run.py", "--over", "tcp,"], "'tcp,' is none of tcp, tcp-secured, libzmq"),
+        (["run.py", "--output", f"{__file__}/folder"], "argument --output: "),
+        (["soak/run.py", "--minutes", "-1"], "must be above 0, is -1"),
+        (["soak/run.py", "--only", "x"], "'x' is none of steady, steady-secured, restarted-"),
+        (["soak/run.py", "--output", f"{__file__}/folder"], "argument --output: "),
+    ],
+)
+def test_wrong_arguments(run: Run, arguments: list[str], words: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
+def test_a_setting_is_one_word(run: Run) -> None:
+    done = run("run.py", "--list", "--over", "tcp-secured")
+    assert done.returncode == 0
+    assert {line.partition("[")[2].partition("]")[0] for line in done.stdout.splitlines()} == {
+        "tcp, secured"
+    }

@@ -238,6 +238,96 @@ def test_a_forked_child_leaves_the_file_of_its_parent(tmp_path: Path) -> None:
 
 
 @posix
+@pytest.mark.parametrize("crash", ["os.abort()", "ctypes.string_at(0)"])
+def test_one_report_whoever_is_put_on_top(tmp_path: Path, crash: str) -> None:
+    """Handlers that call each other, of ours and faulthandler's, end with the signal that came."""
+    code = f"""
+        import ctypes, faulthandler, os, sys
+        from laplace_server import crash_report
+        faulthandler.disable()
+        for _ in range(3):
+            crash_report.enable(sys.argv[1])
+            crash_report.disable()
+            faulthandler.enable()
+        crash_report.enable(sys.argv[1])
+        if sys.argv[2] == "again":
+            faulthandler.disable()
+            faulthandler.enable(open(sys.argv[1], "a"))
+        {crash}
+    """
+    path = tmp_path / "crash.txt"
+    for then in ("as it is", "again"):
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code), str(path), then],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+        )
+        expected = signal.SIGABRT if "abort" in crash else signal.SIGSEGV
+        assert done.returncode == -expected
+        report = path.read_text(encoding="utf-8")
+        assert report.count("Fatal Python error") == 1
+        # faulthandler.disable() puts away what was put on top of it, too.
+        assert report.count("Servers of this process:") == (then == "as it is")
+
+
+def test_the_report_of_another_process_stays(tmp_path: Path) -> None:
+    """An old one that ends does not take that of its successor with the same path away."""
+    path = tmp_path / "crash.txt"
+    code = """
+        import sys
+        from laplace_server import crash_report
+        crash_report.enable(sys.argv[1])
+        print("enabled", flush=True)
+        sys.stdin.read()
+    """
+    old, new = Child(code, str(path)), None
+    try:
+        assert old.hear() == "enabled"
+        new = Child(code, str(path))
+        assert new.hear() == "enabled"
+        old.process.communicate(timeout=TIMEOUT_S)  # ends
+        assert f"process: {new.process.pid}, " in path.read_text(encoding="utf-8")
+        new.process.communicate(timeout=TIMEOUT_S)
+        assert not path.exists()
+    finally:
+        for each in (old, new):
+            if each is not None:
+                each.close()
+
+
+@posix
+def test_a_descriptor_that_the_program_has_closed(tmp_path: Path) -> None:
+    code = """
+        import os, sys
+        from laplace_server import crash_report
+        before = set(os.listdir("/dev/fd"))
+        path = crash_report.enable(sys.argv[1])
+        for each in set(os.listdir("/dev/fd")) - before:
+            try:
+                os.close(int(each))
+            except OSError:
+                pass
+        with open(sys.argv[2], "w") as own:
+            crash_report.disable()
+            own.write("the program's")
+        assert not path.exists()
+    """
+    run_script(code, str(tmp_path / "crash.txt"), str(tmp_path / "own"))
+    assert (tmp_path / "own").read_text() == "the program's"
+
+
+@posix
+def test_a_program_that_is_ended_by_a_signal(crashing: Crashing) -> None:
+    """Nobody could remove the file, which says that it was no crash."""
+    crashing.child.process.send_signal(signal.SIGTERM)
+    status, report = crashing.end()
+    assert status == -signal.SIGTERM
+    assert "ended by a signal such as SIGTERM" in report.rstrip().splitlines()[-1]
+
+
+@posix
 def test_the_file_is_for_its_user_alone(tmp_path: Path) -> None:
     target, link = tmp_path / "target", tmp_path / "link"
     target.write_text("kept")

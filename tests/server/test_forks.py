@@ -374,6 +374,36 @@ def test_what_else_the_child_inherits_stays_as_it_was():
         assert inodes(of=own) == own
 
 
+def test_sockets_of_the_program_stay_blocking():
+    """Also where it has set a time-out for new ones, or has a class of its own for them."""
+    result = completed(
+        """
+        import os, socket, warnings
+        warnings.simplefilter("ignore")
+        from laplace_server import ServerLHC
+        from support.raw_peers import listens
+
+        class Own:
+            def __init__(self, *arguments, **options):
+                raise RuntimeError("the program's own")
+
+        one, other = socket.socketpair()
+        with ServerLHC("device", "tcp://127.0.0.1:*", 1, "MOTOR") as server:
+            socket.setdefaulttimeout(10)
+            kept, socket.socket = socket.socket, Own
+            child = os.fork()
+            if child == 0:
+                os._exit(socket.getdefaulttimeout() != 10 or not os.get_blocking(one.fileno()))
+            assert os.waitpid(child, 0)[1] == 0
+            socket.socket = kept
+            assert os.get_blocking(one.fileno()) and os.get_blocking(other.fileno())
+        print("blocking")
+        """
+    )
+    assert result.stdout.strip() == "blocking"
+    assert result.stderr == ""
+
+
 def test_a_child_without_a_free_descriptor():
     result = completed(
         """

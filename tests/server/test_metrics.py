@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import urllib.request
 from collections.abc import Iterable
 from typing import Any
@@ -185,6 +186,55 @@ def test_an_endpoint(make_server: MakeServer, several: bool) -> None:
     endpoint.close()
     with pytest.raises(OSError):  # noqa: PT011  # refused, in the system's words
         fetched(endpoint.port)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_ends_and_leaves_the_port() -> None:
+    printed = run_script("""
+        import os, sys, warnings
+        warnings.simplefilter("ignore")
+        from prometheus_client import CollectorRegistry, Gauge, generate_latest
+        from laplace_server import ServerLHC
+        from laplace_server.metrics import ServerCollector, serve_metrics
+        from support.forked import Forked
+        from support.raw_peers import listens
+
+        server = ServerLHC("stage", "tcp://127.0.0.1:*", 2, "MOTOR")
+        registry = CollectorRegistry()
+        registry.register(ServerCollector(server))
+        Gauge("own", "The program's", registry=registry)
+
+        def work():
+            page = generate_latest(registry).decode()
+            assert "own 0.0" in page and "laplace_uptime" not in page
+
+        with server, serve_metrics(server, 0) as endpoint:
+            child = os.fork()
+            if child == 0:
+                sys.exit()  # through the contexts
+            assert os.waitpid(child, 0)[1] == 0
+            assert listens(endpoint.port)
+            with Forked(work):
+                endpoint.close()
+                assert not listens(endpoint.port)
+        print("over")
+    """)
+    assert printed.splitlines()[-1] == "over"
+
+
+def test_a_name_that_cannot_be_encoded(make_server: MakeServer) -> None:
+    samples = collected(make_server(name="caf\ud8e9"), make_server(name="b"))
+    assert value(samples, "connections", "caf\\ud8e9") == 0
+    assert value(samples, "connections", "b") == 0
+
+
+def test_a_registry_has_one_collector(make_server: MakeServer) -> None:
+    """Of two, each metric would come twice, which is no page."""
+    registry = CollectorRegistry()
+    registry.register(ServerCollector(make_server(name="a")))
+    with pytest.raises(ValueError, match="Duplicated"):
+        registry.register(ServerCollector(make_server(name="b")))
 
 
 def test_without_the_extra_the_import_says_what_to_install() -> None:
