@@ -16,6 +16,7 @@ import contextlib
 import errno
 import os
 import uuid
+import weakref
 from pathlib import Path
 
 from laplace_server.recording import disk
@@ -62,6 +63,7 @@ class OrderedFile:
         self._end = 0  # of the file as HDF5 sees it
         self._committed_end = 0
         self._told_end = 0  # by the head that is on the disk
+        _open_files.add(self)
 
     @property
     def size(self) -> int:
@@ -176,6 +178,13 @@ class OrderedFile:
             self.failure = self.failure or OSError("the file is closed")
             os.close(descriptor)
 
+    def _leave(self) -> None:
+        """In a forked child, where HDF5 would write what it holds: the file is the parent's."""
+        self.abandon(OSError("a forked child does not write its parent's recording"))
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+
     def _rank(self, address: int) -> int:
         """What is referred to first.
 
@@ -250,3 +259,15 @@ class OrderedFile:
             os.ftruncate(self._descriptor, self._end)
         except OSError as error:
             self.failure = error
+
+
+_open_files: weakref.WeakSet[OrderedFile] = weakref.WeakSet()
+
+
+def _leave_all() -> None:
+    for each in list(_open_files):
+        each._leave()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_all)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
+import os
 import time
+import weakref
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -57,6 +60,8 @@ class Part:
         # Space that has become free is not used again: a commit that moves something must not
         # touch what is read until it is through.
         self._root = h5py.File(self._file, "w", fs_strategy="aggregate")
+        self._process = os.getpid()
+        _parts.add(self)
         self._servers: dict[str, h5py.Group] = {}
         self._infos: dict[str, Mapping[str, Any]] = {}
         self._all_infos: dict[str, Rows] = {}
@@ -194,3 +199,17 @@ def described_by(info: Mapping[str, Any], address: str) -> DeviceDescription | N
         return description_of(info, None, address)
     except LaplaceError:
         return None
+
+
+_parts: weakref.WeakSet[Part] = weakref.WeakSet()
+
+
+def _close_inherited() -> None:
+    """In a forked child, before Python ends: HDF5 would close its file later, by way of Python."""
+    for part in list(_parts):
+        if part._process != os.getpid():
+            with contextlib.suppress(Exception):
+                part._root.close()
+
+
+atexit.register(_close_inherited)

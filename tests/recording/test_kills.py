@@ -17,7 +17,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from support.isolated import Child
+from support.isolated import Child, run_script
 from support.machine import within
 from support.peers import PATIENCE_S, address_of
 from support.serving import MakeServer
@@ -196,3 +196,41 @@ def test_a_disk_that_is_really_full(make_server: MakeServer, small_disk: Path) -
         assert stream["n"][:].tolist() == list(range(1, 31))
         assert stream["image"][:, 0, 0].tolist() == list(range(1, 31))
         assert stream.lost == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("leaves", ["sys.exit()", "recorder.close(); sys.exit()"])
+def test_a_forked_child_leaves_the_file_alone(tmp_path: Path, leaves: str) -> None:
+    """HDF5 writes what it has in memory at the end of a process, in the child too."""
+    printed = run_script(
+        f"""
+        import os, sys, warnings
+        warnings.simplefilter("ignore")
+        from laplace_server import ServerLHC
+        from laplace_server.client import ClientLHC
+        from laplace_server.recording import Recorder
+        from support.waiting import wait_until
+
+        def publish(first):
+            for number in range(first, first + 500):
+                server.publish("shots", {{"n": number, "text": "x" * 100}})
+            wait_until(lambda: recorder.stats().streams[0].updates == first + 500, "all have come")
+
+        with ServerLHC("device", "tcp://127.0.0.1:*", 1, "MOTOR") as server:
+            server.declare_stream("shots")
+            client = ClientLHC(f"tcp://127.0.0.1:{{server.server_port}}")
+            with client, Recorder(sys.argv[1], [(client, "shots")]) as recorder:
+                assert recorder.wait_followed(30)
+                publish(0)
+                child = os.fork()
+                if child == 0:
+                    {leaves}
+                publish(500)
+                assert os.waitpid(child, 0)[1] == 0
+        print("recorded")
+        """,
+        str(tmp_path / "run.h5"),
+    )
+    assert printed.splitlines()[-1] == "recorded"
+    with h5py.File(tmp_path / "run.h5") as file:
+        assert file["device/shots/n"][:].tolist() == list(range(1000))
