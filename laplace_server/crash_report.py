@@ -90,8 +90,8 @@ def enable(path: str | os.PathLike[str] | None = None) -> Path:
     Without ``path`` it is ``laplace-crash-PID.txt`` in the system's folder for temporary files. A
     file that is there is emptied, so with the same path at each start the next start takes the
     report of a crash away. An earlier call counts no more. Where nothing happens, the file is
-    removed at the end of the program; one that is ended by a signal (SIGTERM) leaves it behind, and
-    its last line says so.
+    removed at the end of the program; one that is ended by a signal (SIGTERM) leaves it behind,
+    without a report in it.
 
     It takes Python's ``faulthandler``, whose output goes to this file then. On Windows, what
     servers were doing is not told.
@@ -145,7 +145,11 @@ def _header() -> str:
         f"platform: {platform.platform()}",
         f"packages: {', '.join(versions)}",
     ]
-    lines += ["", "(Nothing below: it did not crash, but was ended by a signal such as SIGTERM.)"]
+    lines += [
+        "",
+        "(If nothing is below: ended by a signal that is no crash, such as SIGTERM or SIGKILL, or",
+        "by a stack that has overflowed in a thread.)",
+    ]
     return "\n".join(lines) + "\n\n"
 
 

@@ -167,6 +167,7 @@ int write_crash_notes_at_signals(int descriptor) noexcept {
         }
         if (on_top) continue;
         before[at] = now;
+        come[at].store(false);
         struct sigaction ours {};
         ours.sa_handler = laplace_on_fatal_signal;
         ours.sa_flags = SA_ONSTACK;  // a stack that has overflowed holds no handler; faulthandler gives its thread another
